@@ -1,0 +1,50 @@
+"""Every error that a user can cause, each with the exit code that the command line returns for it.
+
+A message names the file, key or line, the value that is wrong, and what to do about it. Each class is
+also the standard library error that a Python caller would expect. Anything else that escapes is a bug
+of ours and exits with 1.
+"""
+
+
+class EnsembleUQError(Exception):
+    """Base of all errors that are the user's to solve."""
+
+    exit_code = 1
+
+
+class ConfigError(EnsembleUQError, ValueError):
+    """The configuration or the command line cannot be used (exit code 2)."""
+
+    exit_code = 2
+
+
+class ModelError(ConfigError):
+    """The base model or its tokenizer cannot be loaded, or is not one that we can adapt (exit code 2)."""
+
+
+class MissingExtraError(ConfigError, ImportError):
+    """An optional dependency is not installed; the message names the extra (exit code 2)."""
+
+
+class DataError(EnsembleUQError, ValueError):
+    """A data set or a file of predictions cannot be used (exit code 3)."""
+
+    exit_code = 3
+
+
+class MembersFailedError(EnsembleUQError, RuntimeError):
+    """Some members diverged; the others are finished and saved (exit code 4)."""
+
+    exit_code = 4
+
+
+class IntegrityError(EnsembleUQError, OSError):
+    """A file is not what its record says it is: altered, torn, or of another run (exit code 5)."""
+
+    exit_code = 5
+
+
+class InterruptedRunError(EnsembleUQError, RuntimeError):
+    """The run was stopped from outside; the same command continues it (exit code 75)."""
+
+    exit_code = 75
