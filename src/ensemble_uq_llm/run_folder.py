@@ -1,0 +1,79 @@
+"""Where everything of a run lies: the only module that knows the file names of a run folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+VALIDATION = "validation"
+"""The name of the config's own evaluation split."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run (the config's `output_dir`); it creates nothing by itself."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.yaml"
+
+    @property
+    def run_record(self) -> Path:
+        """Versions, git commit, digests and timings."""
+        return self.root / "run.json"
+
+    @property
+    def events(self) -> Path:
+        """One JSON line per optimiser step and epoch."""
+        return self.root / "events.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained HTML report."""
+        return self.root / "report.html"
+
+    def member(self, seed: int) -> Path:
+        """The PEFT adapter folder of the member with this seed."""
+        return self.root / f"seed_{seed}"
+
+    def member_record(self, seed: int) -> Path:
+        """How the member was made, and the digest of its weights; lies inside its adapter folder."""
+        return self.member(seed) / "member.json"
+
+    def predictions(self, name: str) -> Path:
+        """The tidy Parquet of every member's logits on the set `name`."""
+        return self._named("predictions", name, ".parquet")
+
+    def examples(self, name: str) -> Path:
+        """The texts of the set `name`, for the report: one JSON object a line."""
+        return self._named("predictions", name, ".examples.jsonl")
+
+    def uncertainty(self, name: str) -> Path:
+        """One CSV row per example of the set `name`."""
+        return self._named("uncertainty", name, ".csv")
+
+    def metrics(self, name: str) -> Path:
+        """The metrics JSON of the set `name`."""
+        return self._named("metrics", name, ".json")
+
+    def prediction_names(self) -> list[str]:
+        """The names of all predicted sets, the config's own first, the others in alphabetical order."""
+        names = sorted(path.stem for path in (self.root / "predictions").glob("*.parquet"))
+        return sorted(names, key=lambda name: name != VALIDATION)
+
+    def member_seeds(self) -> list[int]:
+        """The seeds that have a finished adapter folder, ascending."""
+        found = (re.fullmatch(r"seed_(-?\d+)", path.name) for path in self.root.glob("seed_*"))
+        return sorted(int(match[1]) for match in found if match and self.member_record(int(match[1])).exists())
+
+    def _named(self, kind: str, name: str, ending: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot name a set: use up to 64 letters, digits, '_', '-' and '.', beginning with a "
+                "letter or a digit"
+            )
+        return self.root / kind / f"{name}{ending}"
