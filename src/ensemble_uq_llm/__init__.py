@@ -1,0 +1,1 @@
+"""EnsembleUQLLM: know what a fine-tuned LLM does not know."""

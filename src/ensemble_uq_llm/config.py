@@ -1,0 +1,194 @@
+"""Everything that a run depends on, as one flat frozen record.
+
+The names and meanings of the specification's keys are fixed; every key says here what it does, and
+`ensemble-uq init` writes these same sentences into a new YAML. Loading lives in `config_file.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+CountOrZero = Annotated[int, Field(strict=True, ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+EMBEDDED_MODEL = "embedded"
+"""The model name of the small LLaMA that ships with the package."""
+
+
+class Config(BaseModel):
+    """The resolved configuration of a run; see each field's description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    # Model
+    model_name: Text = Field(
+        "meta-llama/Llama-3.2-1B",
+        description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
+    )
+    model_revision: Text | None = Field(
+        None, description="Branch, tag or commit of the hub model; null is its main branch."
+    )
+    num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(2, description="Number of classes, two or more.")
+    max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
+
+    # Data
+    dataset: Text = Field("boolq", description="A named data set: `boolq` (from the hub) or `synthetic` (embedded).")
+    train_file: Path | None = Field(None, description="A JSONL, CSV or Parquet file to train on, instead of `dataset`.")
+    validation_file: Path | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
+    prompt_template: Text = Field(
+        "Question: {question} Context: {passage}",
+        description="The prompt, with column names in braces.",
+    )
+    cut_column: Text | None = Field(
+        None, description="The column whose end is cut; null is `passage`, or else the prompt's last column."
+    )
+    label_column: Text | None = Field(
+        None, description="The column of the label; null finds BoolQ's `answer` or `label`."
+    )
+    id_column: Text | None = Field(
+        None, description="The column of a unique id; null finds `id` or `idx`, else counts rows."
+    )
+    class_names: tuple[Text, ...] | None = Field(
+        None,
+        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ...",
+    )
+    max_train_examples: Count | None = Field(None, description="Train on the first so many examples only; null is all.")
+    max_validation_examples: Count | None = Field(None, description="Evaluate on the first so many only; null is all.")
+    calibration_fraction: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of the training data held out for calibration, never trained or evaluated on."
+    )
+    calibration_seed: Seed = Field(0, description="Seed of the choice of the calibration split.")
+
+    # Training
+    batch_size: Count = Field(8, description="Sequences of one member in a micro-batch.")
+    gradient_accumulation_steps: Count = Field(
+        4, description="Micro-batches of an optimiser step: its batch is batch_size times this."
+    )
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(2e-4, description="Peak learning rate of AdamW.")
+    num_epochs: Count = Field(3, description="Passes over the training data.")
+    warmup_steps: CountOrZero = Field(
+        100, description="Optimiser steps of linear warm-up; linear decay to zero follows."
+    )
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.01, description="AdamW's decoupled weight decay.")
+    max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
+        1.0, description="Each member's gradient is clipped to this norm; 0 is off."
+    )
+
+    # LoRA
+    lora_r: Count = Field(8, description="Rank of the adapters.")
+    lora_alpha: Annotated[Number, Field(gt=0)] = Field(
+        32, description="The adapter's output is scaled by lora_alpha / lora_r."
+    )
+    lora_dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.1, description="Dropout on an adapter's input in training."
+    )
+    lora_target_modules: tuple[TargetModule, ...] = Field(
+        ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted."
+    )
+    lora_layers: tuple[CountOrZero, ...] | None = Field(
+        None, min_length=1, description="Indices of the decoder layers that are adapted, from 0; null is all."
+    )
+
+    # Ensemble
+    seeds: tuple[Seed, ...] = Field(
+        tuple(range(42, 52)),
+        min_length=1,
+        description="One member per seed: its initialisation, data order and dropout.",
+    )
+    num_ensemble_models: Count | None = Field(
+        None, description="Number of members: the first so many of `seeds`; null is all of them."
+    )
+
+    # Evaluation
+    bootstrap_draws: Annotated[int, Field(strict=True, ge=100)] = Field(
+        1000, description="Bootstrap draws for the 95% intervals."
+    )
+    bootstrap_seed: Seed = Field(0, description="Seed of the bootstrap.")
+
+    # Paths
+    output_dir: Path = Field(Path("model_outputs"), description="The run folder.")
+    cache_dir: Path | None = Field(
+        Path("cache"), description="Where hub downloads are kept; null is the hub's own cache."
+    )
+
+    # Hardware
+    use_bf16: Flag = Field(True, description="Hold and run the base in bfloat16 (also on CPU); false is float32.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    num_gpus: CountOrZero = Field(1, description="GPUs to spread the members over; more than there are is a warning.")
+    tokens_per_pass: Count | None = Field(
+        None, description="Tokens of all members in one pass; null is chosen from the free memory."
+    )
+
+    @property
+    def member_seeds(self) -> tuple[int, ...]:
+        """The seeds of the members that are trained and evaluated."""
+        return self.seeds[: self.num_ensemble_models]
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """The name of every class, in the order of the class index."""
+        if self.class_names is not None:
+            return self.class_names
+        return ("no", "yes") if self.num_labels == 2 else tuple(str(c) for c in range(self.num_labels))
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Sequences of one member in an optimiser step."""
+        return self.batch_size * self.gradient_accumulation_steps
+
+    @model_validator(mode="after")
+    def _keys_fit_together(self, info: ValidationInfo) -> Self:
+        if info.context != SKIP_CROSS_CHECKS and (problems := [message for _, message in cross_problems(self)]):
+            raise ValueError("; ".join(problems))
+        return self
+
+
+SKIP_CROSS_CHECKS = "skip cross checks"
+"""Validation context with which a partly wrong configuration can be built, to find its other problems."""
+
+
+def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each combination of keys that cannot work: the keys, and what is wrong with them together."""
+    if repeated := _repeated(config.seeds):
+        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
+    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
+        yield (
+            ("num_ensemble_models", "seeds"),
+            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
+            f"{len(config.seeds)}; add seeds or lower it",
+        )
+    if config.class_names is not None and len(config.class_names) != config.num_labels:
+        yield (
+            ("class_names", "num_labels"),
+            f"class_names: {len(config.class_names)} names for num_labels {config.num_labels}; give one a class",
+        )
+    if repeated := _repeated(config.class_names or ()):
+        yield ("class_names",), f"class_names: {repeated} given more than once"
+    if repeated := _repeated(config.lora_target_modules):
+        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
+    if repeated := _repeated(config.lora_layers or ()):
+        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
+    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
+        yield (
+            ("train_file", "validation_file"),
+            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
+            "split would be two different tasks",
+        )
+    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
+        yield (
+            ("cut_column", "prompt_template"),
+            f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
+            "column whose end may be cut",
+        )
+
+
+def _repeated(values: Sequence[object]) -> str:
+    return ", ".join(str(value) for value, count in Counter(values).items() if count > 1)

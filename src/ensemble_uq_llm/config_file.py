@@ -1,0 +1,130 @@
+"""YAML in and out of a Config: strict reading with every problem at once, `--set` overrides, commented writing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar
+from ensemble_uq_llm.utils.suggest import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedConfig:
+    """A configuration and, for every key, where its value came from: `default`, `FILE:LINE` or `--set`."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file (None: defaults only) and apply `key=value` overrides.
+
+    Raises:
+        ConfigError: the file cannot be read, or any key is wrong; the message lists every problem.
+    """
+    return resolve_config(path, overrides).config
+
+
+def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ResolvedConfig:
+    """Like `load_config`, and also tell where each value came from.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Config.model_fields, "default")
+    problems: list[str] = []
+    if path is not None:
+        entries, yaml_problems = parse_flat_yaml(_read_text(Path(path)))
+        problems += [f"{path}:{problem.line}: {problem.message}" for problem in yaml_problems]
+        for key, entry in entries.items():
+            values[key], origins[key] = entry.value, f"{path}:{entry.line}"
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            problems.append(f"--set {override}: write it as key=value")
+            continue
+        key = key.strip()
+        values[key], origins[key] = parse_scalar(text), f"--set {key}={text}"
+    config, value_problems = _build(values, origins)
+    problems += value_problems
+    if problems or config is None:
+        raise ConfigError("\n".join(problems))
+    return ResolvedConfig(config, {key: origins[key] for key in Config.model_fields})
+
+
+def config_to_yaml(config: Config) -> str:
+    """Write every key of a configuration as YAML that `load_config` reads back unchanged."""
+    return "".join(_yaml_line(key, value) for key, value in config.model_dump(mode="json").items())
+
+
+def commented_template() -> str:
+    """Write a YAML with every key at its default, each under the sentence that documents it."""
+    defaults = Config().model_dump(mode="json")
+    blocks = [f"# {field.description}\n{_yaml_line(key, defaults[key])}" for key, field in Config.model_fields.items()]
+    return "# Configuration of EnsembleUQLLM. These are the defaults: delete what you do not change.\n\n" + "\n".join(
+        blocks
+    )
+
+
+def _yaml_line(key: str, value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n...\n").rstrip()
+    return f"{key}: {text}\n"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        folder = path.parent if path.parent.is_dir() else Path()
+        near = did_you_mean(path.name, (p.name for p in folder.glob("*.y*ml")))
+        raise ConfigError(f"{path}: there is no such file{near}; `ensemble-uq init` writes one") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config | None, list[str]]:
+    """Validate; on failure leave out the wrong keys and look for the problems that they hid."""
+    try:
+        return Config.model_validate(values), []
+    except ValidationError as error:
+        details = [detail for detail in error.errors() if detail["loc"]]
+    wrong = {str(detail["loc"][0]) for detail in details}
+    problems = [f"{origins.get(key, '')}: {text}" for key, text in _field_problems(details)]
+    rest = {key: value for key, value in values.items() if key not in wrong}
+    config = Config.model_validate(rest, context=SKIP_CROSS_CHECKS)
+    problems += [
+        f"{next((origins[k] for k in keys if origins[k] != 'default'), 'default')}: {text}"
+        for keys, text in cross_problems(config)
+        if not wrong & set(keys)
+    ]
+    return None, problems
+
+
+def _field_problems(details: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]]:
+    for detail in details:
+        key = str(detail["loc"][0])
+        if detail["type"] == "extra_forbidden":
+            near = did_you_mean(key, Config.model_fields)
+            yield key, f"{key}: unknown key{near or '; `ensemble-uq init` lists the known ones'}"
+        else:
+            place = key + "".join(f"[{part}]" for part in detail["loc"][1:] if isinstance(part, int))
+            found = repr(detail["input"])
+            yield (
+                key,
+                f"{place}: {_in_words(detail)}, found {found if len(found) <= 80 else found[:77] + '...'}",
+            )
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    """Turn pydantic's sentence round so that it tells the user what to write."""
+    return detail["msg"].replace("Input should be", "must be").replace("a valid ", "a ").replace("tuple", "list")
