@@ -1,0 +1,121 @@
+"""K members over one frozen base: a pack of tokens in, the logits of every sequence out."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.models.adapter_spec import AdapterSpec
+from ensemble_uq_llm.models.last_layer import LAST_TOKEN_MODULES, LastTokenLayer
+from ensemble_uq_llm.models.pack import Pack
+from ensemble_uq_llm.models.stacked_lora import ActivePass, LoraSpec, StackedHead, StackedLoraLinear
+from ensemble_uq_llm.utils.seeding import derive_seed
+
+HEAD = "score"
+"""The head's name, in the members on disk too, as transformers calls it."""
+
+
+class StackedEnsemble(nn.Module):
+    """A frozen decoder whose target layers carry the adapters of M members, and the members' heads.
+
+    The decoder is changed in place: its adapted linear layers become `StackedLoraLinear`, its last layer a
+    `LastTokenLayer` where its form is known. Members start with the initialisation of their own seed.
+    """
+
+    def __init__(self, decoder: nn.Module, *, spec: AdapterSpec, seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.decoder = decoder.requires_grad_(False).eval()
+        self.spec = spec
+        self.seeds = tuple(seeds)
+        self._active = ActivePass()
+        self._pools_itself = LastTokenLayer.supports(decoder.layers[-1])
+        self.adapters = self._attach()
+        if self._pools_itself:
+            decoder.layers[-1] = LastTokenLayer(decoder.layers[-1])
+        device = next(decoder.parameters()).device
+        hidden = decoder.config.get_text_config().hidden_size
+        self.head = StackedHead(members=len(seeds), classes=spec.classes, hidden=hidden, device=device)
+        for member, seed in enumerate(seeds):
+            self.initialise_member(member, seed)
+
+    def forward(self, pack: Pack, *, dropout_generators: Sequence[Generator] | None = None) -> Tensor:
+        """Return the float32 logits [B, C] of the pack's sequences.
+
+        With `dropout_generators`, one a member, the adapters' dropout is on and each member draws from its own.
+        """
+        self._active.pack, self._active.dropout_generators = pack, dropout_generators
+        try:
+            output = self.decoder(
+                input_ids=pack.tokens_T.unsqueeze(0),
+                position_ids=pack.positions_T.unsqueeze(0),
+                use_cache=False,
+                pack=pack,
+            )
+        finally:
+            self._active.pack = self._active.dropout_generators = None
+        hidden = output.last_hidden_state.squeeze(0)
+        hidden_BH = hidden if self._pools_itself else hidden.index_select(0, pack.last_B)
+        return self.head(hidden_BH, pack.sequence_spans)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """The stacked tensors that are trained, in a fixed order; the first axis of each is the member."""
+        return [parameter for _, parameter in self.named_stacks()]
+
+    def named_stacks(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield every stacked tensor with the name that PEFT gives a member's slice of it."""
+        for name, adapter in self.adapters.items():
+            yield f"{name}.lora_A.weight", adapter.lora_a_MRI
+            yield f"{name}.lora_B.weight", adapter.lora_b_MOR
+        yield f"{HEAD}.weight", self.head.weight_MCH
+
+    @torch.no_grad()
+    def initialise_member(self, member: int, seed: int) -> None:
+        """Give a member the initial weights of `seed`: PEFT's for the adapters, transformers' for the head."""
+        std = getattr(self.decoder.config, "initializer_range", 0.02)
+        for name, stack in self.named_stacks():
+            generator = Generator().manual_seed(derive_seed(seed, "init", name))
+            initial = torch.zeros(stack.shape[1:])
+            if ".lora_A." in name:
+                nn.init.kaiming_uniform_(initial, a=5**0.5, generator=generator)
+            elif name.startswith(HEAD):
+                initial.normal_(std=std, generator=generator)
+            stack[member].copy_(initial)
+
+    def _attach(self) -> dict[str, StackedLoraLinear]:
+        """Replace the target layers; returns the stacked ones by the name that PEFT gives them."""
+        layers = self.decoder.layers
+        chosen = range(len(layers)) if self.spec.layers is None else self.spec.layers
+        if beyond := [index for index in chosen if index >= len(layers)]:
+            raise ConfigError(f"lora_layers: {beyond} asked for, and the model has layers 0 to {len(layers) - 1}")
+        return {
+            f"model.layers.{index}.{name}": self._replace(layers[index], name, is_last=index == len(layers) - 1)
+            for index in sorted(chosen)
+            for name in self._target_names(layers[index])
+        }
+
+    def _target_names(self, layer: nn.Module) -> list[str]:
+        found = {
+            name: name.rpartition(".")[2]
+            for name, module in layer.named_modules()
+            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.spec.target_modules
+        }
+        if missing := sorted(set(self.spec.target_modules) - set(found.values())):
+            raise ConfigError(
+                f"lora_target_modules: {', '.join(missing)} not found as linear layers of {type(layer).__name__}; "
+                "choose among those that this model has"
+            )
+        return list(found)
+
+    def _replace(self, layer: nn.Module, name: str, *, is_last: bool) -> StackedLoraLinear:
+        path, _, leaf = name.rpartition(".")
+        stacked = StackedLoraLinear(
+            layer.get_submodule(name),
+            members=len(self.seeds),
+            rank=self.spec.rank,
+            spec=LoraSpec(self.spec.scaling, self.spec.dropout),
+            active=self._active,
+            last_tokens=is_last and self._pools_itself and leaf in LAST_TOKEN_MODULES,
+        )
+        setattr(layer.get_submodule(path), leaf, stacked)
+        return stacked
