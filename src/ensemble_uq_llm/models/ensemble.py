@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.models.adapter_spec import AdapterSpec
+from ensemble_uq_llm.models.adapter_spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.last_layer import LAST_TOKEN_MODULES, LastTokenLayer
 from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.models.stacked_lora import ActivePass, LoraSpec, StackedHead, StackedLoraLinear
@@ -29,10 +28,11 @@ class StackedEnsemble(nn.Module):
         self.spec = spec
         self.seeds = tuple(seeds)
         self._active = ActivePass()
-        self._pools_itself = LastTokenLayer.supports(decoder.layers[-1])
-        self.adapters = self._attach()
+        layers = decoder_layers(decoder)
+        self._pools_itself = LastTokenLayer.supports(layers[-1])
+        self.adapters = {f"model.{name}": self._attach(name, len(seeds)) for name in spec.modules}
         if self._pools_itself:
-            decoder.layers[-1] = LastTokenLayer(decoder.layers[-1])
+            layers[-1] = LastTokenLayer(layers[-1])
         device = next(decoder.parameters()).device
         hidden = decoder.config.get_text_config().hidden_size
         self.head = StackedHead(members=len(seeds), classes=spec.classes, hidden=hidden, device=device)
@@ -82,40 +82,17 @@ class StackedEnsemble(nn.Module):
                 initial.normal_(std=std, generator=generator)
             stack[member].copy_(initial)
 
-    def _attach(self) -> dict[str, StackedLoraLinear]:
-        """Replace the target layers; returns the stacked ones by the name that PEFT gives them."""
-        layers = self.decoder.layers
-        chosen = range(len(layers)) if self.spec.layers is None else self.spec.layers
-        if beyond := [index for index in chosen if index >= len(layers)]:
-            raise ConfigError(f"lora_layers: {beyond} asked for, and the model has layers 0 to {len(layers) - 1}")
-        return {
-            f"model.layers.{index}.{name}": self._replace(layers[index], name, is_last=index == len(layers) - 1)
-            for index in sorted(chosen)
-            for name in self._target_names(layers[index])
-        }
-
-    def _target_names(self, layer: nn.Module) -> list[str]:
-        found = {
-            name: name.rpartition(".")[2]
-            for name, module in layer.named_modules()
-            if isinstance(module, nn.Linear) and name.rpartition(".")[2] in self.spec.target_modules
-        }
-        if missing := sorted(set(self.spec.target_modules) - set(found.values())):
-            raise ConfigError(
-                f"lora_target_modules: {', '.join(missing)} not found as linear layers of {type(layer).__name__}; "
-                "choose among those that this model has"
-            )
-        return list(found)
-
-    def _replace(self, layer: nn.Module, name: str, *, is_last: bool) -> StackedLoraLinear:
+    def _attach(self, name: str, members: int) -> StackedLoraLinear:
+        """Put the members' adapters on the linear layer of that name."""
         path, _, leaf = name.rpartition(".")
+        is_last = name.startswith(f"layers.{len(self.decoder.layers) - 1}.")
         stacked = StackedLoraLinear(
-            layer.get_submodule(name),
-            members=len(self.seeds),
+            self.decoder.get_submodule(name),
+            members=members,
             rank=self.spec.rank,
             spec=LoraSpec(self.spec.scaling, self.spec.dropout),
             active=self._active,
             last_tokens=is_last and self._pools_itself and leaf in LAST_TOKEN_MODULES,
         )
-        setattr(layer.get_submodule(path), leaf, stacked)
+        setattr(self.decoder.get_submodule(path), leaf, stacked)
         return stacked

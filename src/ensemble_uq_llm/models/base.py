@@ -1,0 +1,145 @@
+"""The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
+
+import hashlib
+import json
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.adapter_spec import decoder_layers
+from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
+from ensemble_uq_llm.utils.files import sha256_of
+from ensemble_uq_llm.utils.hub import why_hub_is_silent
+
+_FILES: Final = ("*.json", "*.safetensors", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
+
+
+def find_base(config: Config) -> Path:
+    """Return the folder that holds the base's files, downloading them from the hub if the config names a hub model.
+
+    Raises:
+        ModelError: there is no such folder, and no such model can be had from the hub; the message says why.
+    """
+    name = config.model_name
+    if name == EMBEDDED_MODEL:
+        return Path(str(resources.files("ensemble_uq_llm") / "assets" / "tiny_llama"))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ModelError(f"model_name: {folder} is a folder without config.json, so not a Hugging Face model")
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"model_name: there is no folder {name}; give a hub name, a model folder, or `{EMBEDDED_MODEL}`"
+        )
+    return _download(name, config)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a base.
+
+    Raises:
+        ModelError: the folder has no tokenizer that transformers can load.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {_first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    return tokenizer
+
+
+def load_decoder(folder: Path, *, device: torch.device, bf16: bool) -> PreTrainedModel:
+    """Load the decoder without its LM head, once, frozen, with packed attention.
+
+    Raises:
+        ModelError: not a decoder of the LLaMA kind, or weights that are missing or not safetensors.
+    """
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"model_name: no *.safetensors in {folder}; weights in pickle files are never read")
+    transformers_logging.disable_progress_bar()
+    try:
+        settings = AutoConfig.from_pretrained(str(folder))
+        if getattr(settings, "is_encoder_decoder", False):
+            raise ModelError(f"model_name: {settings.model_type} is an encoder-decoder; a causal decoder is needed")
+        decoder, report = AutoModel.from_pretrained(
+            str(folder),
+            dtype=torch.bfloat16 if bf16 else torch.float32,
+            attn_implementation=PACKED_ATTENTION,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {_first_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
+    decoder_layers(decoder)
+    return decoder.to(device).requires_grad_(False).eval()
+
+
+def base_digest(folder: Path) -> str:
+    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included."""
+    names = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".model"))
+    listing = {path.name: _file_digest(path) for path in names}
+    return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    # A large file from the hub's cache is a link to a blob that is named by its SHA-256 already.
+    name = path.resolve().name
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else sha256_of(path)
+
+
+def _download(name: str, config: Config) -> Path:
+    from huggingface_hub import snapshot_download
+
+    silence = why_hub_is_silent()
+    fetch: Any = partial(
+        snapshot_download,
+        name,
+        revision=config.model_revision,
+        cache_dir=config.cache_dir,
+        allow_patterns=list(_FILES),
+        local_files_only=silence is not None,
+    )
+    try:
+        return Path(fetch())
+    except Exception as error:
+        raise ModelError(f"model_name: {_explained(name, config, silence, error)}") from error
+
+
+def _explained(name: str, config: Config, silence: str | None, error: Exception) -> str:
+    """Say what happened and what to do, the most specific first."""
+    from huggingface_hub import constants, errors
+
+    token = "run `hf auth login` or set HF_TOKEN"
+    local = f"or give the folder of a local copy, or `{EMBEDDED_MODEL}` for the model that ships with this package"
+    if isinstance(error, errors.HFValidationError):
+        return f"{name!r} is neither a folder here nor a valid hub name such as meta-llama/Llama-3.2-1B"
+    if isinstance(error, errors.GatedRepoError):
+        return f"{name!r} is gated: accept its licence on {constants.ENDPOINT}/{name}, then {token}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{name!r} has no revision {config.model_revision!r}; check model_revision"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{name!r} is neither a folder here nor a model on the hub; check the name, and if it is private, {token}"
+        )
+    if silence is not None and isinstance(error, errors.LocalEntryNotFoundError):
+        cache = config.cache_dir or constants.HF_HUB_CACHE
+        return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
+    again = "run the same command again: files that are complete are kept"
+    return f"{name!r} could not be downloaded ({type(error).__name__}: {_first_line(error)}); {again}, {local}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,117 @@
+"""How the sequences of all members are cut into passes that fit a token budget.
+
+A member's arithmetic must not depend on its company, so how a member's own sequences are cut depends on
+nothing but their lengths and the budget; only whole cuts of different members then share a pass.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.pack import Tokens, make_pack
+from ensemble_uq_llm.utils.device import free_bytes
+
+Rows = NDArray[np.int64]
+"""Indices of examples."""
+
+DEFAULT_BUDGET = {"cpu": 8_192, "cuda": 32_768}
+"""Tokens that keep the matrix units busy (GPU) or stay near the caches (CPU); more gains nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of one member that go through the model in one pass."""
+
+    member: int
+    rows: Rows
+
+
+def plan_passes(rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], *, budget: int) -> list[list[Chunk]]:
+    """Group the members' rows into passes of at most `budget` tokens; a longer sequence is a pass by itself.
+
+    Every member stays whole where it fits the budget. No pass holds a member twice.
+    """
+    cuts = [cut_to_budget(rows, lengths_N, budget=budget) for rows in rows_by_member]
+    passes: list[list[Chunk]] = []
+    for turn in range(max(map(len, cuts), default=0)):
+        room = 0
+        for member, own in enumerate(cuts):
+            if turn >= len(own):
+                continue
+            size = int(lengths_N[own[turn]].sum())
+            if size > room:
+                passes.append([])
+                room = budget
+            passes[-1].append(Chunk(member, own[turn]))
+            room -= size
+    return passes
+
+
+def cut_to_budget(rows: Rows, lengths_N: NDArray[np.int64], *, budget: int) -> list[Rows]:
+    """Cut rows, in their order, into runs of at most `budget` tokens."""
+    cuts: list[list[int]] = []
+    room = 0
+    for row in rows.tolist():
+        length = int(lengths_N[row])
+        if length > room:
+            cuts.append([])
+            room = budget
+        cuts[-1].append(row)
+        room -= length
+    return [np.array(cut, dtype=np.int64) for cut in cuts]
+
+
+@torch.inference_mode()
+def predict_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
+    """Return what every member says about every sequence: float32 logits_MNC.
+
+    Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows.
+    """
+    members, classes = len(ensemble.seeds), ensemble.spec.classes
+    device = next(ensemble.parameters()).device
+    logits_MNC = torch.empty(members, len(sequences), classes, device=device)
+    for group, rows in _prediction_passes(members, sequences, budget):
+        own = [sequences[row] for row in rows]
+        pack = make_pack([(member, own) for member in group], device=device)
+        index = torch.from_numpy(rows).to(device)
+        logits_MNC[group.start : group.stop, index] = ensemble(pack).unflatten(0, (len(group), len(rows)))
+    return logits_MNC.cpu().numpy()
+
+
+def _prediction_passes(members: int, sequences: Sequence[Tokens], budget: int) -> Iterator[tuple[range, Rows]]:
+    lengths_N = np.array([len(tokens) for tokens in sequences], dtype=np.int64)
+    if lengths_N.size == 0:
+        return
+    group_size = min(members, max(1, budget // int(lengths_N.max())))
+    longest_first = np.argsort(-lengths_N, kind="stable")
+    for rows in cut_to_budget(longest_first, lengths_N, budget=budget // group_size):
+        for start in range(0, members, group_size):
+            yield range(start, min(start + group_size, members)), rows
+
+
+def token_budget(decoder: nn.Module, *, wanted: int | None, training: bool) -> int:
+    """Return the tokens of a pass: what is wanted, or else what half of the free memory holds, up to the default."""
+    if wanted is not None:
+        return wanted
+    device = next(decoder.parameters()).device
+    fits = free_bytes(device) // 2 // bytes_per_token(decoder, training=training)
+    largest = DEFAULT_BUDGET.get(device.type, 8_192)
+    # A power of two, so that small changes of the free memory do not change a run's rounding.
+    return min(largest, 1 << max(8, int(fits).bit_length() - 1))
+
+
+def bytes_per_token(decoder: nn.Module, *, training: bool) -> int:
+    """Estimate the activation memory that a pass takes per token, in bytes.
+
+    Counted over the tensors that transformers' eager layers keep for the backward: about 18 of the hidden size
+    and 5 of the MLP's in each layer, in the base's dtype; without gradients one layer's worth is alive at a time.
+    """
+    config = decoder.config.get_text_config()
+    width: Tensor = next(decoder.parameters())
+    per_layer = (18 * config.hidden_size + 5 * config.intermediate_size) * width.element_size()
+    return per_layer * (config.num_hidden_layers if training else 2)
