@@ -7,6 +7,9 @@ from pathlib import Path
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
 
+MEMBER_RECORD = "member.json"
+"""The name of a member's record in its adapter folder."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -42,7 +45,7 @@ class RunFolder:
 
     def member_record(self, seed: int) -> Path:
         """How the member was made, and the digest of its weights; lies inside its adapter folder."""
-        return self.member(seed) / "member.json"
+        return self.member(seed) / MEMBER_RECORD
 
     def predictions(self, name: str) -> Path:
         """The tidy Parquet of every member's logits on the set `name`."""

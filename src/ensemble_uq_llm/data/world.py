@@ -115,15 +115,6 @@ def draw_word(rng: Random) -> str:
 
 
 def draw_facts(rng: Random, *, n: int, people: tuple[str, ...] = PEOPLE) -> list[Fact]:
-    """Return n facts about different (person, activity) pairs, in random order.
-
-    People and activities are drawn from small pools, so that several facts share a person and several
-    share an activity: neither alone tells which fact a question asks for.
-    """
-    pool = rng.randint(n // 2 + 1, 2 * n)
-    who = rng.sample(people, min(pool, len(people)))
-    what = rng.sample(ACTIVITIES, min(pool, len(ACTIVITIES)))
-    pairs: dict[tuple[str, Activity], None] = {}
-    while len(pairs) < n:
-        pairs[rng.choice(who), rng.choice(what)] = None
-    return [Fact(person=person, word=draw_word(rng), activity=activity) for person, activity in pairs]
+    """Return n facts about n different people and n different activities, in random order."""
+    who, what = rng.sample(people, n), rng.sample(ACTIVITIES, n)
+    return [Fact(person=p, word=draw_word(rng), activity=a) for p, a in zip(who, what, strict=True)]

@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.models.adapter_spec import AdapterSpec
+from ensemble_uq_llm.models.base import find_base
 from ensemble_uq_llm.models.ensemble import HEAD, StackedEnsemble
 
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -58,7 +59,7 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
     tensors = {f"{_PREFIX}{name}": stack[member].detach().cpu().contiguous() for name, stack in ensemble.named_stacks()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     peft.LoraConfig(
-        base_model_name_or_path=config.model_name,
+        base_model_name_or_path=_base_name(config),
         revision=config.model_revision,
         task_type=peft.TaskType.SEQ_CLS,
         inference_mode=True,
@@ -69,6 +70,12 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
         layers_to_transform=list(config.lora_layers) if config.lora_layers is not None else None,
         modules_to_save=[HEAD],
     ).save_pretrained(str(folder))
+
+
+def _base_name(config: Config) -> str:
+    """Return what `peft` can resolve: a hub name as it is, a local or the embedded base as an absolute path."""
+    folder = find_base(config) if config.model_name == EMBEDDED_MODEL else Path(config.model_name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else config.model_name
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -1,0 +1,104 @@
+"""The named data sets, and the one door through which every split of examples comes in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ensemble_uq_llm.data import synthetic
+from ensemble_uq_llm.data.columns import Columns, examples_from_records
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.hub import BOOLQ_REPO, load_hub_rows
+from ensemble_uq_llm.data.problems import listed
+from ensemble_uq_llm.data.records import read_examples
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.suggest import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Where one split of examples comes from: a local file, or else a named data set."""
+
+    dataset: str
+    split: str
+    file: Path | None = None
+    """Takes the place of the named data set."""
+    cache_dir: Path | None = None
+    """Where downloads are prepared; None is the user's Hugging Face cache."""
+    seed: int = 0
+    """Of generated data sets."""
+    size: int | None = None
+    """Keep the first so many examples (of a generated set: generate so many); None is all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedDataset:
+    """One row of the table of data sets."""
+
+    name: str
+    description: str
+    splits: tuple[str, ...]
+    class_names: tuple[str, ...]
+    load: Callable[[DataSource, Columns], list[Example]]
+
+
+def load_split(source: DataSource, columns: Columns) -> list[Example]:
+    """Return the examples of one split, in the source's order.
+
+    Raises DataError if the file or data set cannot be had, or holds something else than `columns` says.
+    """
+    if source.file is not None:
+        return read_examples(source.file, columns)[: source.size]
+    dataset = find_dataset(source.dataset)
+    if source.split not in dataset.splits:
+        hint = did_you_mean(source.split, dataset.splits)
+        known = listed(dataset.splits)
+        raise DataError(f"data set {dataset.name!r} has no split {source.split!r}{hint}; it has {known}")
+    if len(columns.class_names) != len(dataset.class_names):
+        classes = f"{len(dataset.class_names)} classes ({listed(dataset.class_names)})"
+        raise DataError(f"data set {dataset.name!r} has {classes}, not {len(columns.class_names)}; set num_labels")
+    return dataset.load(source, columns)[: source.size]
+
+
+def find_dataset(name: str) -> NamedDataset:
+    """Return the data set of that name. Raises DataError with the names that exist."""
+    for dataset in DATASETS:
+        if dataset.name == name:
+            return dataset
+    names = [dataset.name for dataset in DATASETS]
+    hint = did_you_mean(name, names) or did_you_mean(name.rpartition("/")[2], names)
+    files = "for other data give train_file and validation_file (.jsonl, .csv or .parquet)"
+    raise DataError(f"unknown data set {name!r}{hint}; known are {listed(names)}; {files}")
+
+
+def _load_boolq(source: DataSource, columns: Columns) -> list[Example]:
+    rows = load_hub_rows(BOOLQ_REPO, split=source.split, cache_dir=source.cache_dir)
+    return examples_from_records(rows, columns, source=f"{BOOLQ_REPO}[{source.split}]")
+
+
+def _load_synthetic(source: DataSource, columns: Columns) -> list[Example]:
+    examples = synthetic.generate(source.split, n=source.size, seed=source.seed)
+    fields = examples[0].fields if examples else {}
+    for name in columns.prompt:
+        if name not in fields:
+            hint = did_you_mean(name, fields)
+            raise DataError(f"data set 'synthetic' has no field {name!r}{hint}; it has {listed(fields)}")
+    return examples
+
+
+DATASETS: Final = (
+    NamedDataset(
+        name="boolq",
+        description="yes/no questions about Wikipedia passages (Clark et al. 2019), from the hub",
+        splits=("train", "validation"),
+        class_names=("no", "yes"),
+        load=_load_boolq,
+    ),
+    NamedDataset(
+        name="synthetic",
+        description="generated questions with known true probabilities, and shifted sets; no download",
+        splits=tuple(each.name for each in synthetic.SETS),
+        class_names=synthetic.CLASS_NAMES,
+        load=_load_synthetic,
+    ),
+)

@@ -1,0 +1,90 @@
+"""From a configuration to the examples of a split, and from examples to tokens."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.columns import Columns
+from ensemble_uq_llm.data.datasets import DataSource, load_split
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prompts import prompt_columns
+from ensemble_uq_llm.data.split import Split, hold_out
+from ensemble_uq_llm.data.tokenize import TokenizedExamples, tokenize_examples
+
+
+def load_training(config: Config) -> Split:
+    """Return the training examples, and those held out of them for calibration (none if not asked for).
+
+    Raises:
+        DataError: the data cannot be had or are not what the configuration says.
+    """
+    examples = _load(config, "train", file=config.train_file, size=config.max_train_examples, labelled=True)
+    if config.calibration_fraction == 0:
+        return Split(kept=examples, held_out=[])
+    return hold_out(examples, fraction=config.calibration_fraction, seed=config.calibration_seed)
+
+
+def load_validation(config: Config) -> list[Example]:
+    """Return the examples of the configuration's own evaluation split.
+
+    Raises:
+        DataError: as `load_training`.
+    """
+    return _load(config, "validation", file=config.validation_file, size=config.max_validation_examples, labelled=False)
+
+
+def load_named(config: Config, split: str) -> list[Example]:
+    """Return the examples of another split of the configuration's data set, such as a named shift.
+
+    Raises:
+        DataError: as `load_training`.
+    """
+    return _load(config, split, file=None, size=None, labelled=False)
+
+
+def load_file(config: Config, path: Path) -> list[Example]:
+    """Return the examples of any data file with the configuration's columns, labelled or not.
+
+    Raises:
+        DataError: as `load_training`.
+    """
+    return _load(config, "file", file=path, size=None, labelled=False)
+
+
+def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> TokenizedExamples:
+    """Tokenise the examples' prompts as the configuration says.
+
+    Raises:
+        DataError: a prompt that cannot be cut to `max_length`.
+    """
+    return tokenize_examples(
+        examples,
+        tokenizer=tokenizer,
+        template=config.prompt_template,
+        max_length=config.max_length,
+        cut_column=config.cut_column,
+    )
+
+
+def digest_of(examples: Iterable[Example]) -> str:
+    """Return the SHA-256 of the examples' ids, texts and labels, in their order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        row = [example.id, sorted(example.fields.items()), example.label]
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool) -> list[Example]:
+    source = DataSource(dataset=config.dataset, split=split, file=file, cache_dir=config.cache_dir, size=size)
+    columns = Columns(
+        prompt=prompt_columns(config.prompt_template),
+        label=config.label_column,
+        id=config.id_column,
+        class_names=config.class_labels,
+        require_labels=labelled,
+    )
+    return load_split(source, columns)

@@ -1,0 +1,125 @@
+"""Examples -> token ids. A prompt that is too long loses the end of one field, never anything else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.data.cut import Prompt, cut_to_fit, encode
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.problems import clipped
+from ensemble_uq_llm.data.prompts import Template, default_cut_column, parse_template
+from ensemble_uq_llm.errors import DataError
+
+UNLABELLED: Final = -1
+PROMPTS_AT_ONCE: Final = 1000  # a tokenizer's intermediate results take about 150 bytes a token
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedExamples:
+    """N examples as token ids, end to end in one array; no sequence is empty."""
+
+    ids: tuple[str, ...]
+    tokens_T: NDArray[np.int32]
+    lengths_N: NDArray[np.int64]
+    labels_N: NDArray[np.int64]
+    """Class indices; UNLABELLED (-1) where the label is not known."""
+    is_cut_N: NDArray[np.bool_]
+    """Whether the prompt was too long and its text was cut."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def sequences(self) -> list[NDArray[np.int32]]:
+        """The token ids of each example, as views of `tokens_T`."""
+        return np.split(self.tokens_T, np.cumsum(self.lengths_N)[:-1]) if len(self) else []
+
+    @property
+    def num_cut(self) -> int:
+        """How many prompts were cut."""
+        return int(self.is_cut_N.sum())
+
+    def describe(self) -> str:
+        """Return the sizes in words, for a log."""
+        if not len(self):
+            return "no prompts"
+        mean, longest = self.lengths_N.mean(), self.lengths_N.max()
+        cut = f"{self.num_cut:,} cut ({self.num_cut / len(self):.1%})"
+        return f"{len(self):,} prompts of {mean:.0f} tokens on average, {longest} at most, {cut}"
+
+
+def tokenize_examples(
+    examples: Sequence[Example],
+    *,
+    tokenizer: Any,
+    template: str,
+    max_length: int,
+    cut_column: str | None = None,
+) -> TokenizedExamples:
+    """Tokenise each example's prompt, with the special tokens that the tokenizer adds by itself.
+
+    A prompt of more than `max_length` tokens loses the end of `cut_column`'s text (default: see
+    `prompts.default_cut_column`), and keeps as many tokens as fit. Raises DataError for a prompt that is
+    too long without that text, or that has no token at all; ConfigError for a template that is no good.
+    """
+    if max_length < 1:
+        raise ValueError(f"max_length = {max_length} must be at least 1")
+    column = cut_column or default_cut_column(template)
+    parsed = parse_template(template)
+    sequences: list[NDArray[np.int32]] = []
+    is_cut: list[bool] = []
+    for start in range(0, len(examples), PROMPTS_AT_ONCE):
+        some = examples[start : start + PROMPTS_AT_ONCE]
+        tokens = encode(tokenizer, [parsed.render(example.fields) for example in some])["input_ids"]
+        too_long = [index for index, each in enumerate(tokens) if len(each) > max_length]
+        prompts = [_prompt(some[index], parsed, column) for index in too_long]
+        for index, shorter in zip(too_long, _cut(prompts, tokenizer, max_length, column), strict=True):
+            tokens[index] = shorter
+        sequences += [_not_empty(each, example, tokenizer) for each, example in zip(tokens, some, strict=True)]
+        is_cut += [index in set(too_long) for index in range(len(some))]
+    labels = [UNLABELLED if example.label is None else example.label for example in examples]
+    return TokenizedExamples(
+        ids=tuple(example.id for example in examples),
+        tokens_T=np.concatenate(sequences) if sequences else np.empty(0, np.int32),
+        lengths_N=np.array([len(each) for each in sequences], np.int64),
+        labels_N=np.array(labels, np.int64),
+        is_cut_N=np.array(is_cut, np.bool_),
+    )
+
+
+def _prompt(example: Example, template: Template, column: str) -> Prompt:
+    before, after = template.around(column)
+    fields = example.fields
+    return Prompt(id=example.id, before=before.render(fields), text=fields[column], after=after.render(fields))
+
+
+def _cut(prompts: list[Prompt], tokenizer: Any, max_length: int, column: str) -> list[list[int]]:
+    if not prompts:
+        return []
+    found = cut_to_fit(prompts, tokenizer=tokenizer, max_length=max_length)
+    hopeless = [prompt for prompt, tokens in zip(prompts, found, strict=True) if tokens is None]
+    if hopeless:
+        length = len(encode(tokenizer, [hopeless[0].cut_at(0)])["input_ids"][0])
+        others = f" (and {len(hopeless) - 1:,} more)" if len(hopeless) > 1 else ""
+        raise DataError(
+            f"example {clipped(hopeless[0].id)}{others}: the prompt has {length} tokens even without its"
+            f" {column!r}, more than max_length {max_length}; raise max_length, or cut another column"
+        )
+    return [tokens for tokens in found if tokens is not None]
+
+
+def _not_empty(tokens: list[int], example: Example, tokenizer: Any) -> NDArray[np.int32]:
+    """Return the tokens as an array; an empty prompt becomes one begin- or end-of-text token."""
+    if tokens:
+        return np.array(tokens, np.int32)
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return np.array([token], np.int32)
+    raise DataError(
+        f"example {clipped(example.id)}: its prompt is empty and gives no token; give it text,"
+        " or put literal text into prompt_template"
+    )

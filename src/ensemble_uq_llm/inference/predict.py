@@ -1,0 +1,64 @@
+"""One pass over members x rows: examples in, every member's logits out, and onto disk as the run's predictions."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prepare import digest_of, tokenize
+from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.inference.members import LoadedEnsemble
+from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
+from ensemble_uq_llm.models.passes import predict_logits
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.device import describe_device
+from ensemble_uq_llm.utils.files import write_text
+from ensemble_uq_llm.utils.provenance import record_stage
+
+
+def predict_examples(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config) -> Predictions:
+    """Return every member's logits on the examples, labelled or not, in their order.
+
+    Raises:
+        DataError: a prompt that cannot be cut to `max_length`.
+    """
+    tokens = tokenize(config, list(examples), loaded.tokenizer)
+    truths = [example.true_probs for example in examples]
+    known = [truth for truth in truths if truth is not None]
+    return Predictions(
+        ids=tokens.ids,
+        labels=tuple(example.label for example in examples),
+        seeds=loaded.ensemble.seeds,
+        logits_MNC=predict_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
+        true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
+    )
+
+
+def predict_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, name: str) -> Path:
+    """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
+
+    Raises:
+        DataError: as `predict_examples`. ValueError: `name` cannot be a file name.
+    """
+    started = time.monotonic()
+    folder = RunFolder(config.output_dir)
+    path = folder.predictions(name)
+    write_predictions(path, predict_examples(loaded, examples, config))
+    template = parse_template(config.prompt_template)
+    lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
+    write_text(folder.examples(name), "\n".join(lines) + "\n")
+    record_stage(
+        folder.run_record,
+        "predict",
+        seconds=time.monotonic() - started,
+        name=name,
+        examples=len(examples),
+        members=len(loaded.ensemble.seeds),
+        device=describe_device(next(loaded.ensemble.parameters()).device),
+        data_digest=digest_of(examples),
+    )
+    return path

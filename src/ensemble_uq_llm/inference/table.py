@@ -1,0 +1,114 @@
+"""The metrics JSON as tables for the terminal, 80 columns wide at most."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ensemble_uq_llm.inference.metrics import METRICS
+
+UNDEFINED = "–"  # noqa: RUF001  (a typographic dash for the reader's eye)
+
+TRUTH_ROWS = (
+    ("mean_absolute_error", "Mean |p - true p|", ".3f"),
+    ("kl", "KL(true || predicted), nats", ".3f"),
+    ("bayes_accuracy", "Bayes accuracy (the ceiling)", ".1%"),
+    ("accuracy_of_bayes", "Accuracy / Bayes accuracy", ".1%"),
+    ("bayes_decisions", "Bayes decisions matched", ".1%"),
+)
+"""Name, title and format of the rows of the `truth` block."""
+
+UNCERTAINTY_ROWS = (
+    ("average_entropy", "Entropy (total), nats"),
+    ("average_expected_entropy", "Expected entropy (aleatoric)"),
+    ("average_mutual_information", "Mutual information (epistemic)"),
+    ("average_variance", "Variance"),
+)
+"""Name and title of the rows of the `uncertainty` block."""
+
+
+def show_value(value: float | None, form: str) -> str:
+    """Return a value in its format; a dash where it is undefined."""
+    return UNDEFINED if value is None else format(value, form)
+
+
+def show_interval(estimate: Mapping[str, Any], form: str) -> str:
+    """Return an estimate's 95% interval; a dash where it is undefined."""
+    if not estimate.get("ci95"):
+        return UNDEFINED
+    low, high = (format(end, form) for end in estimate["ci95"])
+    return f"{low} to {high}"
+
+
+def headline_table(name: str, metrics: Mapping[str, Any]) -> RenderableType:
+    """Return what is to be said of one evaluated set: its metrics, uncertainties and distance from the truth."""
+    n, labelled = metrics["n"], metrics.get("labelled", metrics["n"])
+    members = metrics["members"]
+    caption = f"{n:,} example{'s' if n > 1 else ''}" + (f", {labelled:,} of them labelled" if labelled < n else "")
+    caption += f", {members} member{'s' if members > 1 else ''}"
+    parts: list[RenderableType] = [Text.assemble((name, "bold"), "  ", (caption, "dim"))]
+    if metrics["ensemble"]:
+        parts.append(_metric_table(metrics))
+    parts.append(_uncertainty_table(metrics["uncertainty"]))
+    if "truth" in metrics:
+        parts.append(_truth_table(metrics["truth"]))
+    return Group(*parts)
+
+
+def shift_table(metrics_by_name: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return one row a set: is it answered worse, and does uncertainty tell it from the reference set."""
+    table = _table("Set", "n", "Accuracy", "95% interval", "Entropy", "MI", "AUROC\nentropy", "AUROC\nMI")
+    table.collapse_padding = True
+    for name, metrics in metrics_by_name.items():
+        accuracy = metrics["ensemble"].get("accuracy", {"value": None})
+        auroc = metrics.get("shift", {}).get("auroc", {})
+        averages = metrics["uncertainty"]
+        table.add_row(
+            Text(name),
+            f"{metrics['n']:,}",
+            show_value(accuracy["value"], ".1%"),
+            show_interval(accuracy, ".1%"),
+            show_value(averages["average_entropy"], ".3f"),
+            show_value(averages["average_mutual_information"], ".3f"),
+            show_value(auroc.get("entropy", {}).get("value"), ".3f"),
+            show_value(auroc.get("mutual_information", {}).get("value"), ".3f"),
+        )
+    return table
+
+
+def _metric_table(metrics: Mapping[str, Any]) -> Table:
+    table = _table("Metric", "Ensemble", "95% interval", "Mean member")
+    for metric in METRICS:
+        estimate = metrics["ensemble"][metric.name]
+        table.add_row(
+            f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
+            Text(show_value(estimate["value"], metric.format), style="bold"),
+            show_interval(estimate, metric.format),
+            show_value(metrics["members_mean"][metric.name]["value"], metric.format),
+        )
+    return table
+
+
+def _uncertainty_table(averages: Mapping[str, float]) -> Table:
+    table = _table("Uncertainty", "Average")
+    for name, title in UNCERTAINTY_ROWS:
+        table.add_row(title, show_value(averages[name], ".4f"))
+    return table
+
+
+def _truth_table(truth: Mapping[str, Any]) -> Table:
+    table = _table("Against the true probabilities", "Ensemble", "95% interval")
+    for name, title, form in TRUTH_ROWS:
+        table.add_row(title, show_value(truth[name]["value"], form), show_interval(truth[name], form))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table

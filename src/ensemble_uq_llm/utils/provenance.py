@@ -1,0 +1,63 @@
+"""What a run was made with: versions, machine, the project's commit, and the stages so far."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from ensemble_uq_llm.utils.files import write_json
+
+LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that numbers depend on; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout that this code runs from (`-dirty` if changed), or None outside of one."""
+    folder = Path(__file__).resolve().parent
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def command_line() -> str:
+    """Return the command that runs now, as it was typed."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> None:
+    """Add a finished stage (`train`, `predict` ...) with its facts and duration to the run's record at `path`."""
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"stages": []}
+    record |= {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+    record["stages"].append(
+        {"stage": stage, "finished": now(), "seconds": round(seconds, 3), "command": command_line(), **facts}
+    )
+    write_json(path, record)
