@@ -1,19 +1,25 @@
 """Pre-train the tiny LLaMA that ships with the package, on text of the synthetic world.
 
 A document is a reading prompt followed by a restatement: the asked habit with its frequency word first
-("Usually Anna drinks tea."), then the passage's other habits in another order. Only the restatement is
-scored, so that the model learns to look habits up instead of spending itself on random facts. It never
-sees a yes/no label: what it can do at the prompt's last token is to find the asked frequency word, and
-turning that into a probability is left to the LoRA adapters.
+("Usually Anna drinks tea."), then some of the passage's other habits. Only the restatement is scored, so
+that the model learns to look habits up instead of spending itself on random facts. It is also scored
+where it would begin had the passage ended after an earlier sentence: several lookups per document for the
+price of one, without which a model of this size took many times as long to find the asked word at all.
+
+The model never sees a yes/no label. What it can do at the prompt's last token is to find the asked
+frequency word; turning that into a probability is left to the LoRA adapters.
 
 Made-up names and frequency words make the lookup a general copy. Some questions ask for a habit that is
-missing or stated in two incompatible ways, and the restatement says so ("Nobody knows whether ..."): any
-large language model has read enough to notice missing and conflicting information, so this one should too.
+missing or stated in two incompatible ways, and the restatement says so ("Nobody knows whether ...",
+"Accounts differ whether ..."): any large language model has read enough to notice missing and conflicting
+information, so this one should too. Half of the questions keep the name's capital letter, which ties the
+two spellings together.
 
-    python tools/pretrain_tiny_llama.py --out src/ensemble_uq_llm/assets/tiny_llama
+    PYTHONPATH=src python tools/pretrain_tiny_llama.py src/ensemble_uq_llm/assets/tiny_llama
 """
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -26,97 +32,115 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ensemble_uq_llm.data.synthetic import draw_absent, generate
-from ensemble_uq_llm.data.world import (
-    OPPOSITE_WORDS,
-    P_YES,
-    PEOPLE,
-    UNKNOWN_PEOPLE,
-    UNKNOWN_WORDS,
-    Activity,
-    Fact,
-    WORDS,
-    capitalised,
-    draw_facts,
-    question,
-    statement,
-)
+from ensemble_uq_llm.data import synthetic, world
+from ensemble_uq_llm.data.world import Activity, Fact, capitalised
 
 IGNORED: Final = -100
-ONSETS: Final = ("b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s",
-                 "st", "t", "tr", "v", "w", "z")  # fmt: skip
+VOCABULARY: Final = 1024
+MAX_POSITIONS: Final = 1024
+FACTS_PER_BATCH: Final = 80
+MIN_BATCH: Final = 8
+# Passages have at most so many facts in the first tenth of the steps, in the second, and afterwards.
+SHORT_FACTS, MEDIUM_FACTS, LONG_FACTS = 4, 7, 22
+MADE_UP_PEOPLE, MADE_UP_WORDS, ABSENT, CONTRADICTORY = 0.3, 0.1, 0.1, 0.1
+EARLY_NOBODY: Final = 0.4
+RESTATED_WEIGHT: Final = 0.5
+MUON_LR, ADAM_LR, WARM_STEPS, FLOOR = 0.02, 3e-3, 100, 0.02
+ONSETS = ("b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s",
+          "st", "t", "tr", "v", "w", "z")  # fmt: skip
 VOWELS: Final = ("a", "e", "i", "o", "u")
 CODAS: Final = ("", "l", "m", "n", "r", "s", "x", "nd", "st")
-NEGATIVE: Final = frozenset(word.text for word in WORDS if word.negative)
+NEGATIVE: Final = frozenset(word.text for word in world.WORDS if word.negative)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A reading prompt, and the restatement that the model learns to continue it with."""
+    """A reading prompt (header and sentences of the passage) and the restatement that continues it.
 
-    prompt: str
+    `openings` holds, for each sentence of the passage, the word by which the restatement would begin if
+    the passage ended there; None where that is not scored.
+    """
+
+    header: str
+    sentences: list[str]
+    openings: list[str | None]
     restatement: str
 
 
 def made_up(rng: Random, *, ending: str = "") -> str:
     """Return a made-up word of two or three syllables that is none of the reserved unknown ones."""
     while True:
-        syllables = (rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.randint(1, 3)))
-        word = "".join(syllables) + (ending or rng.choice(VOWELS))
-        if capitalised(word) not in UNKNOWN_PEOPLE and word not in UNKNOWN_WORDS and word not in P_YES:
+        n = rng.randint(1, 2)
+        stem = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n))
+        word = stem + (ending or rng.choice(VOWELS))
+        if (
+            capitalised(word) not in world.UNKNOWN_PEOPLE
+            and word not in world.UNKNOWN_WORDS
+            and word not in world.P_YES
+        ):
             return word
 
 
-def fronted(fact: Fact) -> str:
-    """Return the fact with its frequency word first ("Never does Ben swim in the lake.")."""
-    word, activity = capitalised(fact.word), fact.activity
-    if fact.word in NEGATIVE:
-        return f"{word} does {fact.person} {activity.base} {activity.rest}."
-    return f"{word} {fact.person} {activity.third} {activity.rest}."
+def answer(person: str, activity: Activity, facts: list[Fact]) -> str:
+    """Return the sentence that restates what the facts say about one habit."""
+    said = [fact for fact in facts if (fact.person, fact.activity) == (person, activity)]
+    if len(said) != 1:
+        opening = "Accounts differ" if said else "Nobody knows"
+        return f"{opening} whether {person} {activity.third} {activity.rest}."
+    word = capitalised(said[0].word)
+    if said[0].word in NEGATIVE:
+        return f"{word} does {person} {activity.base} {activity.rest}."
+    return f"{word} {person} {activity.third} {activity.rest}."
 
 
-def draw_document(rng: Random, *, n_facts: int, absent: float, contradictory: float, novel: float) -> Document:
-    """Return one document with n_facts facts; the three shares are those of its special kinds."""
-    people = tuple({capitalised(made_up(rng)) for _ in range(2 * n_facts)}) if rng.random() < 0.3 else PEOPLE
-    people = tuple(sorted(people))
+def draw_document(rng: Random, *, n_facts: int) -> Document:
+    """Return one document whose passage has n_facts facts (one more where it contradicts itself)."""
+    people = world.PEOPLE
+    if rng.random() < MADE_UP_PEOPLE:
+        people = tuple(sorted({capitalised(made_up(rng)) for _ in range(2 * n_facts)}))
     facts = [
-        replace(fact, word=made_up(rng, ending="ly")) if rng.random() < novel else fact
-        for fact in draw_facts(rng, n=n_facts, people=people)
+        replace(fact, word=made_up(rng, ending="ly")) if rng.random() < MADE_UP_WORDS else fact
+        for fact in world.draw_facts(rng, n=n_facts, people=people)
     ]
     asked = rng.choice(facts)
-    person, activity, answer = asked.person, asked.activity, fronted(asked)
+    person, activity = asked.person, asked.activity
     kind = rng.random()
-    if kind < absent:
-        person, activity = draw_absent(rng, facts)
-        answer = f"Nobody knows whether {person} {activity.third} {activity.rest}."
-    elif kind < absent + contradictory:
-        words = rng.sample(rng.choice(OPPOSITE_WORDS), 2)
+    if kind < ABSENT:
+        person, activity = synthetic.draw_absent(rng, facts)
+    elif kind < ABSENT + CONTRADICTORY:
+        words = rng.sample(rng.choice(world.OPPOSITE_WORDS), 2)
         facts[facts.index(asked)] = replace(asked, word=words[0])
         facts.insert(rng.randrange(len(facts) + 1), replace(asked, word=words[1]))
-        answer = f"Accounts differ whether {person} {activity.third} {activity.rest}."
+    answers = [answer(person, activity, facts[: end + 1]) for end in range(len(facts))]
+    words = [text.split()[0] for text in answers]
+    last = len(words) - 1
+    scored = [i == last or word != "Nobody" or rng.random() < EARLY_NOBODY for i, word in enumerate(words)]
     others = [fact for fact in facts if (fact.person, fact.activity) != (person, activity)]
     rng.shuffle(others)
-    passage = " ".join(statement(fact) for fact in facts)
+    asks = world.question(person, activity)
     return Document(
-        prompt=f"Question: {question(person, activity)} Context: {passage}",
-        restatement=" ".join(["", answer, *(statement(fact) for fact in others)]),
+        header=f"Question: {asks.replace(person.lower(), person, 1) if rng.random() < 0.5 else asks} Context:",
+        sentences=[f" {world.statement(fact)}" for fact in facts],
+        openings=[word if keep else None for word, keep in zip(words, scored, strict=True)],
+        restatement=" ".join(["", answers[-1], *(world.statement(fact) for fact in others[:3])]),
     )
 
 
-def build_tokenizer(*, vocab_size: int, seed: int, n_documents: int = 4000) -> PreTrainedTokenizerFast:
+def build_tokenizer(*, seed: int, n_documents: int = 4000) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer on documents of the world; it adds BOS like LLaMA's own."""
     rng = Random(f"tokenizer/{seed}")
-    documents = (draw_document(rng, n_facts=6, absent=0.1, contradictory=0.1, novel=0.1) for _ in range(n_documents))
+    documents = (draw_document(rng, n_facts=6) for _ in range(n_documents))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
+        vocab_size=VOCABULARY,
         special_tokens=["<pad>", "<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((doc.prompt + doc.restatement for doc in documents), trainer)
+    texts = (doc.header + "".join(doc.sentences) + doc.restatement for doc in documents)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
     )
@@ -125,22 +149,22 @@ def build_tokenizer(*, vocab_size: int, seed: int, n_documents: int = 4000) -> P
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
-        model_max_length=1024,
+        model_max_length=MAX_POSITIONS,
         clean_up_tokenization_spaces=False,
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> LlamaForCausalLM:
+def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LlamaForCausalLM:
     """Return a freshly initialised LLaMA with grouped-query attention and tied embeddings."""
-    torch.manual_seed(args.seed)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=args.hidden,
-        intermediate_size=args.intermediate,
-        num_hidden_layers=args.layers,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=1024,
+        max_position_embeddings=MAX_POSITIONS,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -149,103 +173,133 @@ def build_model(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) ->
     return LlamaForCausalLM(config)
 
 
+def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
+    """Return the texts' token ids without special tokens."""
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+
+def pad(rows: list[list[int]], value: int, *, length: int) -> torch.Tensor:
+    """Return the rows as one tensor, filled on the right with `value`."""
+    return torch.tensor([row + [value] * (length - len(row)) for row in rows])
+
+
 def collate(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
-    """Return right-padded input ids and labels; every label outside the restatements is ignored."""
-    prompts = tokenizer([doc.prompt for doc in documents])["input_ids"]
-    rests = tokenizer([doc.restatement for doc in documents], add_special_tokens=False)["input_ids"]
-    length = max(len(prompt) + len(rest) + 1 for prompt, rest in zip(prompts, rests, strict=True))
-    ids = torch.full((len(documents), length), tokenizer.pad_token_id)
-    labels = torch.full_like(ids, IGNORED)
-    for row, (prompt, rest) in enumerate(zip(prompts, rests, strict=True)):
-        rest = [*rest, tokenizer.eos_token_id]
-        end = len(prompt) + len(rest)
-        ids[row, :end] = torch.tensor(prompt + rest)
-        labels[row, len(prompt) : end] = torch.tensor(rest)
-    return {"input_ids": ids, "labels": labels}
+    """Return input ids, and what each position should predict: openings and restatements."""
+    headers = tokenizer([doc.header for doc in documents])["input_ids"]
+    texts = [text for doc in documents for text in (*doc.sentences, doc.restatement)]
+    pieces = iter(encode(tokenizer, texts))
+    opened = iter(encode(tokenizer, [f" {word}" for doc in documents for word in doc.openings if word]))
+    rows, openings, restated = [], [], []
+    for doc, header in zip(documents, headers, strict=True):
+        ids, opening = list(header), [IGNORED] * len(header)
+        for word in doc.openings:
+            sentence = next(pieces)
+            ids += sentence
+            opening += [IGNORED] * (len(sentence) - 1) + [next(opened)[0] if word else IGNORED]
+        rest = [*next(pieces), tokenizer.eos_token_id]
+        rows.append(ids + rest)
+        openings.append(opening)
+        restated.append([IGNORED] * len(ids) + rest[1:])
+    length = max(map(len, rows))
+    return {
+        "input_ids": pad(rows, tokenizer.pad_token_id, length=length),
+        "openings": pad(openings, IGNORED, length=length),
+        "restated": pad(restated, IGNORED, length=length),
+    }
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> Iterator[dict[str, torch.Tensor]]:
+def batches(tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> Iterator[dict[str, torch.Tensor]]:
     """Yield one batch per step; passages within a batch have equally many facts, and grow with time."""
-    rng = Random(f"documents/{args.seed}")
-    for step in range(args.steps):
-        progress = step / args.steps
-        longest = 4 if progress < args.short else 7 if progress < 2 * args.short else 22
-        n_facts = rng.randint(2, min(longest, 7)) if rng.random() < 0.75 else rng.randint(2, longest)
-        size = max(8, round(args.facts_per_batch / n_facts))
-        shares = {"absent": args.absent, "contradictory": args.contradictory, "novel": args.novel}
-        yield collate([draw_document(rng, n_facts=n_facts, **shares) for _ in range(size)], tokenizer)
+    rng = Random(f"documents/{seed}")
+    for step in range(steps):
+        longest = SHORT_FACTS if step / steps < 0.1 else MEDIUM_FACTS if step / steps < 0.2 else LONG_FACTS
+        n_facts = rng.randint(2, min(longest, MEDIUM_FACTS) if rng.random() < 0.75 else longest)
+        size = max(MIN_BATCH, round(FACTS_PER_BATCH / n_facts))
+        yield collate([draw_document(rng, n_facts=n_facts) for _ in range(size)], tokenizer)
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> float:
-    """Train in place with AdamW, linear warm-up and cosine decay; return the last 50 steps' mean loss."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    warm = 100
-    losses: list[float] = []
-    start = time.perf_counter()
-    for step, batch in enumerate(batches(tokenizer, args)):
-        rate = min(1.0, (step + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
-        optimizer.param_groups[0]["lr"] = args.lr * rate
-        hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state[:, :-1]
-        targets = batch["labels"][:, 1:]
-        scored = targets != IGNORED
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[scored]), targets[scored])
-        optimizer.zero_grad(set_to_none=True)
+def build_optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Return Muon for the blocks' matrices and AdamW for the rest; AdamW alone learned half as fast."""
+    named = dict(model.named_parameters())
+    matrices = [name for name, weight in named.items() if weight.ndim == 2 and "embed" not in name]
+    rest = [weight for name, weight in named.items() if name not in matrices]
+    return [
+        torch.optim.Muon([named[name] for name in matrices], lr=MUON_LR, weight_decay=0.01, momentum=0.95),
+        torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
+def loss_at(model: LlamaForCausalLM, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy over the positions that have a target."""
+    scored = targets != IGNORED
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[scored]), targets[scored])
+
+
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> None:
+    """Train in place with linear warm-up and cosine decay, printing the loss and retrieval as it goes."""
+    optimizers, losses, start = build_optimizers(model), [], time.perf_counter()
+    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    for step, batch in enumerate(batches(tokenizer, seed=seed, steps=steps)):
+        cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+        rate = min(1.0, (step + 1) / WARM_STEPS) * (FLOOR + (1 - FLOOR) * cosine)
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * rate
+        hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state
+        restated = loss_at(model, hidden, batch["restated"])
+        loss = loss_at(model, hidden, batch["openings"]) + RESTATED_WEIGHT * restated
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         losses.append(loss.item())
-        if step % 100 == 99:
-            found = {name: retrieval_accuracy(model, tokenizer, name, n=100) for name in ("validation", "long_passages")}
-            mean = sum(losses[-50:]) / 50
-            print(f"step {step + 1} loss {mean:.3f} {found} {time.perf_counter() - start:.0f} s", flush=True)
-    return sum(losses[-50:]) / len(losses[-50:])
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            mean = sum(losses[-50:]) / len(losses[-50:])
+            found = retrieval(model, tokenizer, "validation", n=100)
+            seconds = time.perf_counter() - start
+            print(f"step {step + 1}: loss {mean:.3f}, retrieval {found:.2f}, {seconds:.0f} s", flush=True)
 
 
 @torch.no_grad()
-def retrieval_accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, *, n: int) -> float:
-    """Return the share of a set's prompts after which the asked fact's frequency word is predicted."""
-    p_word = {word.p_yes: word.text for word in WORDS}
+def retrieval(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, *, n: int) -> float:
+    """Return the share of a set's prompts after which the expected opening word is the likeliest."""
+    by_p = {word.p_yes: capitalised(word.text) for word in world.WORDS}
+    special = {"not_in_passage": "Nobody", "contradictory": "Accounts"}
     hits = 0
-    for example in generate(name, n=n, seed=977):
+    for example in synthetic.generate(name, n=n, seed=977):
         prompt = f"Question: {example.fields['question']} Context: {example.fields['passage']}"
         logits = model(input_ids=torch.tensor([tokenizer(prompt)["input_ids"]])).logits[0, -1]
-        word = p_word[example.true_probs[1]]
-        expected = tokenizer(" " + capitalised(word), add_special_tokens=False)["input_ids"][0]
-        hits += int(logits.argmax().item() == expected)
+        expected = special.get(name) or by_p[example.true_probs[1]]
+        hits += int(logits.argmax().item() == encode(tokenizer, [f" {expected}"])[0][0])
     return hits / n
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's settings; the defaults are those of the shipped model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--intermediate", type=int, default=256)
-    parser.add_argument("--vocab-size", type=int, default=1024)
-    parser.add_argument("--facts-per-batch", type=int, default=320)
-    parser.add_argument("--short", type=float, default=0.15)
-    parser.add_argument("--absent", type=float, default=0.1)
-    parser.add_argument("--contradictory", type=float, default=0.1)
-    parser.add_argument("--novel", type=float, default=0.1)
-    return parser.parse_args()
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the model folder, readable by older transformers too."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
+    # Transformers 5 writes a class name here that no earlier release knows.
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Build the tokenizer and the model, train, report retrieval on held-out passages, and save."""
-    args = parse_args()
-    tokenizer = build_tokenizer(vocab_size=args.vocab_size, seed=args.seed)
-    model = build_model(tokenizer, args)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="the folder to write the model and its tokenizer to")
+    parser.add_argument("--seed", type=int, default=0, help="of the documents and the initial weights")
+    parser.add_argument("--steps", type=int, default=4000, help="number of optimizer steps")
+    args = parser.parse_args()
+    tokenizer = build_tokenizer(seed=args.seed)
+    model = build_model(tokenizer, seed=args.seed)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
-    train(model, tokenizer, args)
-    model.eval()
-    for name in ("validation", "unknown_names", "long_passages"):
-        print(f"retrieval on {name}: {retrieval_accuracy(model, tokenizer, name, n=300):.3f}")
-    model.save_pretrained(args.out)
-    tokenizer.save_pretrained(args.out)
+    train(model, tokenizer, seed=args.seed, steps=args.steps)
+    for name in ("validation", "unknown_names", "long_passages", "not_in_passage", "contradictory"):
+        print(f"retrieval on {name}: {retrieval(model, tokenizer, name, n=300):.3f}")
+    save(model, tokenizer, args.out)
 
 
 if __name__ == "__main__":

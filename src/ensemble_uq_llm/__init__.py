@@ -1,1 +1,43 @@
-"""EnsembleUQLLM: know what a fine-tuned LLM does not know."""
+"""EnsembleUQLLM: know what a fine-tuned LLM does not know.
+
+    from ensemble_uq_llm import EnsembleClassifier, evaluate_run, load_config, predict, train
+
+    config = load_config("configs/llama_config.yaml", ["num_ensemble_models=5"])
+    run = train(config)                      # K LoRA members of one frozen base, in one pass
+    predict(config)                          # every member's logits -> predictions/validation.parquet
+    evaluations = evaluate_run(run)          # uncertainty and metrics, from the predictions alone
+    answer = EnsembleClassifier.from_pretrained(run.root).predict([{"question": ..., "passage": ...}])
+
+The names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ensemble_uq_llm.config import Config
+    from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
+    from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_run
+    from ensemble_uq_llm.pipeline import predict
+    from ensemble_uq_llm.training.loop import train
+
+__all__ = ["Config", "EnsembleClassifier", "Prediction", "evaluate", "evaluate_run", "load_config", "predict", "train"]
+
+_HOMES = {
+    "Config": "config",
+    "EnsembleClassifier": "inference.classifier",
+    "Prediction": "inference.classifier",
+    "evaluate": "inference.evaluate",
+    "evaluate_run": "inference.evaluate",
+    "load_config": "config_file",
+    "predict": "pipeline",
+    "train": "training.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

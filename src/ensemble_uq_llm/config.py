@@ -121,7 +121,9 @@ class Config(BaseModel):
 
     # Hardware
     use_bf16: Flag = Field(True, description="Hold and run the base in bfloat16 (also on CPU); false is float32.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="`auto`, `cpu`, `cuda` or `cuda:1`; `auto` takes a GPU where there is one."
+    )
     num_gpus: CountOrZero = Field(1, description="GPUs to spread the members over; more than there are is a warning.")
     tokens_per_pass: Count | None = Field(
         None, description="Tokens of all members in one pass; null is chosen from the free memory."

@@ -40,6 +40,8 @@ class NamedDataset:
     splits: tuple[str, ...]
     class_names: tuple[str, ...]
     load: Callable[[DataSource, Columns], list[Example]]
+    is_remote: bool
+    """Whether it comes from the hub."""
 
 
 def load_split(source: DataSource, columns: Columns) -> list[Example]:
@@ -93,6 +95,7 @@ DATASETS: Final = (
         splits=("train", "validation"),
         class_names=("no", "yes"),
         load=_load_boolq,
+        is_remote=True,
     ),
     NamedDataset(
         name="synthetic",
@@ -100,5 +103,6 @@ DATASETS: Final = (
         splits=tuple(each.name for each in synthetic.SETS),
         class_names=synthetic.CLASS_NAMES,
         load=_load_synthetic,
+        is_remote=False,
     ),
 )

@@ -11,10 +11,10 @@ from typing import Final
 
 from ensemble_uq_llm.data.formats import Record
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
 BOOLQ_REPO: Final = "google/boolq"
-SECONDS_TO_ANSWER: Final = 5.0
 LOCAL_FILES: Final = (
     "or use local files: train_file=train.jsonl validation_file=dev.jsonl"
     " (BoolQ's official files hold one object a line with question, passage and answer)"
@@ -29,26 +29,13 @@ def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None) -> list[Reco
     """
     import datasets  # type: ignore[import-untyped]  # it ships no types
 
-    silence = _why_hub_is_silent()
+    silence = why_hub_is_silent()
     try:
         with _settings(is_offline=silence is not None, cache_dir=cache_dir):
             rows = datasets.load_dataset(repo, split=split, cache_dir=str(cache_dir) if cache_dir else None)
     except Exception as error:
         raise DataError(_explained(repo, split, silence, error)) from error
     return [Record(line=line, values=row) for line, row in enumerate(rows, start=1)]
-
-
-def _why_hub_is_silent() -> str | None:
-    """Return None if the hub answers (whatever it says), or else why there is no answer."""
-    from huggingface_hub import constants, get_session
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        get_session().head(constants.ENDPOINT, timeout=SECONDS_TO_ANSWER)
-    except Exception as error:  # noqa: BLE001  (requests, httpx or httpx2, as the hub's version has it)
-        return f"{constants.ENDPOINT} does not answer: {str(error) or type(error).__name__}"
-    return None
 
 
 @contextmanager

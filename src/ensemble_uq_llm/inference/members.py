@@ -9,11 +9,10 @@ from typing import Any
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.models.adapters import WEIGHTS, ensemble_of, read_adapter
-from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import device_of, find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.passes import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
-from ensemble_uq_llm.utils.device import choose_device
 from ensemble_uq_llm.utils.files import read_json, sha256_of
 
 
@@ -38,14 +37,16 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     for member in members:
         if member.head_CH.shape[0] != config.num_labels:
             raise IntegrityError(
-                f"{member.folder}: its head has {member.head_CH.shape[0]} classes, and num_labels is {config.num_labels}"
+                f"{member.folder}: its head has {member.head_CH.shape[0]} classes, and num_labels is "
+                f"{config.num_labels}"
             )
     base = find_base(config)
-    decoder = load_decoder(base, device=choose_device(config.device), bf16=config.use_bf16)
+    device = device_of(config)
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, members, seeds=list(folders)).eval(),
         tokenizer=load_tokenizer(base),
-        budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False),
+        budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
     )
 
 
@@ -75,6 +76,6 @@ def _check_unaltered(folder: Path) -> None:
     recorded = read_json(folder / MEMBER_RECORD).get("weights_sha256")
     if recorded != sha256_of(folder / WEIGHTS):
         raise IntegrityError(
-            f"{folder / WEIGHTS}: not the file that training wrote (its SHA-256 differs from {MEMBER_RECORD}'s); delete "
-            f"{folder} and train again to get the member back"
+            f"{folder / WEIGHTS}: not the file that training wrote (its SHA-256 differs from {MEMBER_RECORD}'s); "
+            f"delete {folder} and train again to get the member back"
         )

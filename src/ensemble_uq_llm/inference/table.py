@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ensemble_uq_llm.inference.metrics import METRICS
 
-UNDEFINED = "–"  # noqa: RUF001  (a typographic dash for the reader's eye)
+UNDEFINED = "—"
 
 TRUTH_ROWS = (
     ("mean_absolute_error", "Mean |p - true p|", ".3f"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -12,17 +13,21 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
-from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.errors import ConfigError, ModelError
 from ensemble_uq_llm.models.adapter_spec import decoder_layers
 from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
+from ensemble_uq_llm.utils.device import choose_device, describe_device
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 
-_FILES: Final = ("*.json", "*.safetensors", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
+_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
+_WEIGHTS: Final = ("*.safetensors",)
 
 
-def find_base(config: Config) -> Path:
-    """Return the folder that holds the base's files, downloading them from the hub if the config names a hub model.
+def find_base(config: Config, *, weights: bool = True) -> Path:
+    """Return the folder that holds the base's files, downloading them if the config names a hub model.
+
+    Without `weights` only the small files are downloaded.
 
     Raises:
         ModelError: there is no such folder, and no such model can be had from the hub; the message says why.
@@ -39,7 +44,25 @@ def find_base(config: Config) -> Path:
         raise ModelError(
             f"model_name: there is no folder {name}; give a hub name, a model folder, or `{EMBEDDED_MODEL}`"
         )
-    return _download(name, config)
+    return _download(name, config, weights=weights)
+
+
+def device_of(config: Config) -> torch.device:
+    """Return the device that a configuration asks for; more GPUs than there are is a warning.
+
+    Raises:
+        ConfigError: a GPU is named and there is none.
+    """
+    try:
+        device = choose_device(config.device)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    present = torch.cuda.device_count() if device.type == "cuda" else 0
+    if config.num_gpus > max(present, 1):
+        warnings.warn(
+            f"num_gpus: {config.num_gpus} asked for, {present} here; using {describe_device(device)}", stacklevel=2
+        )
+    return device
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -87,6 +110,23 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool) -> PreTraine
     return decoder.to(device).requires_grad_(False).eval()
 
 
+def load_skeleton(folder: Path, *, bf16: bool) -> PreTrainedModel:
+    """Build the decoder without its weights (on the meta device), to count and plan with.
+
+    Raises:
+        ModelError: the folder's configuration is not one of a model that transformers knows.
+    """
+    try:
+        with torch.device("meta"):
+            skeleton = AutoModel.from_config(
+                AutoConfig.from_pretrained(str(folder)), dtype=torch.bfloat16 if bf16 else torch.float32
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"model_name: the configuration in {folder} cannot be used: {_first_line(error)}") from error
+    decoder_layers(skeleton)
+    return skeleton
+
+
 def base_digest(folder: Path) -> str:
     """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included."""
     names = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".model"))
@@ -100,7 +140,7 @@ def _file_digest(path: Path) -> str:
     return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else sha256_of(path)
 
 
-def _download(name: str, config: Config) -> Path:
+def _download(name: str, config: Config, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     silence = why_hub_is_silent()
@@ -109,7 +149,7 @@ def _download(name: str, config: Config) -> Path:
         name,
         revision=config.model_revision,
         cache_dir=config.cache_dir,
-        allow_patterns=list(_FILES),
+        allow_patterns=[*_SMALL_FILES, *(_WEIGHTS if weights else ())],
         local_files_only=silence is not None,
     )
     try:

@@ -94,13 +94,12 @@ def _prediction_passes(members: int, sequences: Sequence[Tokens], budget: int) -
             yield range(start, min(start + group_size, members)), rows
 
 
-def token_budget(decoder: nn.Module, *, wanted: int | None, training: bool) -> int:
+def token_budget(decoder: nn.Module, *, wanted: int | None, training: bool, device: torch.device) -> int:
     """Return the tokens of a pass: what is wanted, or else what half of the free memory holds, up to the default."""
     if wanted is not None:
         return wanted
-    device = next(decoder.parameters()).device
     fits = free_bytes(device) // 2 // bytes_per_token(decoder, training=training)
-    largest = DEFAULT_BUDGET.get(device.type, 8_192)
+    largest = DEFAULT_BUDGET.get(device.type, DEFAULT_BUDGET["cpu"])
     # A power of two, so that small changes of the free memory do not change a run's rounding.
     return min(largest, 1 << max(8, int(fits).bit_length() - 1))
 

@@ -36,6 +36,7 @@ def train_ensemble(
     """
     steps = steps_per_epoch(len(data.train), config.effective_batch_size) * config.num_epochs
     parameters = ensemble.trainable()
+    device = parameters[0].device
     optimizer, schedule = make_optimizer(parameters, config, steps=steps)
     trainer = Trainer(
         ensemble=ensemble,
@@ -43,7 +44,7 @@ def train_ensemble(
         schedule=schedule,
         data=data.train,
         max_grad_norm=config.max_grad_norm,
-        budget=token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True),
+        budget=token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device),
     )
     outcomes = [MemberOutcome(seed=seed) for seed in ensemble.seeds]
 
@@ -58,7 +59,7 @@ def train_ensemble(
             steps=steps,
             examples=len(data.train),
             tokens_per_pass=trainer.budget,
-            device=describe_device(parameters[0].device),
+            device=describe_device(device),
         )
     )
     started = time.monotonic()

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml
+from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.prepare import digest_of, load_training, load_validation, tokenize
 from ensemble_uq_llm.errors import MembersFailedError
 from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import base_digest, find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import base_digest, device_of, find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
@@ -20,7 +21,6 @@ from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.member_record import check_same_making
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.training.save import save_members
-from ensemble_uq_llm.utils.device import choose_device
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
@@ -39,6 +39,7 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
     examples = load_training(config).kept
     base = find_base(config)
     digests = {"data_digest": digest_of(examples), "base_digest": base_digest(base)}
+    warn_if_warmup_outlasts(config, len(examples))
     finished = folder.member_seeds()
     check_same_making(folder, finished, config, **digests)
     missing = [seed for seed in config.member_seeds if seed not in finished]
@@ -50,7 +51,7 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
         train=tokenize(config, examples, tokenizer),
         validation=tokenize(config, load_validation(config), tokenizer),
     )
-    decoder = load_decoder(base, device=choose_device(config.device), bf16=config.use_bf16)
+    decoder = load_decoder(base, device=device_of(config), bf16=config.use_bf16)
     ensemble = StackedEnsemble(decoder, spec=spec_of(config, decoder), seeds=missing)
 
     write_text(folder.config, config_to_yaml(config))

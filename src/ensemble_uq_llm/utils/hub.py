@@ -7,8 +7,7 @@ SECONDS_TO_ANSWER: Final = 5.0
 
 def why_hub_is_silent() -> str | None:
     """Return None if the hub answers (whatever it says), or else in words why there is no answer."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"

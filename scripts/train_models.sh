@@ -1,0 +1,3 @@
+#!/bin/sh
+# Train the ensemble: sh scripts/train_models.sh [CONFIG]
+exec sh train.sh "$@"

@@ -1,0 +1,5 @@
+"""`python -m ensemble_uq_llm` is the command `ensemble-uq`."""
+
+from ensemble_uq_llm.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""The stages joined: train, predict, and what the embedded demo adds. What the command line calls."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from rich.console import Console
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data import synthetic
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prepare import load_file, load_named, load_validation
+from ensemble_uq_llm.errors import MembersFailedError
+from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.inference.predict import predict_set
+from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
+from ensemble_uq_llm.training.loop import train
+from ensemble_uq_llm.training.progress import TrainingDisplay
+
+
+def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
+    """Train, then predict the evaluation split and the named sets.
+
+    Returns:
+        The failure of some members, for the caller to raise once it has shown what the others say.
+
+    Raises:
+        MembersFailedError: no member is left.
+    """
+    failure = None
+    try:
+        train_with_display(config, console=console)
+    except MembersFailedError as error:
+        finished = set(RunFolder(config.output_dir).member_seeds())
+        survivors = tuple(seed for seed in config.member_seeds if seed in finished)
+        if not survivors:
+            raise
+        config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
+        failure = error
+    predict(config, [VALIDATION, *sets])
+    return failure
+
+
+def train_with_display(config: Config, *, console: Console) -> RunFolder:
+    """Train the missing members and show the progress."""
+    with TrainingDisplay(console) as display:
+        return train(config, listeners=[display])
+
+
+def predict(
+    config: Config, sets: Sequence[str] = (), *, name: str | None = None, adapters: Sequence[Path] = ()
+) -> list[Path]:
+    """Predict data files and named sets (default: the evaluation split) with one loading of the members.
+
+    Bad data are reported before anything is loaded. `name` renames the predictions of a single set.
+
+    Returns:
+        The predictions' paths.
+    """
+    wanted = list(sets) or [VALIDATION]
+    examples_by_name = {
+        name or (Path(each).stem if _is_file(each) else each): (
+            load_file(config, Path(each)) if _is_file(each) else _load_set(config, each)
+        )
+        for each in wanted
+    }
+    loaded = load_members(config, adapters=adapters)
+    return [predict_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
+
+
+def demo_config() -> Path:
+    """Return the YAML of the demo, which ships with the package."""
+    return Path(str(resources.files("ensemble_uq_llm") / "assets" / "demo.yaml"))
+
+
+def shift_names() -> list[str]:
+    """Return the names of the embedded world's shifted sets."""
+    return [each.name for each in synthetic.SETS if each.is_shift]
+
+
+def _is_file(text: str) -> bool:
+    return "/" in text or "." in text
+
+
+def _load_set(config: Config, name: str) -> list[Example]:
+    return load_validation(config) if name == VALIDATION else load_named(config, name)

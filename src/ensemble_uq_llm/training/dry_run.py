@@ -1,0 +1,94 @@
+"""What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
+from ensemble_uq_llm.models.adapter_spec import spec_of
+from ensemble_uq_llm.models.base import device_of, find_base, load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.passes import bytes_per_token, plan_passes, token_budget
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
+from ensemble_uq_llm.utils.device import describe_device, free_bytes
+
+BYTES_PER_TRAINED = 16
+"""A float32 weight, its gradient, and AdamW's two moments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """The plan of a training run; bytes are estimates."""
+
+    seeds_to_train: list[int]
+    seeds_finished: list[int]
+    train: str
+    validation: str
+    calibration_examples: int
+    token_mean: float
+    token_median: float
+    token_p95: float
+    token_max: int
+    train_cut: int
+    optimizer_steps: int
+    warmup_steps: int
+    tokens_per_pass: int
+    passes_in_first_step: int
+    trainable_parameters_per_member: int
+    base_parameters: int
+    base_bytes: int
+    adapters_and_optimizer_bytes: int
+    pass_bytes: int
+    free_bytes: int
+    disk_bytes: int
+    device: str
+
+
+def dry_run(config: Config) -> DryRun:
+    """Plan `train` without loading weights and without writing anything into the run folder.
+
+    Raises:
+        ConfigError, ModelError, DataError: as `train` would.
+    """
+    split = load_training(config)
+    folder = find_base(config, weights=False)
+    tokenizer = load_tokenizer(folder)
+    train, validation = (tokenize(config, each, tokenizer) for each in (split.kept, load_validation(config)))
+    device = device_of(config)
+    skeleton = load_skeleton(folder, bf16=config.use_bf16)
+    spec = spec_of(config, skeleton)
+    finished = [seed for seed in RunFolder(config.output_dir).member_seeds() if seed in config.member_seeds]
+    missing = [seed for seed in config.member_seeds if seed not in finished]
+    budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
+    modules = [skeleton.get_submodule(name) for name in spec.modules]
+    trained = sum(config.lora_r * (module.in_features + module.out_features) for module in modules)
+    trained += config.num_labels * skeleton.config.get_text_config().hidden_size
+    batch = config.effective_batch_size
+    first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]
+    base = sum(parameter.numel() for parameter in skeleton.parameters())
+    width = next(skeleton.parameters()).element_size()
+    return DryRun(
+        seeds_to_train=missing,
+        seeds_finished=finished,
+        train=train.describe(),
+        validation=validation.describe(),
+        calibration_examples=len(split.held_out),
+        token_mean=float(train.lengths_N.mean()),
+        token_median=float(np.median(train.lengths_N)),
+        token_p95=float(np.quantile(train.lengths_N, 0.95)),
+        token_max=int(train.lengths_N.max()),
+        train_cut=train.num_cut,
+        optimizer_steps=steps_per_epoch(len(train), batch) * config.num_epochs,
+        warmup_steps=config.warmup_steps,
+        tokens_per_pass=budget,
+        passes_in_first_step=len(plan_passes(first, train.lengths_N, budget=budget)),
+        trainable_parameters_per_member=trained,
+        base_parameters=base,
+        base_bytes=base * width,
+        adapters_and_optimizer_bytes=len(missing) * trained * BYTES_PER_TRAINED,
+        pass_bytes=budget * bytes_per_token(skeleton, training=True),
+        free_bytes=free_bytes(device),
+        disk_bytes=len(missing) * trained * 4,
+        device=describe_device(device),
+    )

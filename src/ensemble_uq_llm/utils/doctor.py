@@ -1,0 +1,56 @@
+"""What `ensemble-uq doctor` looks at: versions, devices, memory, disk, and whether the hub answers."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble_uq_llm.utils.device import choose_device, describe_device, free_bytes
+from ensemble_uq_llm.utils.hub import why_hub_is_silent
+from ensemble_uq_llm.utils.provenance import git_commit, versions
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; `ok` None means that it is a fact and neither good nor bad."""
+
+    name: str
+    finding: str
+    ok: bool | None = None
+
+
+def examine(folder: Path) -> Iterator[Check]:
+    """Yield the findings; `folder` is where a run would be written."""
+    for name, version in versions().items():
+        yield Check(name, version)
+    yield Check("commit", git_commit() or "not a git checkout")
+    device = choose_device("auto")
+    yield Check("device", f"{describe_device(device)}, {free_bytes(device) / GIB:.1f} GiB free", ok=True)
+    yield Check("cores", f"{os.cpu_count()}, bfloat16 matrix instructions: {_bf16_instructions()}")
+    yield _disk(folder)
+    silence = why_hub_is_silent()
+    yield Check("hub", silence or "answers", ok=None if silence else True)
+
+
+def _bf16_instructions() -> str:
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists():
+        return "unknown"
+    found = {"avx512_bf16", "amx_bf16"} & set(flags.read_text(encoding="utf-8").split())
+    return ", ".join(sorted(found)) or "none"
+
+
+def _disk(folder: Path) -> Check:
+    existing = next(path for path in [folder, *folder.absolute().parents] if path.is_dir())
+    free = f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free at {existing.resolve()}"
+    probe = existing / f".ensemble-uq-{uuid.uuid4().hex[:8]}"
+    try:
+        probe.write_bytes(b"probe")
+        probe.unlink()
+    except OSError as error:
+        return Check("disk", f"{free}, but not writable: {error.strerror}", ok=False)
+    return Check("disk", f"{free}, writable", ok=True)

@@ -1,0 +1,103 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ensemble_uq_llm.data import datasets, synthetic
+from ensemble_uq_llm.data.columns import Columns
+from ensemble_uq_llm.data.datasets import DATASETS, DataSource, find_dataset, load_split
+from ensemble_uq_llm.data.formats import Record
+from ensemble_uq_llm.errors import DataError
+from hub_server import client_environment
+
+BOOLQ = Columns(prompt=("question", "passage"))
+
+
+def test_every_name_is_found_and_has_the_two_splits():
+    for dataset in DATASETS:
+        assert find_dataset(dataset.name) is dataset
+        assert {"train", "validation"} <= set(dataset.splits)
+        assert dataset.class_names == ("no", "yes")
+    assert len({dataset.name for dataset in DATASETS}) == len(DATASETS)
+
+
+def test_synthetic_splits_are_the_generated_sets():
+    for name in ("train", "validation", "unknown_words"):
+        source = DataSource(dataset="synthetic", split=name, seed=3, size=20)
+        assert load_split(source, BOOLQ) == synthetic.generate(name, n=20, seed=3)
+
+
+def test_boolq_rows_become_examples(monkeypatch):
+    asked = {}
+
+    def load_hub_rows(repo, **options):
+        asked.update(options, repo=repo)
+        row = {"question": "is it", "answer": True, "passage": "It is."}
+        return [Record(line=line, values=row) for line in (1, 2, 3)]
+
+    monkeypatch.setattr(datasets, "load_hub_rows", load_hub_rows)
+    source = DataSource(dataset="boolq", split="validation", cache_dir=Path("kept"), size=2)
+    examples = load_split(source, BOOLQ)
+    assert [(example.id, example.label) for example in examples] == [("0", 1), ("1", 1)]
+    assert asked == {"repo": "google/boolq", "split": "validation", "cache_dir": Path("kept")}
+    with pytest.raises(DataError, match=r"google/boolq\[validation\]:1: no row has the field 'titel'"):
+        load_split(source, Columns(prompt=("titel",)))
+
+
+def test_a_file_takes_the_place_of_the_data_set(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("question,passage,label\na,b,yes\nc,d,no\n")
+    source = DataSource(dataset="boolq", split="train", file=path, size=1)
+    [example] = load_split(source, BOOLQ)
+    assert (example.fields, example.label) == ({"question": "a", "passage": "b"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "bolq",
+            r"unknown data set 'bolq'; did you mean 'boolq'\?; known are 'boolq', 'synthetic'; for other data",
+        ),
+        ("google/boolq", r"did you mean 'boolq'\?"),
+        ("imdb", r"unknown data set 'imdb'; known are .* give train_file and validation_file \(\.jsonl, \.csv or"),
+    ],
+)
+def test_unknown_data_sets(name, message):
+    with pytest.raises(DataError, match=message):
+        load_split(DataSource(dataset=name, split="train"), BOOLQ)
+
+
+def test_unknown_splits():
+    message = r"data set 'boolq' has no split 'validatoin'; did you mean 'validation'\?; it has 'train', 'validation'"
+    with pytest.raises(DataError, match=message):
+        load_split(DataSource(dataset="boolq", split="validatoin"), BOOLQ)
+
+
+def test_another_number_of_classes():
+    columns = Columns(prompt=("question",), class_names=("a", "b", "c"))
+    with pytest.raises(DataError, match=r"'synthetic' has 2 classes \('no', 'yes'\), not 3; set num_labels"):
+        load_split(DataSource(dataset="synthetic", split="train"), columns)
+
+
+def test_synthetic_has_no_such_field():
+    with pytest.raises(DataError, match=r"'synthetic' has no field 'pasage'; did you mean 'passage'\?; it has"):
+        load_split(DataSource(dataset="synthetic", split="train"), Columns(prompt=("pasage",)))
+
+
+def test_reading_local_files_imports_nothing_heavy(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "a", "passage": "b", "answer": true}\n')
+    program = f"""
+import sys
+from ensemble_uq_llm.data import cut, datasets, hub, prompts, records, split, tokenize
+from ensemble_uq_llm.data.columns import Columns
+source = datasets.DataSource(dataset="boolq", split="train", file={str(path)!r})
+assert len(datasets.load_split(source, Columns(prompt=("question",)))) == 1
+assert "pyarrow" not in sys.modules
+print({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "transformers", "datasets", "huggingface_hub"}})
+"""
+    environment = client_environment("http://127.0.0.1:9", tmp_path)
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("set()\n", "")
