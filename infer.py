@@ -1,7 +1,9 @@
 #!/bin/sh
-"execenvPATH=.venv/bin:$PATHpython3$0$@"  # a shell starts Python here; Python sees four strings
-
-"""Predict and evaluate with the trained ensemble: sh infer.py [CONFIG], or python infer.py [CONFIG]."""
+""":"
+# Predict and evaluate with the trained ensemble: sh infer.py [CONFIG], or python infer.py [CONFIG].
+# A shell runs the next line and so starts Python, to which all of this is a docstring.
+PATH=".venv/bin:$PATH" exec python3 "$0" "$@"
+"""  # noqa: D205, D415
 
 import sys
 

@@ -3,8 +3,7 @@
 A document is a reading prompt followed by a restatement: the asked habit with its frequency word first
 ("Usually Anna drinks tea."), then some of the passage's other habits. Only the restatement is scored, so
 that the model learns to look habits up instead of spending itself on random facts. It is also scored
-where it would begin had the passage ended after an earlier sentence: several lookups per document for the
-price of one, without which a model of this size took many times as long to find the asked word at all.
+where it would begin had the passage ended after an earlier sentence: several lookups for the price of one.
 
 The model never sees a yes/no label. What it can do at the prompt's last token is to find the asked
 frequency word; turning that into a probability is left to the LoRA adapters.
@@ -35,21 +34,19 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ensemble_uq_llm.data import synthetic, world
 from ensemble_uq_llm.data.world import Activity, Fact, capitalised
 
+Batch = dict[str, torch.Tensor]
 IGNORED: Final = -100
-VOCABULARY: Final = 1024
-MAX_POSITIONS: Final = 1024
-FACTS_PER_BATCH: Final = 80
-MIN_BATCH: Final = 8
+VOCABULARY, MAX_POSITIONS = 1024, 1024
+FACTS_PER_BATCH, MIN_BATCH = 80, 8
 # Passages have at most so many facts in the first tenth of the steps, in the second, and afterwards.
 SHORT_FACTS, MEDIUM_FACTS, LONG_FACTS = 4, 7, 22
 MADE_UP_PEOPLE, MADE_UP_WORDS, ABSENT, CONTRADICTORY = 0.3, 0.1, 0.1, 0.1
-EARLY_NOBODY: Final = 0.4
-RESTATED_WEIGHT: Final = 0.5
+EARLY_NOBODY, RESTATED_WEIGHT = 0.4, 0.5
 MUON_LR, ADAM_LR, WARM_STEPS, FLOOR = 0.02, 3e-3, 100, 0.02
 ONSETS = ("b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s",
           "st", "t", "tr", "v", "w", "z")  # fmt: skip
-VOWELS: Final = ("a", "e", "i", "o", "u")
-CODAS: Final = ("", "l", "m", "n", "r", "s", "x", "nd", "st")
+VOWELS, CODAS = "aeiou", ("", "l", "m", "n", "r", "s", "x", "nd", "st")
+RESERVED: Final = frozenset((*world.UNKNOWN_PEOPLE, *world.UNKNOWN_WORDS, *world.P_YES))
 NEGATIVE: Final = frozenset(word.text for word in world.WORDS if word.negative)
 
 
@@ -73,11 +70,7 @@ def made_up(rng: Random, *, ending: str = "") -> str:
         n = rng.randint(1, 2)
         stem = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n))
         word = stem + (ending or rng.choice(VOWELS))
-        if (
-            capitalised(word) not in world.UNKNOWN_PEOPLE
-            and word not in world.UNKNOWN_WORDS
-            and word not in world.P_YES
-        ):
+        if not {word, capitalised(word)} & RESERVED:
             return word
 
 
@@ -118,8 +111,9 @@ def draw_document(rng: Random, *, n_facts: int) -> Document:
     others = [fact for fact in facts if (fact.person, fact.activity) != (person, activity)]
     rng.shuffle(others)
     asks = world.question(person, activity)
+    asks = asks.replace(person.lower(), person, 1) if rng.random() < 0.5 else asks
     return Document(
-        header=f"Question: {asks.replace(person.lower(), person, 1) if rng.random() < 0.5 else asks} Context:",
+        header=f"Question: {asks} Context:",
         sentences=[f" {world.statement(fact)}" for fact in facts],
         openings=[word if keep else None for word, keep in zip(words, scored, strict=True)],
         restatement=" ".join(["", answers[-1], *(world.statement(fact) for fact in others[:3])]),
@@ -183,7 +177,7 @@ def pad(rows: list[list[int]], value: int, *, length: int) -> torch.Tensor:
     return torch.tensor([row + [value] * (length - len(row)) for row in rows])
 
 
-def collate(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+def collate(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> Batch:
     """Return input ids, and what each position should predict: openings and restatements."""
     headers = tokenizer([doc.header for doc in documents])["input_ids"]
     texts = [text for doc in documents for text in (*doc.sentences, doc.restatement)]
@@ -208,7 +202,7 @@ def collate(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> di
     }
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> Iterator[Batch]:
     """Yield one batch per step; passages within a batch have equally many facts, and grow with time."""
     rng = Random(f"documents/{seed}")
     for step in range(steps):
@@ -275,7 +269,7 @@ def retrieval(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name:
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the model folder, readable by older transformers too."""
+    """Write the model folder."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
@@ -288,7 +282,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 
 def main() -> None:
     """Build the tokenizer and the model, train, report retrieval on held-out passages, and save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description="Pre-train the tiny LLaMA that ships with the package.")
     parser.add_argument("out", type=Path, help="the folder to write the model and its tokenizer to")
     parser.add_argument("--seed", type=int, default=0, help="of the documents and the initial weights")
     parser.add_argument("--steps", type=int, default=4000, help="number of optimizer steps")

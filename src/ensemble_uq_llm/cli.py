@@ -12,16 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
+from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_record
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ensemble_uq_llm.config import Config
-    from ensemble_uq_llm.inference.evaluate import Evaluation
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C in any of them is an error of ours with its own exit code, not typer's 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptedRunError("interrupted; what is finished is kept, the same command continues") from None
+
 
 app = typer.Typer(
+    cls=Commands,
     name="ensemble-uq",
     help="Train an ensemble of LoRA adapters over one frozen LLaMA in one pass, and measure what it does not know.",
     no_args_is_help=True,
@@ -39,14 +51,7 @@ Adapters = Annotated[list[Path] | None, typer.Option("--adapter", help="A PEFT f
 @app.command()
 def run(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train, predict, evaluate, and write the report."""
-    from ensemble_uq_llm.pipeline import run_all
-
-    settings = _load(config, overrides)
-    console = _console(as_json)
-    failure = run_all(settings, console=console)
-    _show_evaluations(settings, as_json=as_json)
-    if failure is not None:
-        raise failure
+    _run(_load(config, overrides), as_json=as_json)
 
 
 @app.command()
@@ -58,19 +63,19 @@ def train(
 ) -> None:
     """Train the members that are missing, in one pass."""
     settings = _load(config, overrides)
-    console = _console(as_json)
+    console = console_for(as_json=as_json)
     if dry_run:
         from ensemble_uq_llm.training.dry_run import dry_run as plan_training
 
-        _show_record(asdict(plan_training(settings)), as_json=as_json)
+        print_record(asdict(plan_training(settings)), as_json=as_json)
         return
     from ensemble_uq_llm.pipeline import train_with_display
 
     folder = train_with_display(settings, console=console)
     if as_json:
-        _print_json({"output_dir": str(folder.root), "members": folder.member_seeds()})
+        print_json({"output_dir": str(folder.root), "members": folder.member_seeds()})
     else:
-        console.print(f"{len(folder.member_seeds())} members in {folder.root}", highlight=False)
+        console.print(f"{len(folder.member_seeds())} members in {folder.root}")
 
 
 @app.command()
@@ -97,31 +102,34 @@ def predict(
     if and_evaluate:
         _show_evaluations(settings, as_json=as_json)
     elif as_json:
-        _print_json({"predictions": [str(path) for path in paths]})
+        print_json({"predictions": [str(path) for path in paths]})
     else:
         for path in paths:
-            _console(as_json).print(f"predictions in {path}", highlight=False)
+            console_for(as_json=as_json).print(f"predictions in {path}")
 
 
 @app.command()
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run folder, a YAML file, or a predictions Parquet of any origin.")],
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws for the 95% intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% intervals.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure uncertainty and quality from predictions.
 
     Works on a run (and writes its metrics and report) or on any predictions file; needs no torch.
+    Draws and seed are the configuration's where they are not given.
     """
     from ensemble_uq_llm.inference.evaluate import evaluate_file
 
-    if target.is_file() and target.suffix not in (".yaml", ".yml"):
-        evaluation = evaluate_file(target, draws=draws, seed=seed)
-        _show({target.stem: evaluation}, as_json=as_json)
+    given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
+    overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
+    if target.is_dir() or target.suffix in (".yaml", ".yml"):
+        _show_evaluations(_load(target, overrides), as_json=as_json)
         return
-    settings = _load(target, [f"bootstrap_draws={draws}", f"bootstrap_seed={seed}"])
-    _show_evaluations(settings, as_json=as_json)
+    settings = _load(None, overrides)
+    evaluation = evaluate_file(target, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
+    print_evaluations({target.stem: evaluation}, as_json=as_json)
 
 
 @app.command()
@@ -132,9 +140,9 @@ def validate(config: ConfigPath = None, overrides: Overrides = None, as_json: As
     settings = _load(config, overrides)
     facts = check(settings)
     if as_json:
-        _print_json({"valid": True, **facts})
+        print_json({"valid": True, **facts})
     else:
-        _show_record({"configuration": "valid", **facts}, as_json=False)
+        print_record({"configuration": "valid", **facts}, as_json=False)
 
 
 @app.command("config")
@@ -145,14 +153,14 @@ def show_config(config: ConfigPath = None, overrides: Overrides = None, as_json:
     resolved = resolve_config(_yaml_of(config), overrides or [])
     values = resolved.config.model_dump(mode="json")
     if as_json:
-        _print_json({key: {"value": value, "origin": resolved.origins[key]} for key, value in values.items()})
+        print_json({key: {"value": value, "origin": resolved.origins[key]} for key, value in values.items()})
         return
     from rich.table import Table
 
     table = Table("key", "value", "origin", box=None, pad_edge=False)
     for key, value in values.items():
         table.add_row(key, str(value), resolved.origins[key])
-    _console(as_json).print(table)
+    console_for(as_json=as_json).print(table)
 
 
 @app.command()
@@ -164,7 +172,7 @@ def init(path: Annotated[Path, typer.Argument(help="The YAML to write.")] = Path
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another file, or delete it")
     write_text(path, commented_template())
-    _console(False).print(f"wrote {path}; edit it, then: ensemble-uq validate {path}", highlight=False)
+    console_for(as_json=False).print(f"wrote {path}; edit it, then: ensemble-uq validate {path}")
 
 
 @app.command()
@@ -179,10 +187,10 @@ def doctor(
 
     checks = list(examine(folder))
     if as_json:
-        _print_json({check.name: {"finding": check.finding, "ok": check.ok} for check in checks})
+        print_json({check.name: {"finding": check.finding, "ok": check.ok} for check in checks})
     else:
         marks = {True: "ok", False: "BROKEN", None: ""}
-        _show_record({check.name: f"{check.finding}  {marks[check.ok]}".rstrip() for check in checks}, as_json=False)
+        print_record({check.name: f"{check.finding}  {marks[check.ok]}".rstrip() for check in checks}, as_json=False)
     if any(check.ok is False for check in checks):
         raise typer.Exit(ConfigError.exit_code)
 
@@ -197,14 +205,10 @@ def demo(
 
     The true probabilities are known there, and nothing is downloaded.
     """
-    from ensemble_uq_llm.pipeline import demo_config, run_all, shift_names
+    from ensemble_uq_llm.pipeline import demo_config, shift_names
 
-    settings = _load(demo_config(), [f"output_dir={output_dir}", *(overrides or [])])
-    console = _console(as_json)
-    failure = run_all(settings, sets=shift_names(), console=console)
-    _show_evaluations(settings, as_json=as_json)
-    if failure is not None:
-        raise failure
+    settings = _load(demo_config(), [_assigned("output_dir", output_dir), *(overrides or [])])
+    _run(settings, sets=shift_names(), as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -214,8 +218,10 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except EnsembleUQError as error:
         _fail(error)
-    except KeyboardInterrupt:
-        _fail(InterruptedRunError("interrupted; what is finished is kept, and the same command continues"))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(ConfigError(f"{error.filename}: {error.strerror}; make it usable, or name another place"))
 
 
 def infer(config: str, overrides: Sequence[str] = ()) -> None:
@@ -237,8 +243,13 @@ def _load(config: Path | None, overrides: list[str] | None) -> "Config":
     from ensemble_uq_llm.config_file import load_config
 
     path = _yaml_of(config)
-    moved = [f"output_dir={config}"] if config is not None and config.is_dir() else []
+    moved = [_assigned("output_dir", config)] if config is not None and config.is_dir() else []
     return load_config(path, [*moved, *(overrides or [])])
+
+
+def _assigned(key: str, path: Path) -> str:
+    """Return a `--set` of a path, in quotes so that a folder named 2024 stays one."""
+    return f"{key}={json.dumps(str(path), ensure_ascii=False)}"
 
 
 def _yaml_of(config: Path | None) -> Path | None:
@@ -253,6 +264,15 @@ def _yaml_of(config: Path | None) -> Path | None:
     return inside
 
 
+def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:
+    from ensemble_uq_llm.pipeline import run_all
+
+    failure = run_all(settings, sets=sets, console=console_for(as_json=as_json))
+    _show_evaluations(settings, as_json=as_json)
+    if failure is not None:
+        raise failure
+
+
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.inference.evaluate import evaluate_run
     from ensemble_uq_llm.inference.report import write_report
@@ -260,49 +280,7 @@ def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
 
     folder = RunFolder(settings.output_dir)
     evaluations = evaluate_run(folder, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
-    report = write_report(folder)
-    _show(evaluations, as_json=as_json)
+    report = write_report(folder, evaluations=evaluations)
+    print_evaluations(evaluations, as_json=as_json)
     if not as_json:
-        _console(as_json).print(f"report: {report}", highlight=False, soft_wrap=True)
-
-
-def _show(evaluations: "dict[str, Evaluation]", *, as_json: bool) -> None:
-    metrics = {name: evaluation.metrics for name, evaluation in evaluations.items()}
-    if as_json:
-        _print_json(metrics)
-        return
-    from ensemble_uq_llm.inference.table import headline_table, shift_table
-
-    console = _console(as_json)
-    first = next(iter(metrics))
-    console.print(headline_table(first, metrics[first]))
-    if len(metrics) > 1:
-        console.print(shift_table(metrics))
-
-
-def _show_record(record: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        _print_json(record)
-        return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in record.items():
-        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        table.add_row(key.replace("_", " "), shown)
-    _console(as_json).print(table)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 (what a program reads)
-
-
-def _console(as_json: bool) -> "Console":
-    """Return the console for people: standard error while standard output carries JSON."""
-    from rich.console import Console
-
-    return Console(stderr=as_json)
-
-
-if __name__ == "__main__":
-    main()
+        console_for(as_json=as_json).print(f"report: {report}", soft_wrap=True)

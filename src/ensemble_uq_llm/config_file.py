@@ -3,16 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar
+from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
+
+_WORDS: Final = {
+    "path_type": "must be a path (quote one that looks like a number)",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_too_short": "must not be empty; delete the line, or write null where that is allowed",
+    "too_short": "must hold at least {min_length}",
+}
+"""What to say instead of pydantic's words, by the type of its error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,7 @@ def commented_template() -> str:
 
 
 def _yaml_line(key: str, value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n...\n").rstrip()
-    return f"{key}: {text}\n"
+    return f"{key}: {write_value(value)}\n"
 
 
 def _read_text(path: Path) -> str:
@@ -111,8 +117,11 @@ def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config | No
 
 
 def _field_problems(details: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]]:
+    with_wrong_items = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
     for detail in details:
         key = str(detail["loc"][0])
+        if detail["type"] == "too_short" and key in with_wrong_items:
+            continue  # pydantic counts only the right items
         if detail["type"] == "extra_forbidden":
             near = did_you_mean(key, Config.model_fields)
             yield key, f"{key}: unknown key{near or '; `ensemble-uq init` lists the known ones'}"
@@ -127,4 +136,7 @@ def _field_problems(details: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]
 
 def _in_words(detail: ErrorDetails) -> str:
     """Turn pydantic's sentence round so that it tells the user what to write."""
-    return detail["msg"].replace("Input should be", "must be").replace("a valid ", "a ").replace("tuple", "list")
+    if detail["type"] in _WORDS:
+        return _WORDS[detail["type"]].format(**detail.get("ctx", {}))
+    words = detail["msg"].replace("Input should be", "must be").replace("a valid ", "a ").replace("tuple", "list")
+    return words.replace("a integer", "an integer")

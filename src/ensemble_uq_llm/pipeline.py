@@ -10,7 +10,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data import synthetic
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import load_file, load_named, load_validation
-from ensemble_uq_llm.errors import MembersFailedError
+from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_set
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
@@ -52,17 +52,18 @@ def predict(
 ) -> list[Path]:
     """Predict data files and named sets (default: the evaluation split) with one loading of the members.
 
-    Bad data are reported before anything is loaded. `name` renames the predictions of a single set.
+    Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set.
 
     Returns:
         The predictions' paths.
+
+    Raises:
+        ConfigError: a name cannot be a file's, or would be that of two sets. DataError: a set cannot be had.
     """
-    wanted = list(sets) or [VALIDATION]
+    wanted = _by_name(RunFolder(config.output_dir), list(sets) or [VALIDATION], name)
     examples_by_name = {
-        name or (Path(each).stem if _is_file(each) else each): (
-            load_file(config, Path(each)) if _is_file(each) else _load_set(config, each)
-        )
-        for each in wanted
+        key: load_file(config, Path(each)) if _is_file(each) else _load_set(config, each)
+        for key, each in wanted.items()
     }
     loaded = load_members(config, adapters=adapters)
     return [predict_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
@@ -76,6 +77,21 @@ def demo_config() -> Path:
 def shift_names() -> list[str]:
     """Return the names of the embedded world's shifted sets."""
     return [each.name for each in synthetic.SETS if each.is_shift]
+
+
+def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[str, str]:
+    """Return the sets by the names under which their predictions are kept."""
+    wanted: dict[str, str] = {}
+    for each in sets:
+        key = name or (Path(each).stem if _is_file(each) else each)
+        try:
+            folder.predictions(key)
+        except ValueError as error:
+            raise ConfigError(f"{each}: {error}; give one with --name") from None
+        if key in wanted:
+            raise ConfigError(f"{each}: its predictions would be named {key!r}, as those of {wanted[key]}; use --name")
+        wanted[key] = each
+    return wanted
 
 
 def _is_file(text: str) -> bool:

@@ -146,7 +146,7 @@ def test_contradictory_states_the_asked_habit_twice_with_opposite_words():
 
 def test_long_passages_are_much_longer_than_in_training():
     longest = max(len(sentences(example)) for example in generate("train"))
-    assert all(len(sentences(example)) > 2 * longest for example in generate("long_passages", n=100))
+    assert all(len(sentences(example)) >= 2 * longest for example in generate("long_passages", n=100))
 
 
 def test_an_unknown_set_is_named_together_with_the_known_ones():

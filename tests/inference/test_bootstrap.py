@@ -30,12 +30,12 @@ def test_intervals_cover_the_true_accuracy_about_95_times_in_100():
 
 
 def test_draws_resample_every_group_within_itself():
-    sizes = [3, 50]
-    groups_N2 = np.repeat(np.eye(2), sizes, axis=0)
-    weights_DN = module._draw_weights(sizes, 20, rng())
+    first_N, values_N = np.arange(53) < 3, rng(1).normal(size=53)
+    statistics = {"share": weighted_mean(first_N), "mean": weighted_mean(values_N)}
+    estimates = bootstrap(statistics, sizes=[3, 50], draws=100, rng=rng())
 
-    assert (weights_DN @ groups_N2 == sizes).all()
-    assert weights_DN.std() > 0.5
+    assert estimates["share"].ci95 == pytest.approx((3 / 53, 3 / 53))
+    assert np.ptp(estimates["mean"].ci95) > 0.1
 
 
 def test_the_size_of_chunks_does_not_change_a_digit_of_the_draws(monkeypatch):

@@ -175,3 +175,12 @@ def test_files_that_cannot_be_used_are_named(folder, tmp_path):
     folder.run_record.write_text("[]")
     with pytest.raises(IntegrityError, match=r"run\.json: this is no JSON object"):
         report(folder)
+
+
+def test_the_configuration_decides_the_bootstrap(folder):
+    folder.config.write_text("bootstrap_draws: 120\nbootstrap_seed: 5\n")
+    write_report(folder)
+    written = json.loads(folder.metrics("validation").read_text())
+
+    assert written == evaluate_run(folder, draws=120, seed=5)["validation"].metrics
+    assert written != evaluate_run(folder, draws=120, seed=6)["validation"].metrics

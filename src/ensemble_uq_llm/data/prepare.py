@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.columns import Columns
@@ -12,7 +12,9 @@ from ensemble_uq_llm.data.datasets import DataSource, load_split
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.split import Split, hold_out
-from ensemble_uq_llm.data.tokenize import TokenizedExamples, tokenize_examples
+
+if TYPE_CHECKING:
+    from ensemble_uq_llm.data.tokenize import TokenizedExamples
 
 
 def load_training(config: Config) -> Split:
@@ -54,12 +56,14 @@ def load_file(config: Config, path: Path) -> list[Example]:
     return _load(config, "file", file=path, size=None, labelled=False)
 
 
-def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> TokenizedExamples:
+def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "TokenizedExamples":
     """Tokenise the examples' prompts as the configuration says.
 
     Raises:
         DataError: a prompt that cannot be cut to `max_length`.
     """
+    from ensemble_uq_llm.data.tokenize import tokenize_examples  # NumPy, which `validate` does without
+
     return tokenize_examples(
         examples,
         tokenizer=tokenizer,

@@ -30,8 +30,8 @@ from ensemble_uq_llm.data.world import (
 )
 
 CLASS_NAMES: Final = ("no", "yes")
-FACTS: Final = (3, 6)
-LONG_FACTS: Final = (14, 20)
+FACTS: Final = (3, 5)
+LONG_FACTS: Final = (10, 14)
 UNKNOWABLE: Final = 0.5
 
 
@@ -151,7 +151,7 @@ SETS: Final = (
     ),
     SyntheticSet(
         name="not_in_passage",
-        description="the passage says nothing about the asked habit",
+        description="the passage states the asked habit of nobody",
         answerable=False,
         is_shift=True,
         default_size=300,
@@ -159,7 +159,7 @@ SETS: Final = (
     ),
     SyntheticSet(
         name="long_passages",
-        description="passages three to five times as long as in training",
+        description="passages with at least twice as many habits as any in training",
         answerable=True,
         is_shift=True,
         default_size=300,

@@ -115,6 +115,9 @@ def draw_word(rng: Random) -> str:
 
 
 def draw_facts(rng: Random, *, n: int, people: tuple[str, ...] = PEOPLE) -> list[Fact]:
-    """Return n facts about n different people and n different activities, in random order."""
+    """Return n facts about n different people and n different activities.
+
+    Raises ValueError where there are fewer than n people or activities.
+    """
     who, what = rng.sample(people, n), rng.sample(ACTIVITIES, n)
     return [Fact(person=p, word=draw_word(rng), activity=a) for p, a in zip(who, what, strict=True)]

@@ -11,6 +11,7 @@ import jinja2
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.inference import report_sections
+from ensemble_uq_llm.inference.bootstrap import DRAWS
 from ensemble_uq_llm.inference.evaluate import Evaluation, evaluate_run
 from ensemble_uq_llm.inference.report_sections import Content, ReportSource, verdict
 from ensemble_uq_llm.run_folder import RunFolder
@@ -44,17 +45,20 @@ def write_report(folder: RunFolder, *, evaluations: Mapping[str, Evaluation] | N
 
     Args:
         folder: the run; its texts, configuration and record are shown where they are there.
-        evaluations: what `evaluate_run` returned; it is called where this is not given.
+        evaluations: what `evaluate_run` returned; where this is not given it is called with the bootstrap that
+            the run's configuration asks for.
 
     Raises:
         DataError: there are no predictions, or a file cannot be used.
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: `run.json` is torn.
     """
+    config = load_config(folder.config) if folder.config.exists() else None
+    draws, seed = (config.bootstrap_draws, config.bootstrap_seed) if config else (DRAWS, 0)
     source = ReportSource(
         folder=folder,
-        evaluations=evaluations or evaluate_run(folder),
-        config=load_config(folder.config) if folder.config.exists() else None,
+        evaluations=evaluations or evaluate_run(folder, draws=draws, seed=seed),
+        config=config,
         record=_read_record(folder.run_record),
     )
     shown = [(section, content) for section in SECTIONS if (content := section.content(source)) is not None]

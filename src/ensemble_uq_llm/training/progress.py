@@ -73,21 +73,24 @@ class TrainingDisplay:
         self._bar.update(self._task, completed=event.step)
         steps = self._plan.steps if self._plan else event.step
         if not self._console.is_terminal and (event.step == steps or event.step % max(1, steps // 10) == 0):
-            mean = sum(self._losses.values()) / len(self._losses)
-            rate = f"{event.tokens_per_second:,.0f} tokens/s"
-            self._console.print(f"step {event.step}/{steps}: mean loss {mean:.4f}, {rate}", highlight=False)
+            well = [loss for seed, loss in self._losses.items() if seed not in self._diverged]
+            mean = sum(well) / len(well) if well else math.nan
+            self._say(f"step {event.step}/{steps}: mean loss {mean:.4f}, {event.tokens_per_second:,.0f} tokens/s")
 
     def _summary(self, event: EpochEnded) -> str:
         if not event.validation_loss:
             return "no labelled validation data"
-        losses, accuracies = event.validation_loss.values(), event.validation_accuracy.values()
+        well = [seed for seed in event.validation_loss if seed not in self._diverged]
+        if not well:
+            return "every member has diverged"
+        losses, accuracies = ([of[seed] for seed in well] for of in (event.validation_loss, event.validation_accuracy))
         return (
             f"validation loss {min(losses):.4f} to {max(losses):.4f}, accuracy {min(accuracies):.1%} to "
             f"{max(accuracies):.1%} over the members"
         )
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
         if self._plan is None or self._plan.steps == 0:

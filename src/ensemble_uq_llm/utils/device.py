@@ -12,10 +12,12 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: {wanted!r} asked for, and PyTorch finds no GPU here; use `auto` or `cpu`")
-    return torch.device("cuda:0") if wanted == "cuda" else device
+    device = torch.device("cuda:0" if wanted == "cuda" else wanted)
+    present = torch.cuda.device_count()
+    if device.type == "cuda" and device.index >= present:
+        found = f"only {present} here, counted from cuda:0" if present else "no GPU here"
+        raise ValueError(f"device: {wanted!r} asked for, and PyTorch finds {found}; use `auto` or `cpu`")
+    return device
 
 
 def free_bytes(device: torch.device) -> int:

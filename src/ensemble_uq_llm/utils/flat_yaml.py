@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 8
@@ -55,12 +56,33 @@ for _tag, _pattern, _first in (
     )
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+_YAML_11, _YAML_12 = yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that YAML 1.1 or 1.2 would read as something else."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own name)
+        first: _YAML_11.get(first, []) + _YAML_12.get(first, []) for first in _YAML_11 | _YAML_12
+    }
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Put a text of more than one line, or with invisible characters, on one line between double quotes."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
 def parse_flat_yaml(text: str) -> tuple[dict[str, Entry], list[Problem]]:
     """Read flat YAML.
 
     Returns the entries that could be read, and every problem found; a file with problems is not to be used.
     """
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         return {}, [Problem(1, f"the file is larger than {MAX_BYTES} bytes; that is no configuration")]
     try:
         problems = list(_scan_events(text))
@@ -71,8 +93,9 @@ def parse_flat_yaml(text: str) -> tuple[dict[str, Entry], list[Problem]]:
         mark = error.problem_mark or error.context_mark
         where = f" at column {mark.column + 1}" if mark else ""
         return {}, [Problem(mark.line + 1 if mark else 1, f"not valid YAML{where}: {error.problem}")]
-    except yaml.YAMLError as error:
-        return {}, [Problem(1, f"not valid YAML: {error}")]
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return {}, [Problem(line, f"not valid YAML: the character {chr(error.character)!a} is not allowed; delete it")]
     if root is None:
         return {}, []
     if not isinstance(root, yaml.MappingNode):
@@ -84,6 +107,12 @@ def parse_scalar(text: str) -> Any:
     """Read one value as it would be read behind `key:`; a value that is not valid YAML is taken as a string."""
     entries, problems = parse_flat_yaml(f"value: {text}")
     return text if problems or set(entries) != {"value"} else entries["value"].value
+
+
+def write_value(value: Any) -> str:
+    """Write one value as it stands behind `key:`, so that it is read back unchanged."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("\n...\n").rstrip("\n")
 
 
 def _scan_events(text: str) -> Iterator[Problem]:
@@ -115,10 +144,14 @@ def _read_mapping(root: yaml.MappingNode) -> tuple[dict[str, Entry], list[Proble
         key = key_node.value
         if key in entries:
             problems.append(Problem(line, f"{key}: given twice, first on line {entries[key].line}; keep one of them"))
-        elif _is_flat(value_node):
-            entries[key] = Entry(loader.construct_object(value_node, deep=True), line)
-        else:
+            continue
+        if not _is_flat(value_node):
             problems.append(Problem(line, f"{key}: must be a value or a list of values, not a nested mapping or list"))
+            continue
+        try:
+            entries[key] = Entry(loader.construct_object(value_node, deep=True), line)
+        except ValueError:  # the only one that the patterns let through: Python reads 4,300 digits at most
+            problems.append(Problem(line, f"{key}: the number has too many digits"))
     return entries, problems
 
 

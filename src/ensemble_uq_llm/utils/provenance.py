@@ -1,6 +1,5 @@
 """What a run was made with: versions, machine, the project's commit, and the stages so far."""
 
-import json
 import os
 import platform
 import subprocess
@@ -10,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from ensemble_uq_llm.utils.files import write_json
+from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.utils.files import read_json, write_json
 
 LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow", "scikit-learn")
 
@@ -50,8 +50,12 @@ def now() -> str:
 
 
 def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> None:
-    """Add a finished stage (`train`, `predict` ...) with its facts and duration to the run's record at `path`."""
-    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"stages": []}
+    """Add a finished stage (`train`, `predict` ...) with its facts and duration to the run's record at `path`.
+
+    Raises:
+        IntegrityError: what is there is not a run's record.
+    """
+    record = _read_record(path) if path.exists() else {"stages": []}
     record |= {
         "versions": versions(),
         "git_commit": git_commit(),
@@ -61,3 +65,13 @@ def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> Non
         {"stage": stage, "finished": now(), "seconds": round(seconds, 3), "command": command_line(), **facts}
     )
     write_json(path, record)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = read_json(path)
+    except ValueError as error:
+        raise IntegrityError(f"{path}: not a run's record ({error}); restore it or delete it") from None
+    if not isinstance(record.get("stages"), list):
+        raise IntegrityError(f"{path}: not a run's record (it has no list of stages); restore it or delete it")
+    return record

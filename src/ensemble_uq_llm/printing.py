@@ -1,0 +1,58 @@
+"""What the commands print: tables for people, JSON for programs. Like `cli.py` it imports nothing heavy at the top."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ensemble_uq_llm.inference.evaluate import Evaluation
+
+
+def console_for(*, as_json: bool) -> "Console":
+    """Return the console for people: standard error while standard output carries JSON; text is shown as it is."""
+    from rich.console import Console
+
+    return Console(stderr=as_json, markup=False, emoji=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 (what a program reads)
+
+
+def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print facts by name: one line each, or one JSON object."""
+    if as_json:
+        print_json(record)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in record.items():
+        table.add_row(key.replace("_", " "), _shown(value))
+    console_for(as_json=False).print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_evaluations(evaluations: Mapping[str, "Evaluation"], *, as_json: bool) -> None:
+    """Print what is to be said of the evaluated sets, the first in full."""
+    metrics = {name: evaluation.metrics for name, evaluation in evaluations.items()}
+    if as_json:
+        print_json(metrics)
+        return
+    from ensemble_uq_llm.inference.table import headline_table, shift_table
+
+    console = console_for(as_json=False)
+    first = next(iter(metrics))
+    console.print(headline_table(first, metrics[first]))
+    if len(metrics) > 1:
+        console.print(shift_table(metrics))
