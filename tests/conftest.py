@@ -1,13 +1,36 @@
 """Fixtures of the whole suite: the shared real data where it is, and a hub on the loopback interface."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from hub_content import all_repos, tiny_llama_files
 from hub_server import HubServer
+
+settings.register_profile("house", deadline=None)  # how busy the machine is says nothing about the code
+settings.load_profile("house")
+
+TINY_YAML = """\
+model_name: {base}
+train_file: {data}
+validation_file: {data}
+seeds: [42, 43]
+num_epochs: 1
+batch_size: 8
+gradient_accumulation_steps: 1
+warmup_steps: 0
+lora_r: 2
+lora_alpha: 4
+bootstrap_draws: 100
+output_dir: {run}
+use_bf16: false
+device: cpu
+tokens_per_pass: 1024
+"""
 
 
 @pytest.fixture(scope="session")
@@ -50,4 +73,40 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(24)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny_yaml(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> Path:
+    """The configuration of the smallest run: two members, one epoch, `tmp_path / "run"`."""
+    return _write_tiny_yaml(tmp_path, tiny_base, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `tiny_yaml`, trained, predicted, evaluated; tests that change it use `own_run`."""
+    from rich.console import Console
+
+    from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.inference.evaluate import evaluate_run
+    from ensemble_uq_llm.inference.report import write_report
+    from ensemble_uq_llm.pipeline import run_all
+    from ensemble_uq_llm.run_folder import RunFolder
+
+    config = load_config(_write_tiny_yaml(tmp_path_factory.mktemp("finished"), tiny_base, tiny_data))
+    assert run_all(config, console=Console(quiet=True)) is None
+    folder = RunFolder(config.output_dir)
+    write_report(folder, evaluations=evaluate_run(folder, draws=config.bootstrap_draws))
+    return folder.root
+
+
+@pytest.fixture
+def own_run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return shutil.copytree(finished_run, tmp_path / "own")
+
+
+def _write_tiny_yaml(folder: Path, base: Path, data: Path) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(TINY_YAML.format(base=base, data=data, run=folder / "run"), encoding="utf-8")
     return path

@@ -1,20 +1,17 @@
 """Pre-train the tiny LLaMA that ships with the package, on text of the synthetic world.
 
-A document is a reading prompt followed by a restatement: the asked habit with its frequency word first
-("Usually Anna drinks tea."), then some of the passage's other habits. Only the restatement is scored, so
-that the model learns to look habits up instead of spending itself on random facts. It is also scored
-where it would begin had the passage ended after an earlier sentence: several lookups for the price of one.
+Only the restatements of `tiny_llama_text` are scored, so that the model learns to look habits up instead of
+spending itself on random facts. A restatement's first word is also scored where it would stand had the
+passage ended after an earlier sentence: several lookups for the price of one.
 
 The model never sees a yes/no label. What it can do at the prompt's last token is to find the asked
 frequency word; turning that into a probability is left to the LoRA adapters.
 
-Made-up names and frequency words make the lookup a general copy. Some questions ask for a habit that is
-missing or stated in two incompatible ways, and the restatement says so ("Nobody knows whether ...",
-"Accounts differ whether ..."): any large language model has read enough to notice missing and conflicting
-information, so this one should too. Half of the questions keep the name's capital letter, which ties the
-two spellings together.
+The shipped model was trained in two runs, the second at lower learning rates (see its PROVENANCE.md):
 
-    PYTHONPATH=src python tools/pretrain_tiny_llama.py src/ensemble_uq_llm/assets/tiny_llama
+    export PYTHONPATH=src
+    python tools/pretrain_tiny_llama.py /tmp/stage1
+    python tools/pretrain_tiny_llama.py src/ensemble_uq_llm/assets/tiny_llama --init /tmp/stage1 --seed 1 --peak 0.4
 """
 
 import argparse
@@ -22,17 +19,16 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import torch
+from tiny_llama_text import Document, draw_document
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ensemble_uq_llm.data import synthetic, world
-from ensemble_uq_llm.data.world import Activity, Fact, capitalised
 
 Batch = dict[str, torch.Tensor]
 IGNORED: Final = -100
@@ -40,84 +36,8 @@ VOCABULARY, MAX_POSITIONS = 1024, 1024
 FACTS_PER_BATCH, MIN_BATCH = 80, 8
 # Passages have at most so many facts in the first tenth of the steps, in the second, and afterwards.
 SHORT_FACTS, MEDIUM_FACTS, LONG_FACTS = 4, 7, 22
-MADE_UP_PEOPLE, MADE_UP_WORDS, ABSENT, CONTRADICTORY = 0.3, 0.1, 0.1, 0.1
-EARLY_NOBODY, RESTATED_WEIGHT = 0.4, 0.5
+RESTATED_WEIGHT: Final = 0.5
 MUON_LR, ADAM_LR, WARM_STEPS, FLOOR = 0.02, 3e-3, 100, 0.02
-ONSETS = ("b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s",
-          "st", "t", "tr", "v", "w", "z")  # fmt: skip
-VOWELS, CODAS = "aeiou", ("", "l", "m", "n", "r", "s", "x", "nd", "st")
-RESERVED: Final = frozenset((*world.UNKNOWN_PEOPLE, *world.UNKNOWN_WORDS, *world.P_YES))
-NEGATIVE: Final = frozenset(word.text for word in world.WORDS if word.negative)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A reading prompt (header and sentences of the passage) and the restatement that continues it.
-
-    `openings` holds, for each sentence of the passage, the word by which the restatement would begin if
-    the passage ended there; None where that is not scored.
-    """
-
-    header: str
-    sentences: list[str]
-    openings: list[str | None]
-    restatement: str
-
-
-def made_up(rng: Random, *, ending: str = "") -> str:
-    """Return a made-up word of two or three syllables that is none of the reserved unknown ones."""
-    while True:
-        n = rng.randint(1, 2)
-        stem = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(n))
-        word = stem + (ending or rng.choice(VOWELS))
-        if not {word, capitalised(word)} & RESERVED:
-            return word
-
-
-def answer(person: str, activity: Activity, facts: list[Fact]) -> str:
-    """Return the sentence that restates what the facts say about one habit."""
-    said = [fact for fact in facts if (fact.person, fact.activity) == (person, activity)]
-    if len(said) != 1:
-        opening = "Accounts differ" if said else "Nobody knows"
-        return f"{opening} whether {person} {activity.third} {activity.rest}."
-    word = capitalised(said[0].word)
-    if said[0].word in NEGATIVE:
-        return f"{word} does {person} {activity.base} {activity.rest}."
-    return f"{word} {person} {activity.third} {activity.rest}."
-
-
-def draw_document(rng: Random, *, n_facts: int) -> Document:
-    """Return one document whose passage has n_facts facts (one more where it contradicts itself)."""
-    people = world.PEOPLE
-    if rng.random() < MADE_UP_PEOPLE:
-        people = tuple(sorted({capitalised(made_up(rng)) for _ in range(2 * n_facts)}))
-    facts = [
-        replace(fact, word=made_up(rng, ending="ly")) if rng.random() < MADE_UP_WORDS else fact
-        for fact in world.draw_facts(rng, n=n_facts, people=people)
-    ]
-    asked = rng.choice(facts)
-    person, activity = asked.person, asked.activity
-    kind = rng.random()
-    if kind < ABSENT:
-        person, activity = synthetic.draw_absent(rng, facts)
-    elif kind < ABSENT + CONTRADICTORY:
-        words = rng.sample(rng.choice(world.OPPOSITE_WORDS), 2)
-        facts[facts.index(asked)] = replace(asked, word=words[0])
-        facts.insert(rng.randrange(len(facts) + 1), replace(asked, word=words[1]))
-    answers = [answer(person, activity, facts[: end + 1]) for end in range(len(facts))]
-    words = [text.split()[0] for text in answers]
-    last = len(words) - 1
-    scored = [i == last or word != "Nobody" or rng.random() < EARLY_NOBODY for i, word in enumerate(words)]
-    others = [fact for fact in facts if (fact.person, fact.activity) != (person, activity)]
-    rng.shuffle(others)
-    asks = world.question(person, activity)
-    asks = asks.replace(person.lower(), person, 1) if rng.random() < 0.5 else asks
-    return Document(
-        header=f"Question: {asks} Context:",
-        sentences=[f" {world.statement(fact)}" for fact in facts],
-        openings=[word if keep else None for word, keep in zip(words, scored, strict=True)],
-        restatement=" ".join(["", answers[-1], *(world.statement(fact) for fact in others[:3])]),
-    )
 
 
 def build_tokenizer(*, seed: int, n_documents: int = 4000) -> PreTrainedTokenizerFast:
@@ -229,15 +149,15 @@ def loss_at(model: LlamaForCausalLM, hidden: torch.Tensor, targets: torch.Tensor
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[scored]), targets[scored])
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> None:
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int, peak: float) -> None:
     """Train in place with linear warm-up and cosine decay, printing the loss and retrieval as it goes."""
     optimizers, losses, start = build_optimizers(model), [], time.perf_counter()
-    peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    peaks = [peak * optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     for step, batch in enumerate(batches(tokenizer, seed=seed, steps=steps)):
         cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
         rate = min(1.0, (step + 1) / WARM_STEPS) * (FLOOR + (1 - FLOOR) * cosine)
-        for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * rate
+        for optimizer, highest in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = highest * rate
         hidden = model.model(input_ids=batch["input_ids"]).last_hidden_state
         restated = loss_at(model, hidden, batch["restated"])
         loss = loss_at(model, hidden, batch["openings"]) + RESTATED_WEIGHT * restated
@@ -257,7 +177,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: 
 @torch.no_grad()
 def retrieval(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, *, n: int) -> float:
     """Return the share of a set's prompts after which the expected opening word is the likeliest."""
-    by_p = {word.p_yes: capitalised(word.text) for word in world.WORDS}
+    by_p = {word.p_yes: world.capitalised(word.text) for word in world.WORDS}
     special = {"not_in_passage": "Nobody", "contradictory": "Accounts"}
     hits = 0
     for example in synthetic.generate(name, n=n, seed=977):
@@ -274,9 +194,11 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     tokenizer.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
-    # Transformers 5 writes a class name here that no earlier release knows.
     path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # Transformers 5 writes a class name that no earlier release knows, and traces of where it loaded from.
+    config = {key: value for key, value in config.items() if key not in ("is_local", "local_files_only")}
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -286,11 +208,17 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder to write the model and its tokenizer to")
     parser.add_argument("--seed", type=int, default=0, help="of the documents and the initial weights")
     parser.add_argument("--steps", type=int, default=4000, help="number of optimizer steps")
+    parser.add_argument("--peak", type=float, default=1.0, help="factor on the highest learning rates")
+    parser.add_argument("--init", type=Path, help="a folder that an earlier run wrote, to train further")
     args = parser.parse_args()
-    tokenizer = build_tokenizer(seed=args.seed)
-    model = build_model(tokenizer, seed=args.seed)
+    if args.init is None:
+        tokenizer = build_tokenizer(seed=args.seed)
+        model = build_model(tokenizer, seed=args.seed)
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(args.init)
+        model = LlamaForCausalLM.from_pretrained(args.init)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
-    train(model, tokenizer, seed=args.seed, steps=args.steps)
+    train(model, tokenizer, seed=args.seed, steps=args.steps, peak=args.peak)
     for name in ("validation", "unknown_names", "long_passages", "not_in_passage", "contradictory"):
         print(f"retrieval on {name}: {retrieval(model, tokenizer, name, n=300):.3f}")
     save(model, tokenizer, args.out)

@@ -123,7 +123,7 @@ def test_broken_yaml_is_told_with_line_and_column(text, line):
     assert problem.message.startswith("not valid YAML at column ")
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "\ufeff"])
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "\ufeff"])
 def test_an_empty_file_is_empty(text):
     assert parse_flat_yaml(text) == ({}, [])
 

@@ -56,9 +56,14 @@ class LastTokenLayer(nn.Module):
             value.transpose(1, 2),
             pack=pack,
             scaling=attention.scaling,
-            window=getattr(attention, "sliding_window", None),
+            window=_window_of(attention),
         )
         return attention.o_proj(output_1BHD.flatten(2))
+
+
+def _window_of(attention: Any) -> int | None:
+    """Qwen's layers know their own sliding window, Mistral's look it up in the configuration."""
+    return getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
 
 
 def _heads(projected_1TO: Tensor, head_dim: int) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_linear_schedule_with_warmup
@@ -16,7 +17,8 @@ def make_optimizer(parameters: Sequence[nn.Parameter], config: Config, *, steps:
 
     AdamW works on every entry by itself, so on tensors stacked over members it does what K optimisers would do.
     """
-    optimizer = AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    # foreach, not fused: the fused CPU kernel rounds the ends of a tensor otherwise, so a member would feel its place
+    optimizer = AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True)
     return optimizer, get_linear_schedule_with_warmup(optimizer, config.warmup_steps, steps)
 
 
@@ -28,7 +30,9 @@ def clip_per_member(parameters: Sequence[nn.Parameter], max_norm: float) -> Tens
     tensors would couple the members.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms_M = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    # Member by member: a reduction over a stack rounds differently for different numbers of members.
+    members = len(gradients[0])
+    norms_M = torch.stack([get_total_norm([gradient[member] for gradient in gradients]) for member in range(members)])
     if max_norm > 0:
         scale_M = (max_norm / (norms_M + 1e-6)).clamp(max=1.0)
         for gradient in gradients:

@@ -1,0 +1,92 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.check import check, warn_if_warmup_outlasts
+from ensemble_uq_llm.errors import ConfigError, DataError
+
+
+def local(tiny_data, **more):
+    return Config(train_file=tiny_data, validation_file=tiny_data, warmup_steps=0, **more)
+
+
+def test_local_files_are_counted(tiny_data):
+    config = local(tiny_data, batch_size=2, gradient_accumulation_steps=2, num_epochs=3, calibration_fraction=0.25)
+    assert check(config) == {
+        "members": 10,
+        "prompt_columns": "question, passage",
+        "cut_column": "passage",
+        "train_examples": 18,
+        "calibration_examples": 6,
+        "optimizer_steps": 5 * 3,
+        "validation_examples": 24,
+    }
+
+
+def test_data_on_the_hub_are_not_fetched():
+    facts = check(Config())
+    assert facts["train"] == facts["validation"] == "boolq from the hub, not fetched here"
+
+
+def test_a_file_beside_the_hub(tiny_data):
+    facts = check(Config(train_file=tiny_data, warmup_steps=0))
+    assert facts["train_examples"] == 24
+    assert facts["validation"] == "boolq from the hub, not fetched here"
+
+
+def test_the_embedded_world_is_local():
+    config = Config(dataset="synthetic", max_train_examples=50, max_validation_examples=20, warmup_steps=0)
+    facts = check(config)
+    assert facts["train_examples"] == 50
+    assert facts["validation_examples"] == 20
+
+
+def test_the_chosen_cut_column(tiny_data):
+    assert check(local(tiny_data, cut_column="question"))["cut_column"] == "question"
+
+
+def test_a_warm_up_that_outlasts_training(tiny_data):
+    config = local(tiny_data).model_copy(update={"warmup_steps": 100})
+    with pytest.warns(UserWarning, match=r"warmup_steps: 100 warm-up steps, and training has 3: .* rises to 2% of"):
+        check(config)
+
+
+@pytest.mark.parametrize(("warmup", "examples", "steps"), [(0, 1, 3), (2, 1, 3), (5, 33, 6)])
+def test_a_warm_up_that_ends_in_time(warmup, examples, steps):
+    assert warn_if_warmup_outlasts(Config(warmup_steps=warmup), examples) == steps
+
+
+def test_every_problem_of_data_at_once(tiny_data, tmp_path):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(json.dumps({"question": 1, "passage": "p"}) + "\n", encoding="utf-8")
+    config = Config(train_file=bad, validation_file=tmp_path / "absent.jsonl", warmup_steps=0)
+    with pytest.raises(DataError, match=r"bad\.jsonl:1: (.|\n)*absent\.jsonl: not found"):
+        check(config)
+
+
+def test_a_wrong_prompt_is_of_the_configuration_and_told_once(tiny_data, tmp_path):
+    config = Config(prompt_template="{question", train_file=tiny_data, validation_file=tmp_path / "absent.jsonl")
+    with pytest.raises(ConfigError, match="prompt_template '{question'") as caught:
+        check(config)
+    assert str(caught.value).count("prompt_template") == 1
+
+
+def test_a_column_that_the_rows_lack(tiny_data):
+    with pytest.raises(DataError, match="no row has the field 'pasage'; did you mean 'passage'"):
+        check(local(tiny_data, prompt_template="{question} {pasage}"))
+
+
+def test_an_unknown_data_set():
+    with pytest.raises(DataError, match="unknown data set 'bolq'; did you mean 'boolq'") as caught:
+        check(Config(dataset="bolq"))
+    assert str(caught.value).count("unknown data set") == 1
+
+
+def test_numpy_and_all_that_is_heavy_stay_out():
+    heavy = "{'torch', 'transformers', 'datasets', 'pyarrow', 'sklearn', 'numpy', 'huggingface_hub'}"
+    code = f"import sys, ensemble_uq_llm.data.check; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+from test_loop import settings
+from transformers import AutoModelForSequenceClassification
+
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prepare import load_validation, tokenize
+from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.inference.predict import predict_examples, predict_set
+from ensemble_uq_llm.inference.predictions import read_predictions
+from ensemble_uq_llm.training.loop import train
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_saved_members_give_their_predictions_in_peft_on_a_padded_batch(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", lora_target_modules=("q_proj", "o_proj", "up_proj"))
+    folder = train(config)
+    loaded = load_members(config)
+    examples = load_validation(config)
+    predictions = read_predictions(predict_set(loaded, examples, config, name="validation"))
+    tokens = [torch.from_numpy(each).long() for each in tokenize(config, examples, loaded.tokenizer).sequences]
+    padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in tokens], batch_first=True)
+    for member, seed in enumerate(config.seeds):
+        base = AutoModelForSequenceClassification.from_pretrained(tiny_base, num_labels=2, dtype=torch.float32)
+        # the id of padding must be one that no text holds, or transformers takes text for padding
+        base.config.pad_token_id = base.config.vocab_size - 1
+        padded_here = padded.masked_fill(mask == 0, base.config.pad_token_id)
+        model = peft.PeftModel.from_pretrained(base, folder.member(seed)).eval()
+        with torch.no_grad():
+            alone = torch.cat([model(input_ids=each[None]).logits for each in tokens])
+            together = model(input_ids=padded_here, attention_mask=mask).logits
+        np.testing.assert_allclose(predictions.logits_MNC[member], alone.numpy(), atol=1e-4)
+        np.testing.assert_allclose(predictions.logits_MNC[member], together.numpy(), atol=1e-4)
+    assert np.ptp(predictions.logits_MNC) > 0.05, "the comparison must be of something"
+
+
+def test_unlabelled_empty_and_too_long_texts_are_answered(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=2, max_length=40)
+    train(config)
+    examples = [
+        Example(id="empty", fields={"question": "", "passage": ""}),
+        Example(id="long", fields={"question": "is it long", "passage": "very " * 500}),
+        Example(id="plain", fields={"question": "is it", "passage": "it is"}, label=1),
+    ]
+    predictions = predict_examples(load_members(config), examples, config)
+    assert predictions.labels == (None, None, 1)
+    assert predictions.ids == ("empty", "long", "plain")
+    assert np.isfinite(predictions.logits_MNC).all()
+
+
+def test_the_truth_travels_with_the_predictions(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config)
+    examples = [
+        Example(id=str(i), fields={"question": "q", "passage": "p"}, label=0, true_probs=(1 - i / 4, i / 4))
+        for i in range(5)
+    ]
+    path = predict_set(load_members(config), examples, config, name="known")
+    truth = read_predictions(path).true_probs_NC
+    assert truth is not None
+    np.testing.assert_array_equal(truth[:, 1], [0, 0.25, 0.5, 0.75, 1])
+    texts = [json.loads(line) for line in folder.examples("known").read_text().splitlines()]
+    assert texts[0] == {"id": "0", "text": "Question: q Context: p"}
+
+
+def test_predictions_do_not_depend_on_the_order_of_rows_or_the_budget(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    train(config)
+    examples = load_validation(config)
+    forward = predict_examples(load_members(config), examples, config).logits_MNC
+    narrow = config.model_copy(update={"tokens_per_pass": 7})
+    backward = predict_examples(load_members(narrow), examples[::-1], narrow).logits_MNC[:, ::-1]
+    np.testing.assert_allclose(backward, forward, atol=1e-5)

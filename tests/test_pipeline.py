@@ -1,0 +1,115 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from ensemble_uq_llm import pipeline
+from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.data import synthetic
+from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.inference.predictions import read_predictions
+from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display
+from ensemble_uq_llm.run_folder import RunFolder
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def config(own_run):
+    return load_config(own_run / "config.yaml", [f"output_dir={own_run}"])
+
+
+@pytest.fixture
+def nothing_is_loaded(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("members were loaded before the sets were checked")
+
+    monkeypatch.setattr(pipeline, "load_members", fail)
+
+
+def fail_training(monkeypatch):
+    def diverge(*_, **__):
+        raise MembersFailedError("1 of 3 members diverged")
+
+    monkeypatch.setattr(pipeline, "train_with_display", diverge)
+
+
+def test_the_survivors_predict_and_the_failure_is_handed_back(config, monkeypatch):
+    fail_training(monkeypatch)
+    folder = RunFolder(config.output_dir)
+    folder.predictions("validation").unlink()
+    failure = run_all(config.model_copy(update={"seeds": (42, 7, 43), "num_ensemble_models": 3}), console=QUIET)
+    assert str(failure) == "1 of 3 members diverged"
+    assert read_predictions(folder.predictions("validation")).seeds == (42, 43)
+
+
+def test_without_survivors_the_failure_is_raised(config, monkeypatch, nothing_is_loaded):
+    fail_training(monkeypatch)
+    with pytest.raises(MembersFailedError, match="1 of 3 members diverged"):
+        run_all(config.model_copy(update={"seeds": (7, 8)}), console=QUIET)
+
+
+def test_training_is_shown(tiny_yaml):
+    stream = io.StringIO()
+    folder = train_with_display(load_config(tiny_yaml), console=Console(file=stream))
+    assert folder.member_seeds() == [42, 43]
+    assert stream.getvalue().startswith("training 2 members jointly on 24 examples")
+    assert "trained in" in stream.getvalue()
+
+
+def test_a_finished_run_is_not_trained_again(config, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")}
+    train_with_display(config, console=QUIET)
+    assert {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")} == before
+
+
+def test_a_file_is_predicted_under_its_name_or_another(config, tiny_data):
+    [path] = predict(config, [str(tiny_data)])
+    assert path == config.output_dir / "predictions" / "questions.parquet"
+    [other] = predict(config, [str(tiny_data)], name="again")
+    assert other.name == "again.parquet"
+    assert other.read_bytes() == path.read_bytes()
+
+
+def test_several_sets_with_one_loading(config, tiny_data, monkeypatch):
+    loads = []
+    load = pipeline.load_members
+    monkeypatch.setattr(pipeline, "load_members", lambda *args, **more: loads.append(1) or load(*args, **more))
+    paths = predict(config, ["validation", str(tiny_data)])
+    assert [path.stem for path in paths] == ["validation", "questions"]
+    assert loads == [1]
+
+
+def test_adapter_folders_instead_of_the_run(config, own_run, tmp_path):
+    foreign = (own_run / "seed_43").rename(tmp_path / "seed_7")
+    [path] = predict(config, adapters=[foreign])
+    assert read_predictions(path).seeds == (7,)
+
+
+@pytest.mark.parametrize(
+    ("sets", "name", "error", "message"),
+    [
+        (["a/x.jsonl", "b/x.csv"], None, ConfigError, "b/x.csv: its predictions would be named 'x', as those of a/x"),
+        (["validation", "validation"], None, ConfigError, "would be named 'validation', as those of validation"),
+        (["my questions.jsonl"], None, ConfigError, "'my questions' cannot name a set: .*; give one with --name"),
+        (["x.jsonl"], "../up", ConfigError, r"'\.\./up' cannot name a set"),
+        (["absent.jsonl"], None, DataError, r"absent\.jsonl: not found"),
+        (["nonsense"], None, DataError, "no split 'nonsense'"),
+    ],
+)
+def test_bad_sets_are_told_before_anything_is_loaded(config, nothing_is_loaded, sets, name, error, message):
+    with pytest.raises(error, match=message):
+        predict(config, sets, name=name)
+
+
+def test_the_demo_is_a_configuration_of_the_embedded_world():
+    config = load_config(demo_config())
+    assert (config.model_name, config.dataset) == ("embedded", "synthetic")
+    assert config.device == "auto"
+
+
+def test_the_shifted_sets_are_sets_of_the_world():
+    names = shift_names()
+    assert names
+    assert set(names) < {each.name for each in synthetic.SETS}
+    assert not {"train", "validation"} & set(names)

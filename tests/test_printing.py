@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_record
+
+
+class Evaluated:
+    """What is printed of an evaluation: its metrics."""
+
+    def __init__(self, n):
+        self.metrics = {
+            "n": n,
+            "members": 2,
+            "ensemble": {"accuracy": {"value": 0.5, "ci95": [0.25, 0.75]}},
+            "members_mean": {"accuracy": {"value": 0.5}},
+            "uncertainty": {
+                "average_entropy": 0.6,
+                "average_expected_entropy": 0.5,
+                "average_mutual_information": 0.1,
+                "average_variance": 0.01,
+            },
+        }
+
+
+def test_json_is_readable_and_keeps_every_letter(capsys):
+    print_json({"name": "größer", "list": [1, None]})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": "größer", "list": [1, None]}
+    assert "größer" in out
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_people_read_beside_the_json(capsys, as_json):
+    console_for(as_json=as_json).print("hello")
+    out, err = capsys.readouterr()
+    assert (err if as_json else out) == "hello\n"
+    assert (out if as_json else err) == ""
+
+
+@pytest.mark.parametrize("text", ["[INST] x [/INST]", "[/b]", ":smile:", "[bold]x"])
+def test_text_is_shown_as_it_is(capsys, text):
+    console_for(as_json=False).print(text)
+    print_record({"text": text}, as_json=False)
+    assert capsys.readouterr().out.count(text) == 2
+
+
+def test_a_record_for_people(capsys):
+    print_record({"free_bytes": 1234567, "mean": 28.333, "ok": True, "seeds": [1, 2], "none": None}, as_json=False)
+    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert rows[0][0] == "free"
+    assert rows[0][1].split() == ["bytes", "1,234,567"]
+    assert [[word.strip() for word in row] for row in rows[1:]] == [
+        ["mean", "28.3"],
+        ["ok", "True"],
+        ["seeds", "[1, 2]"],
+        ["none", "None"],
+    ]
+
+
+def test_a_record_for_programs(capsys):
+    print_record({"mean": 28.333}, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"mean": 28.333}
+
+
+def test_evaluations_for_programs(capsys):
+    evaluations = {"validation": Evaluated(9), "shifted": Evaluated(7)}
+    print_evaluations(evaluations, as_json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {name: each.metrics for name, each in evaluations.items()}
+    assert err == ""
+
+
+def test_evaluations_for_people(capsys):
+    print_evaluations({"validation": Evaluated(9)}, as_json=False)
+    out = capsys.readouterr().out
+    assert "validation  9 examples, 2 members" in out
+    assert "50.0%" in out

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.loop import train
+
+
+def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) -> Config:
+    values = {
+        "model_name": str(tiny_base), "train_file": tiny_data, "validation_file": tiny_data, "output_dir": output,
+        "batch_size": 4, "gradient_accumulation_steps": 2, "num_epochs": 2, "warmup_steps": 1, "learning_rate": 1e-2,
+        "seeds": (1, 2, 3), "use_bf16": False, "num_gpus": 0,
+    }  # fmt: skip
+    return Config(**(values | changes))
+
+
+def weights(folder: RunFolder, seed: int) -> dict[str, torch.Tensor]:
+    return load_file(folder.member(seed) / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_adding_members_later_equals_training_them_at_once(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, bf16: bool
+) -> None:
+    at_once = train(settings(tiny_base, tiny_data, tmp_path / "at_once", use_bf16=bf16))
+    train(settings(tiny_base, tiny_data, tmp_path / "grown", use_bf16=bf16, num_ensemble_models=1))
+    first = (tmp_path / "grown" / "seed_1" / "adapter_model.safetensors").read_bytes()
+    grown = train(settings(tiny_base, tiny_data, tmp_path / "grown", use_bf16=bf16))
+    assert (grown.member(1) / "adapter_model.safetensors").read_bytes() == first, "a finished member is not touched"
+    for seed in (1, 2, 3):
+        expected, found = weights(at_once, seed), weights(grown, seed)
+        for name, tensor in expected.items():
+            if bf16:
+                assert torch.equal(found[name], tensor)
+            else:
+                assert float((found[name] - tensor).abs().max()) <= 1e-4 * float(tensor.abs().max())
+
+
+def test_a_finished_run_trains_nothing(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    train(config)
+    events: list[object] = []
+    train(config, listeners=[events.append])
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": 5e-3}, "learning_rate: 0.01 there, 0.005 now"),
+        ({"lora_target_modules": ("k_proj",)}, "lora_target_modules"),
+        ({"max_train_examples": 20}, "the training data differ"),
+    ],
+)
+def test_members_that_are_made_differently_are_not_mixed(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    train(settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1))
+    with pytest.raises(ConfigError, match=named):
+        train(settings(tiny_base, tiny_data, tmp_path / "run", **changes))
+
+
+def test_diverged_members_are_reported_and_nothing_of_them_is_kept(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", learning_rate=1e35, max_grad_norm=0)
+    with pytest.raises(MembersFailedError, match=r"3 of 3 members diverged \(seed 1 at step \d+.*none is saved"):
+        train(config)
+    assert RunFolder(config.output_dir).member_seeds() == []
+
+
+def test_the_record_of_the_run_and_its_events(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    folder = train(settings(tiny_base, tiny_data, tmp_path / "run"))
+    record = json.loads(folder.run_record.read_text())
+    assert [stage["stage"] for stage in record["stages"]] == ["train"]
+    assert record["stages"][0]["seeds"] == [1, 2, 3]
+    assert record["versions"]["torch"] == torch.__version__
+    events = [json.loads(line) for line in folder.events.read_text().splitlines()]
+    steps = [event for event in events if event["event"] == "Stepped"]
+    assert [event["step"] for event in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(set(event["losses"]) == {"1", "2", "3"} for event in steps)
+    assert [event["epoch"] for event in events if event["event"] == "EpochEnded"] == [1, 2]
+
+
+def test_bad_data_are_found_before_anything_is_written(tiny_base: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"question": "q", "passage": "p", "answer": 7}\n')
+    config = settings(tiny_base, broken, tmp_path / "run")
+    with pytest.raises(DataError, match=r"broken\.jsonl:1: .*answer"):
+        train(config)
+    assert not config.output_dir.exists()
+
+
+def test_a_warm_up_that_outlasts_training_is_a_warning(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", warmup_steps=100, num_ensemble_models=1)
+    with pytest.warns(UserWarning, match="100 warm-up steps, and training has 6"):
+        train(config)
