@@ -1,26 +1,18 @@
 import json
 
+import numpy as np
 import pytest
 
+from ensemble_uq_llm.inference.evaluate import evaluate
+from ensemble_uq_llm.inference.predictions import Predictions
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_record
 
 
-class Evaluated:
-    """What is printed of an evaluation: its metrics."""
-
-    def __init__(self, n):
-        self.metrics = {
-            "n": n,
-            "members": 2,
-            "ensemble": {"accuracy": {"value": 0.5, "ci95": [0.25, 0.75]}},
-            "members_mean": {"accuracy": {"value": 0.5}},
-            "uncertainty": {
-                "average_entropy": 0.6,
-                "average_expected_entropy": 0.5,
-                "average_mutual_information": 0.1,
-                "average_variance": 0.01,
-            },
-        }
+def evaluated(n):
+    ids = tuple(str(index) for index in range(n))
+    labels = tuple(index % 2 for index in range(n))
+    logits_MNC = np.random.default_rng(0).normal(size=(2, n, 2)).astype(np.float32)
+    return evaluate(Predictions(ids=ids, labels=labels, seeds=(42, 43), logits_MNC=logits_MNC), draws=0)
 
 
 def test_json_is_readable_and_keeps_every_letter(capsys):
@@ -64,7 +56,7 @@ def test_a_record_for_programs(capsys):
 
 
 def test_evaluations_for_programs(capsys):
-    evaluations = {"validation": Evaluated(9), "shifted": Evaluated(7)}
+    evaluations = {"validation": evaluated(9), "shifted": evaluated(7)}
     print_evaluations(evaluations, as_json=True)
     out, err = capsys.readouterr()
     assert json.loads(out) == {name: each.metrics for name, each in evaluations.items()}
@@ -72,7 +64,8 @@ def test_evaluations_for_programs(capsys):
 
 
 def test_evaluations_for_people(capsys):
-    print_evaluations({"validation": Evaluated(9)}, as_json=False)
+    print_evaluations({"validation": evaluated(9)}, as_json=False)
     out = capsys.readouterr().out
     assert "validation  9 examples, 2 members" in out
-    assert "50.0%" in out
+    assert "Accuracy" in out
+    assert max(map(len, out.splitlines())) <= 80

@@ -7,6 +7,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.member_record import (
+    Digests,
     SETTINGS,
     MemberRecord,
     check_same_making,
@@ -15,7 +16,7 @@ from ensemble_uq_llm.training.member_record import (
 )
 from ensemble_uq_llm.utils.files import write_json
 
-DIGESTS = {"data_digest": "d", "base_digest": "b"}
+DIGESTS = Digests(data="d", base="b")
 
 NOT_OF_A_MEMBER = {
     "model_name", "model_revision", "dataset", "train_file", "validation_file", "label_column", "id_column",
@@ -36,7 +37,7 @@ OTHER = {
 
 def record(seed=42, **more):
     values = {"settings": member_settings(Config()), "weights_sha256": "w", "steps": 3, "final_train_loss": 0.5}
-    return MemberRecord(**{"seed": seed, **DIGESTS, **values, **more})
+    return MemberRecord(**{"seed": seed, "data_digest": "d", "base_digest": "b", **values, **more})
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_settings_survive_json():
 def test_what_is_no_record_is_told(folder, content):
     path = folder.member_record(42)
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(IntegrityError, match=r"member\.json: not a member's record .*; delete .*seed_42 to train it anew"):
+    with pytest.raises(
+        IntegrityError, match=r"member\.json: not a member's record .*; delete .*seed_42 to train it anew"
+    ):
         read_member_record(folder, 42)
 
 
@@ -75,14 +78,14 @@ def test_an_absent_record_is_told(tmp_path):
 
 
 def test_the_same_making_passes(folder):
-    check_same_making(folder, [42], Config(), **DIGESTS)
-    check_same_making(folder, [], Config(lora_r=64), data_digest="x", base_digest="y")
+    check_same_making(folder, [42], Config(), digests=DIGESTS)
+    check_same_making(folder, [], Config(lora_r=64), digests=Digests(data="x", base="y"))
 
 
 @pytest.mark.parametrize("key", sorted(NOT_OF_A_MEMBER & {"seeds", "device", "tokens_per_pass", "output_dir"}))
 def test_other_members_and_machines_are_no_difference(folder, key):
     value = {"seeds": (1,), "device": "cpu", "tokens_per_pass": 99, "output_dir": Path("x")}[key]
-    check_same_making(folder, [42], Config().model_copy(update={key: value}), **DIGESTS)
+    check_same_making(folder, [42], Config().model_copy(update={key: value}), digests=DIGESTS)
 
 
 @pytest.mark.parametrize("key", SETTINGS)
@@ -91,23 +94,25 @@ def test_another_setting_is_refused_by_name(folder, key):
     if value is None:
         value = getattr(Config(), key) + (0.25 if isinstance(getattr(Config(), key), float) else 1)
     config = Config().model_copy(update={key: value})
-    with pytest.raises(ConfigError, match=rf"holds member 42, made differently:\n  {key}: .* there, .* now\nUse another"):
-        check_same_making(folder, [42], config, **DIGESTS)
+    with pytest.raises(
+        ConfigError, match=rf"holds member 42, made differently:\n  {key}: .* there, .* now\nUse another"
+    ):
+        check_same_making(folder, [42], config, digests=DIGESTS)
 
 
 @pytest.mark.parametrize(
     ("digests", "message"),
     [
-        (DIGESTS | {"data_digest": "x"}, "the training data differ"),
-        (DIGESTS | {"base_digest": "x"}, "the base model's files differ"),
+        (Digests(data="x", base="b"), "the training data differ"),
+        (Digests(data="d", base="x"), "the base model's files differ"),
     ],
 )
 def test_other_data_or_another_base_are_refused(folder, digests, message):
     with pytest.raises(ConfigError, match=message):
-        check_same_making(folder, [42], Config(), **digests)
+        check_same_making(folder, [42], Config(), digests=digests)
 
 
 def test_all_differences_are_told(folder):
     config = Config(lora_r=4, num_epochs=9)
     with pytest.raises(ConfigError, match=r"num_epochs: 3 there, 9 now\n  lora_r: 8 there, 4 now\n  the training data"):
-        check_same_making(folder, [42], config, data_digest="x", base_digest="b")
+        check_same_making(folder, [42], config, digests=Digests(data="x", base="b"))

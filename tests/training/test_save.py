@@ -7,6 +7,7 @@ from small_training import SEEDS, config, stack
 
 from ensemble_uq_llm.models.adapters import read_adapter
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.member_record import Digests
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.training.save import save_members
 from ensemble_uq_llm.utils.files import sha256_of
@@ -18,7 +19,7 @@ def save(tiny_base: Path, root: Path, outcomes: list[MemberOutcome], *, spoil: i
     if spoil is not None:
         with torch.no_grad():
             ensemble.head.weight_MCH[spoil, 0, 0] = math.inf
-    save_members(ensemble, outcomes, RunFolder(root), config=settings, data_digest="d", base_digest="b")
+    save_members(ensemble, outcomes, RunFolder(root), config=settings, digests=Digests(data="d", base="b"))
     return ensemble, RunFolder(root)
 
 

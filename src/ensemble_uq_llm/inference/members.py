@@ -9,7 +9,7 @@ from typing import Any
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.models.adapters import WEIGHTS, ensemble_of, read_adapter
-from ensemble_uq_llm.models.base import device_of, find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import devices_of, find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.passes import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
@@ -41,7 +41,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
                 f"{config.num_labels}"
             )
     base = find_base(config)
-    device = device_of(config)
+    device = devices_of(config)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, members, seeds=list(folders)).eval(),

@@ -47,22 +47,27 @@ def find_base(config: Config, *, weights: bool = True) -> Path:
     return _download(name, config, weights=weights)
 
 
-def device_of(config: Config) -> torch.device:
-    """Return the device that a configuration asks for; more GPUs than there are is a warning.
+def devices_of(config: Config) -> list[torch.device]:
+    """Return the devices that a configuration asks for: `num_gpus` of them where there are, or else one.
+
+    More GPUs than there are is a warning, not an error.
 
     Raises:
-        ConfigError: a GPU is named and there is none.
+        ConfigError: a GPU is named that is not there.
     """
+    wanted = "cpu" if config.device == "auto" and config.num_gpus == 0 else config.device
     try:
-        device = choose_device(config.device)
+        first = choose_device(wanted)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    present = torch.cuda.device_count() if device.type == "cuda" else 0
+    present = torch.cuda.device_count() if first.type == "cuda" else 0
     if config.num_gpus > max(present, 1):
         warnings.warn(
-            f"num_gpus: {config.num_gpus} asked for, {present} here; using {describe_device(device)}", stacklevel=2
+            f"num_gpus: {config.num_gpus} asked for, {present} here; using {describe_device(first)}", stacklevel=2
         )
-    return device
+    spreads = first.type == "cuda" and wanted in ("auto", "cuda")
+    count = min(config.num_gpus, present) if spreads else 1
+    return [torch.device("cuda", index) for index in range(count)] if count > 1 else [first]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

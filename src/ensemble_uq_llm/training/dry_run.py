@@ -7,7 +7,7 @@ import numpy as np
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
 from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import device_of, find_base, load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.base import devices_of, find_base, load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.passes import bytes_per_token, plan_passes, token_budget
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
@@ -55,7 +55,7 @@ def dry_run(config: Config) -> DryRun:
     folder = find_base(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (tokenize(config, each, tokenizer) for each in (split.kept, load_validation(config)))
-    device = device_of(config)
+    device = devices_of(config)[0]
     skeleton = load_skeleton(folder, bf16=config.use_bf16)
     spec = spec_of(config, skeleton)
     finished = [seed for seed in RunFolder(config.output_dir).member_seeds() if seed in config.member_seeds]

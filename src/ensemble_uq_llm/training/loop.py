@@ -1,6 +1,6 @@
-"""The main path of training: read this file first, then `epochs.py` and `step.py`.
+"""The main path of training: read this file first, then `group.py`, `epochs.py` and `step.py`.
 
-`train` is the whole job: data, base, the members that are missing, the epochs, and the adapter folders.
+`train` is the whole job: which members are missing, training them, and the run's record.
 """
 
 import time
@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
-from ensemble_uq_llm.data.prepare import digest_of, load_training, load_validation, tokenize
+from ensemble_uq_llm.data.prepare import digest_of, load_training
 from ensemble_uq_llm.errors import MembersFailedError
-from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import base_digest, device_of, find_base, load_decoder, load_tokenizer
-from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.base import base_digest, devices_of, find_base
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
-from ensemble_uq_llm.training.event_log import EventLog
 from ensemble_uq_llm.training.events import Listener
-from ensemble_uq_llm.training.member_record import check_same_making
+from ensemble_uq_llm.training.launch import train_on_devices
+from ensemble_uq_llm.training.member_record import Digests, check_same_making
 from ensemble_uq_llm.training.outcome import MemberOutcome
-from ensemble_uq_llm.training.save import save_members
+from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
@@ -37,47 +34,38 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
     started = time.monotonic()
     folder = RunFolder(config.output_dir)
     examples = load_training(config).kept
-    base = find_base(config)
-    digests = {"data_digest": digest_of(examples), "base_digest": base_digest(base)}
     warn_if_warmup_outlasts(config, len(examples))
+    digests = Digests(data=digest_of(examples), base=base_digest(find_base(config)))
     finished = folder.member_seeds()
-    check_same_making(folder, finished, config, **digests)
+    check_same_making(folder, finished, config, digests=digests)
     missing = [seed for seed in config.member_seeds if seed not in finished]
     if not missing:
         return folder
 
-    tokenizer = load_tokenizer(base)
-    data = TrainingData(
-        train=tokenize(config, examples, tokenizer),
-        validation=tokenize(config, load_validation(config), tokenizer),
-    )
-    decoder = load_decoder(base, device=device_of(config), bf16=config.use_bf16)
-    ensemble = StackedEnsemble(decoder, spec=spec_of(config, decoder), seeds=missing)
-
+    devices = devices_of(config)
+    outcomes = train_on_devices(config, missing, devices=devices, digests=digests, listeners=listeners)
     write_text(folder.config, config_to_yaml(config))
-    with folder.events.open("a", encoding="utf-8") as stream:
-        outcomes = train_ensemble(ensemble, data, config, listeners=[EventLog(stream), *listeners])
-    save_members(ensemble, outcomes, folder, config=config, **digests)
     record_stage(
         folder.run_record,
         "train",
         seconds=time.monotonic() - started,
         seeds=missing,
-        train=data.train.describe(),
-        validation=data.validation.describe(),
-        **digests,
+        examples=len(examples),
+        devices=[describe_device(device) for device in devices],
+        data_digest=digests.data,
+        base_digest=digests.base,
     )
-    _raise_if_any_failed(outcomes, folder, config)
+    _raise_if_any_failed(outcomes, config)
     return folder
 
 
-def _raise_if_any_failed(outcomes: Sequence[MemberOutcome], folder: RunFolder, config: Config) -> None:
+def _raise_if_any_failed(outcomes: Sequence[MemberOutcome], config: Config) -> None:
     failed = {outcome.seed: outcome.diverged_at for outcome in outcomes if outcome.diverged_at is not None}
     if not failed:
         return
     listing = ", ".join(f"seed {seed} at step {step}" for seed, step in failed.items())
     saved = (
-        f"the other {len(outcomes) - len(failed)} are saved in {folder.root}"
+        f"the other {len(outcomes) - len(failed)} are saved in {config.output_dir}"
         if len(failed) < len(outcomes)
         else "none is saved"
     )

@@ -18,6 +18,14 @@ SETTINGS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """The SHA-256 of what members are made from: the training examples, and the base's files."""
+
+    data: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRecord:
     """Seed, settings, digests, and how training ended."""
 
@@ -56,9 +64,7 @@ def read_member_record(folder: RunFolder, seed: int) -> MemberRecord:
         ) from None
 
 
-def check_same_making(
-    folder: RunFolder, seeds: list[int], config: Config, *, data_digest: str, base_digest: str
-) -> None:
+def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, digests: Digests) -> None:
     """Refuse to mix members that were made differently in one run folder.
 
     Raises:
@@ -72,8 +78,8 @@ def check_same_making(
             for key in SETTINGS
             if record.settings.get(key) != wanted[key]
         ]
-        differences += ["the training data differ"] if record.data_digest != data_digest else []
-        differences += ["the base model's files differ"] if record.base_digest != base_digest else []
+        differences += ["the training data differ"] if record.data_digest != digests.data else []
+        differences += ["the base model's files differ"] if record.base_digest != digests.base else []
         if differences:
             raise ConfigError(
                 f"output_dir: {folder.root} holds member {seed}, made differently:\n  "

@@ -8,7 +8,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.models.adapters import WEIGHTS, write_adapter
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
-from ensemble_uq_llm.training.member_record import MemberRecord, member_settings
+from ensemble_uq_llm.training.member_record import Digests, MemberRecord, member_settings
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.utils.files import atomic_folder, sha256_of, write_json
 
@@ -19,8 +19,7 @@ def save_members(
     folder: RunFolder,
     *,
     config: Config,
-    data_digest: str,
-    base_digest: str,
+    digests: Digests,
 ) -> None:
     """Write every member that did not diverge as a PEFT adapter folder.
 
@@ -36,8 +35,8 @@ def save_members(
             record = MemberRecord(
                 seed=outcome.seed,
                 settings=member_settings(config),
-                data_digest=data_digest,
-                base_digest=base_digest,
+                data_digest=digests.data,
+                base_digest=digests.base,
                 weights_sha256=sha256_of(temporary / WEIGHTS),
                 steps=outcome.steps,
                 final_train_loss=outcome.loss,

@@ -1,0 +1,47 @@
+"""The members that share one device: load, train jointly, save. Data and settings in, outcomes and folders out."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
+from ensemble_uq_llm.models.adapter_spec import spec_of
+from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
+from ensemble_uq_llm.training.event_log import EventLog
+from ensemble_uq_llm.training.events import Listener
+from ensemble_uq_llm.training.member_record import Digests
+from ensemble_uq_llm.training.outcome import MemberOutcome
+from ensemble_uq_llm.training.save import save_members
+
+
+def train_group(
+    config: Config,
+    seeds: Sequence[int],
+    *,
+    device: torch.device,
+    digests: Digests,
+    listeners: Sequence[Listener] = (),
+) -> list[MemberOutcome]:
+    """Train these members on one device and save those that did not diverge; the outcomes are in the seeds' order.
+
+    Raises:
+        ConfigError, ModelError, DataError: nothing was trained or written.
+    """
+    base = find_base(config)
+    tokenizer = load_tokenizer(base)
+    data = TrainingData(
+        train=tokenize(config, load_training(config).kept, tokenizer),
+        validation=tokenize(config, load_validation(config), tokenizer),
+    )
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16)
+    ensemble = StackedEnsemble(decoder, spec=spec_of(config, decoder), seeds=seeds)
+    folder = RunFolder(config.output_dir)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with folder.events.open("a", encoding="utf-8") as stream:
+        outcomes = train_ensemble(ensemble, data, config, listeners=[EventLog(stream), *listeners])
+    save_members(ensemble, outcomes, folder, config=config, digests=digests)
+    return outcomes

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+import torch
+from test_loop import settings, weights
+
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.launch import spread, train_on_devices
+from ensemble_uq_llm.training.member_record import Digests
+
+CPU = torch.device("cpu")
+
+
+def test_members_on_two_devices_are_those_of_one(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    """Two processes on the CPU stand for two GPUs: each loads the base and trains its share."""
+    made_from = Digests(data="d", base="b")
+    one = settings(tiny_base, tiny_data, tmp_path / "one", use_bf16=True)
+    two = settings(tiny_base, tiny_data, tmp_path / "two", use_bf16=True)
+    train_on_devices(one, one.seeds, devices=[CPU], digests=made_from)
+    outcomes = train_on_devices(two, two.seeds, devices=[CPU, CPU], digests=made_from)
+    assert sorted(outcome.seed for outcome in outcomes) == [1, 2, 3]
+    for seed in one.seeds:
+        expected, found = weights(RunFolder(one.output_dir), seed), weights(RunFolder(two.output_dir), seed)
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"), [(1, [[1, 2, 3, 4, 5]]), (2, [[1, 3, 5], [2, 4]]), (9, [[1], [2], [3], [4], [5]])]
+)
+def test_shares_are_even_and_never_empty(parts: int, shares: list[list[int]]) -> None:
+    assert spread([1, 2, 3, 4, 5], parts) == shares
