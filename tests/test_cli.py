@@ -91,9 +91,6 @@ def digests(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# What is imported
-
-
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["config", "--json"], ["init", "{tmp}/new.yaml"]])
 def test_what_needs_no_numbers_imports_nothing_heavy(words, tmp_path):
     code, modules = imported(*(word.format(tmp=tmp_path) for word in words))
@@ -117,9 +114,6 @@ def test_a_run_is_evaluated_without_the_engine(own_run):
     code, modules = imported("evaluate", own_run)
     assert code == 0
     assert not modules & ENGINE
-
-
-# Configuration
 
 
 @pytest.mark.parametrize("key", Config.model_fields)
@@ -220,9 +214,6 @@ def test_warnings_are_for_people_and_leave_the_json_alone(tiny_yaml):
     assert run.stderr.startswith("warning: warmup_steps: 9 warm-up steps, and training has 3")
 
 
-# Exit codes
-
-
 def test_usage_errors_exit_2(cli, tmp_path):
     for words in (["nonsense"], ["train", "--nonsense"], ["evaluate"], ["evaluate", tmp_path, "--draws", "1"]):
         answer = cli(*words)
@@ -320,9 +311,6 @@ def test_members_that_are_not_trained_exit_2(cli, tiny_yaml):
     assert "no finished member for seed 42, 43; train first" in answer.err
 
 
-# Doctor
-
-
 @pytest.fixture
 def quick_doctor(monkeypatch):
     monkeypatch.setattr(doctor, "why_hub_is_silent", lambda: "nobody is there")
@@ -344,9 +332,6 @@ def test_doctor_exits_2_where_something_is_broken(cli, monkeypatch):
     answer = cli("doctor")
     assert (answer.code, answer.out.split()) == (2, ["disk", "full", "BROKEN"])
     assert cli("doctor", "--json").code == 2
-
-
-# Evaluation
 
 
 def test_predictions_of_another_system(cli, lone_parquet):
@@ -372,9 +357,6 @@ def test_a_run_is_evaluated_with_its_own_draws_unless_others_are_given(cli, own_
     assert (own_run / "metrics" / "validation.json").read_bytes() == before
     cli("evaluate", own_run, "--draws", 333)
     assert (own_run / "metrics" / "validation.json").read_bytes() != before
-
-
-# Training and prediction
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -480,9 +462,7 @@ def test_members_are_added_later_without_touching_the_first(cli, tiny_yaml, tmp_
 def test_a_member_is_its_seed_and_not_its_company(cli, tiny_yaml, tmp_path, finished_run):
     run = tmp_path / "alone"
     assert cli("train", tiny_yaml, "--set", "seeds=[43]", "--set", f"output_dir={run}").code == 0
-    ours, theirs = (
-        json.loads((each / "seed_43" / "member.json").read_bytes()) for each in (run, finished_run)
-    )
+    ours, theirs = (json.loads((each / "seed_43" / "member.json").read_bytes()) for each in (run, finished_run))
     assert ours.pop("final_train_loss") == pytest.approx(theirs.pop("final_train_loss"), rel=1e-5)
     assert ours["settings"] == theirs["settings"]
 
@@ -527,9 +507,6 @@ def test_members_from_other_folders(cli, own_run):
     assert "is not a PEFT adapter folder" in answer.err
 
 
-# The specification's doors
-
-
 @pytest.fixture
 def door(tmp_path):
     """Run a command in the repository's root as a user would, the interpreter's folder in front of the path."""
@@ -545,9 +522,13 @@ def door(tmp_path):
     return call
 
 
-@pytest.mark.parametrize("script", ["train.sh", "scripts/train_models.sh"])
-def test_doors_that_train(door, tiny_yaml, tmp_path, script):
-    run = door("sh", script, tiny_yaml)
+@pytest.mark.parametrize(("script", "door"), [("train_models.sh", "train.sh"), ("run_inference.sh", "infer.py")])
+def test_the_scripts_go_through_the_doors_in_front(script, door):
+    assert (ROOT / "scripts" / script).read_text(encoding="utf-8").endswith(f'exec sh {door} "$@"\n')
+
+
+def test_scripts_train(door, tiny_yaml, tmp_path):
+    run = door("sh", "scripts/train_models.sh", tiny_yaml)
     assert f"2 members in {tmp_path / 'run'}" in run.stdout.replace("\n", " ")
     assert (tmp_path / "run" / "seed_43" / "adapter_model.safetensors").exists()
 
@@ -559,12 +540,7 @@ def test_main_trains_one_member(door, tiny_yaml, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ["sh", "infer.py"],
-        ["python", "infer.py"],
-        ["sh", "scripts/run_inference.sh"],
-        ["python", "main.py", "inference", "--config"],
-    ],
+    [["sh", "scripts/run_inference.sh"], ["python", "infer.py"], ["python", "main.py", "inference", "--config"]],
     ids=" ".join,
 )
 def test_doors_that_predict(door, tiny_yaml, tmp_path, finished_run, words):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Commands(TyperGroup):
     """The commands; Ctrl-C in any of them is an error of ours with its own exit code, not typer's 130."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)

@@ -69,7 +69,7 @@ def test_every_problem_of_data_at_once(tiny_data, tmp_path):
 
 def test_a_wrong_prompt_is_of_the_configuration_and_told_once(tiny_data, tmp_path):
     config = Config(prompt_template="{question", train_file=tiny_data, validation_file=tmp_path / "absent.jsonl")
-    with pytest.raises(ConfigError, match="prompt_template '{question'") as caught:
+    with pytest.raises(ConfigError, match=r"prompt_template '\{question'") as caught:
         check(config)
     assert str(caught.value).count("prompt_template") == 1
 

@@ -95,7 +95,8 @@ def test_tokens_follow_the_configuration(tokenizer):
     assert cut.num_cut == 3
     assert max(cut.lengths_N) <= 30
     other = Config(max_length=20, cut_column="question", prompt_template="{question}")
-    assert tokenize(other, [replace(EXAMPLES[0], fields={"question": "a b " * 30})], tokenizer).lengths_N.tolist() == [20]
+    long = replace(EXAMPLES[0], fields={"question": "a b " * 30})
+    assert tokenize(other, [long], tokenizer).lengths_N.tolist() == [20]
 
 
 def test_the_digest_knows_ids_texts_labels_and_order():

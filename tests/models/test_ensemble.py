@@ -126,7 +126,8 @@ def test_a_member_answers_the_same_in_any_company():
 
 
 def test_a_poisoned_member_leaves_the_others_bit_equal():
-    sequences = random_sequences(4, seed=8)
+    # Long ones: PyTorch's CPU attention answers numbers to a NaN query where a sequence has few tokens.
+    sequences = random_sequences(4, seed=8, lowest=20)
     healthy, poisoned = tiny_ensemble(), tiny_ensemble()
     with torch.no_grad():
         poisoned.trainable()[0][1] = float("nan")

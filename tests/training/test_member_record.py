@@ -7,8 +7,8 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.member_record import (
-    Digests,
     SETTINGS,
+    Digests,
     MemberRecord,
     check_same_making,
     member_settings,

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def batches(seed, epoch, examples, batch_size):
 @given(seed=SEEDS, epoch=st.integers(0, 100), examples=st.integers(1, 200), batch_size=st.integers(1, 50))
 def test_an_epoch_sees_every_example_once(seed, epoch, examples, batch_size):
     found = batches(seed, epoch, examples, batch_size)
-    assert sorted(sum(found, [])) == list(range(examples))
+    assert sorted(chain(*found)) == list(range(examples))
     assert len(found) == steps_per_epoch(examples, batch_size)
     assert all(len(batch) == batch_size for batch in found[:-1])
     assert 1 <= len(found[-1]) <= batch_size
@@ -25,7 +27,7 @@ def test_an_epoch_sees_every_example_once(seed, epoch, examples, batch_size):
 
 @given(seed=SEEDS, examples=st.integers(1, 100), first=st.integers(1, 20), second=st.integers(1, 20))
 def test_the_order_does_not_depend_on_the_batch_size(seed, examples, first, second):
-    assert sum(batches(seed, 0, examples, first), []) == sum(batches(seed, 0, examples, second), [])
+    assert [*chain(*batches(seed, 0, examples, first))] == [*chain(*batches(seed, 0, examples, second))]
 
 
 def test_members_and_epochs_have_orders_of_their_own():

@@ -10,10 +10,9 @@ YAMLISH = st.text(alphabet=list("ab08:1 -[]{}\n'\"|>!&*#?%@`,.~e+_=<\t\0\x85\u20
 TEXTS = (
     st.text(max_size=30)
     | st.from_regex(r"[-+.0-9eE_x:o~]{1,8}", fullmatch=True)
-    | st.sampled_from(
-        ["no", "Yes", "on", "null", "true", "1e3", "010", "08", "~", "", "=", "<<", "12:30:45", "2020-01-01", "[a]"]
-        + ["{a}", "a: b", "# x", " a ", "\n", "a\n", "a\n\nb", "...", "---", "-", "?", "\x85", "\u2028", "\ufeff"]
-    )
+    | st.sampled_from(["no", "Yes", "on", "null", "true", "1e3", "010", "08", "12:30:45", "2020-01-01", "[a]", "{a}"])
+    | st.sampled_from(["~", "", "=", "<<", "a: b", "# x", " a ", "\n", "a\n", "a\n\nb", "...", "---", "-", "?"])
+    | st.sampled_from(["\x85", "\u2028", "\ufeff"])
 )
 SCALARS = TEXTS | st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none()
 
@@ -76,9 +75,7 @@ BROKEN = {
         "tags are not allowed here, found 'tag:yaml.org,2002:python/object/apply:os.system'; quote the value if it is "
         "text",
     ),
-    "a: !!int 3": Problem(
-        1, "tags are not allowed here, found 'tag:yaml.org,2002:int'; quote the value if it is text"
-    ),
+    "a: !!int 3": Problem(1, "tags are not allowed here, found 'tag:yaml.org,2002:int'; quote the value if it is text"),
 }
 
 BOMBS = {

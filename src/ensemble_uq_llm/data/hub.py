@@ -27,7 +27,7 @@ def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None) -> list[Reco
     Everything is kept in `cache_dir` (None: the user's Hugging Face cache). HF_HUB_OFFLINE is honoured.
     Raises DataError if the split cannot be had. Not for several threads at once.
     """
-    import datasets  # type: ignore[import-untyped]  # it ships no types
+    import datasets
 
     silence = why_hub_is_silent()
     try:

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.errors import IntegrityError
@@ -64,7 +65,7 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
         task_type=peft.TaskType.SEQ_CLS,
         inference_mode=True,
         r=config.lora_r,
-        lora_alpha=config.lora_alpha,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # declared int, used as a factor
         lora_dropout=config.lora_dropout,
         target_modules=sorted(config.lora_target_modules),
         layers_to_transform=list(config.lora_layers) if config.lora_layers is not None else None,
@@ -111,7 +112,7 @@ def read_adapter(folder: Path) -> Adapter:
 
 
 @torch.no_grad()
-def ensemble_of(decoder: nn.Module, adapters: Sequence[Adapter], *, seeds: Sequence[int]) -> StackedEnsemble:
+def ensemble_of(decoder: PreTrainedModel, adapters: Sequence[Adapter], *, seeds: Sequence[int]) -> StackedEnsemble:
     """Stack adapters, which may differ in rank, scale and adapted modules, over one base.
 
     A member's scale moves into its B, a lower rank is filled up with zeros, a module that it does not adapt has

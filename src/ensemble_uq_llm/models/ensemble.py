@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
+from transformers import PreTrainedModel
 
 from ensemble_uq_llm.models.adapter_spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.last_layer import LAST_TOKEN_MODULES, LastTokenLayer
@@ -22,7 +23,7 @@ class StackedEnsemble(nn.Module):
     `LastTokenLayer` where its form is known. Members start with the initialisation of their own seed.
     """
 
-    def __init__(self, decoder: nn.Module, *, spec: AdapterSpec, seeds: Sequence[int]) -> None:
+    def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, seeds: Sequence[int]) -> None:
         super().__init__()
         self.decoder = decoder.requires_grad_(False).eval()
         self.spec = spec
@@ -85,9 +86,11 @@ class StackedEnsemble(nn.Module):
     def _attach(self, name: str, members: int) -> StackedLoraLinear:
         """Put the members' adapters on the linear layer of that name."""
         path, _, leaf = name.rpartition(".")
-        is_last = name.startswith(f"layers.{len(self.decoder.layers) - 1}.")
+        base = self.decoder.get_submodule(name)
+        assert isinstance(base, nn.Linear), f"{name} is a {type(base).__name__}, and only linear layers are adapted"
+        is_last = name.startswith(f"layers.{len(decoder_layers(self.decoder)) - 1}.")
         stacked = StackedLoraLinear(
-            self.decoder.get_submodule(name),
+            base,
             members=members,
             rank=self.spec.rank,
             spec=LoraSpec(self.spec.scaling, self.spec.dropout),

@@ -35,7 +35,7 @@ class LastTokenLayer(nn.Module):
         self, hidden_1TH: Tensor, *, position_embeddings: tuple[Tensor, Tensor], pack: Pack, **_: Any
     ) -> Tensor:
         """Compute the layer for the last token of every sequence; transformers passes the rest."""
-        layer = self.layer
+        layer: Any = self.layer
         hidden_1BH = hidden_1TH.index_select(1, pack.last_B)
         normed_1TH = layer.input_layernorm(hidden_1TH)
         hidden_1BH = hidden_1BH + self._attend(normed_1TH, position_embeddings, pack)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens, make_pack
@@ -94,7 +95,7 @@ def _prediction_passes(members: int, sequences: Sequence[Tokens], budget: int) -
             yield range(start, min(start + group_size, members)), rows
 
 
-def token_budget(decoder: nn.Module, *, wanted: int | None, training: bool, device: torch.device) -> int:
+def token_budget(decoder: PreTrainedModel, *, wanted: int | None, training: bool, device: torch.device) -> int:
     """Return the tokens of a pass: what is wanted, or else what half of the free memory holds, up to the default."""
     if wanted is not None:
         return wanted
@@ -104,7 +105,7 @@ def token_budget(decoder: nn.Module, *, wanted: int | None, training: bool, devi
     return min(largest, 1 << max(8, int(fits).bit_length() - 1))
 
 
-def bytes_per_token(decoder: nn.Module, *, training: bool) -> int:
+def bytes_per_token(decoder: PreTrainedModel, *, training: bool) -> int:
     """Estimate the activation memory that a pass takes per token, in bytes.
 
     Counted over the tensors that transformers' eager layers keep for the backward: about 18 of the hidden size

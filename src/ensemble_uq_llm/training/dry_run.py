@@ -1,8 +1,10 @@
 """What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
@@ -61,8 +63,8 @@ def dry_run(config: Config) -> DryRun:
     finished = [seed for seed in RunFolder(config.output_dir).member_seeds() if seed in config.member_seeds]
     missing = [seed for seed in config.member_seeds if seed not in finished]
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
-    modules = [skeleton.get_submodule(name) for name in spec.modules]
-    trained = sum(config.lora_r * (module.in_features + module.out_features) for module in modules)
+    modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]
+    trained = sum(config.lora_r * sum(module.weight.shape) for module in modules if isinstance(module, nn.Linear))
     trained += config.num_labels * skeleton.config.get_text_config().hidden_size
     batch = config.effective_batch_size
     first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]

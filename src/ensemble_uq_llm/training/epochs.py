@@ -84,7 +84,7 @@ def _step(
 ) -> Iterator[Event]:
     started = time.monotonic()
     step = outcomes[0].steps + 1
-    learning_rate = trainer.schedule.get_last_lr()[0]
+    learning_rate = float(trainer.schedule.get_last_lr()[0])
     losses = train_step(trainer, rows_by_member, step=step).tolist()
     tokens = sum(int(trainer.data.lengths_N[rows].sum()) for rows in rows_by_member)
     for outcome, loss in zip(outcomes, losses, strict=True):

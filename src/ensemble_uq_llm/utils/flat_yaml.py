@@ -56,7 +56,11 @@ for _tag, _pattern, _first in (
     )
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+def _construct_int(loader: _Loader, node: Any) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 _YAML_11, _YAML_12 = yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers
@@ -119,12 +123,12 @@ def _scan_events(text: str) -> Iterator[Problem]:
     """Refuse aliases, tags and deep nesting before anything is built from them (alias bombs, stack overflow)."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             yield Problem(line, "anchors and aliases (& and *) are not allowed here; quote the value if it is text")
             return
-        if getattr(event, "tag", None):
-            yield Problem(line, f"tags are not allowed here, found {event.tag!r}; quote the value if it is text")
+        if tag := getattr(event, "tag", None):
+            yield Problem(line, f"tags are not allowed here, found {tag!r}; quote the value if it is text")
             return
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:

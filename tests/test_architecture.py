@@ -1,0 +1,215 @@
+"""The house's rules that a parser can hold: floors, sizes, documentation, keys that are read, no pickle."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import load_config
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "ensemble_uq_llm"
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+TREES = {name: ast.parse((PACKAGE / name).read_text(encoding="utf-8")) for name in MODULES}
+DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/run_inference.sh")
+
+ROOMS = {
+    "errors.py": 0, "utils": 0,
+    "config.py": 1, "config_file.py": 1, "run_folder.py": 1,
+    "data": 2, "models": 2,
+    "training": 3, "inference": 3,
+    "cli.py": 4, "printing.py": 4, "pipeline.py": 4, "__main__.py": 4,
+    "__init__.py": 4,
+}  # fmt: skip
+"""The floor of every room: of a folder, or of a module beside the folders."""
+
+FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+FORBIDDEN_CALLS = {
+    "torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "np.load", "numpy.load", "np.save",
+    "eval", "exec",
+}  # fmt: skip
+"""Ways to run code that stands in a file, or to write such files."""
+
+PROPERTIES = {
+    "member_seeds": ("seeds", "num_ensemble_models"),
+    "class_labels": ("class_names", "num_labels"),
+    "effective_batch_size": ("batch_size", "gradient_accumulation_steps"),
+}
+"""Properties of the configuration, and the keys that are read through them."""
+
+TESTED_ELSEWHERE = {
+    "__main__.py": "test_cli.py",
+    "data/columns.py": "test_records.py",
+    "data/cut.py": "test_tokenize.py",
+    "data/example.py": "test_records.py",
+    "data/formats.py": "test_records.py",
+    "data/problems.py": "test_records.py",
+    "data/world.py": "test_synthetic.py",
+    "inference/report_sections.py": "test_report.py",
+    "training/events.py": "test_event_log.py",
+    "utils/hub.py": "test_hub_probe.py",
+}
+"""Modules without a test file of their own name: private halves of another module, bare records, a name twice."""
+
+SPECIFIED = {
+    "model_name": "meta-llama/Llama-3.2-1B",
+    "num_labels": 2,
+    "max_length": 512,
+    "batch_size": 8,
+    "learning_rate": 2e-4,
+    "num_epochs": 3,
+    "gradient_accumulation_steps": 4,
+    "warmup_steps": 100,
+    "weight_decay": 0.01,
+    "lora_r": 8,
+    "lora_alpha": 32,
+    "lora_dropout": 0.1,
+    "seeds": tuple(range(42, 52)),
+    "num_ensemble_models": 10,
+    "output_dir": Path("model_outputs"),
+    "cache_dir": Path("cache"),
+    "use_bf16": True,
+    "num_gpus": 4,
+}
+
+
+def room(module: str) -> str:
+    return module.partition("/")[0]
+
+
+def our_imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the modules of ours that are imported anywhere in a file, as paths in the package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write imports in full"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            inside = name.removeprefix("ensemble_uq_llm").removeprefix(".").replace(".", "/")
+            if name.partition(".")[0] == "ensemble_uq_llm" and f"{inside}.py" in TREES:
+                yield f"{inside}.py"
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def public(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_floor_imports_only_floors_below(module):
+    assert room(module) in ROOMS, f"{module} stands on no floor; give it one"
+    floor = ROOMS[room(module)]
+    for other in our_imports(TREES[module]):
+        is_own_room = room(other) == room(module) or floor == ROOMS[room(other)] in (0, 1, 4)
+        assert is_own_room or ROOMS[room(other)] < floor, f"{module} (floor {floor}) imports {other}"
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if ROOMS.get(room(each)) in (0, 1)])
+def test_floor_0_imports_nothing_of_ours_and_floor_1_no_engine(module):
+    if ROOMS[room(module)] == 0:
+        assert {ROOMS[room(other)] for other in our_imports(TREES[module])} <= {0}
+        return
+    name = f"ensemble_uq_llm.{module.removesuffix('.py')}"
+    code = f"import sys, {name}; print({{'torch', 'transformers', 'peft', 'numpy', 'pyarrow'}} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
+def test_imports_make_no_circle():
+    remaining = {module: set(our_imports(TREES[module])) - {module} for module in MODULES}
+    while ready := [module for module, needs in remaining.items() if not needs & set(remaining)]:
+        for module in ready:
+            del remaining[module]
+    assert not remaining
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_reads_or_writes_pickles_or_runs_text(module):
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            assert not {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_IMPORTS
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] not in FORBIDDEN_IMPORTS
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in FORBIDDEN_CALLS, f"{module}:{node.lineno}"
+        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "trust_remote_code"):
+            assert ast.unparse(node.value) == "False", f"{module}:{node.lineno}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_has_at_most_300_lines_and_a_function_50(module):
+    assert len((PACKAGE / module).read_text(encoding="utf-8").splitlines()) <= 300
+    long = {function.name: lines_of_body(function) for function in functions(TREES[module])}
+    assert {name: lines for name, lines in long.items() if lines > 50} == {}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_says_what_it_is(module):
+    assert ast.get_docstring(TREES[module]), f"{module} has no docstring"
+    assert [node.name for node in public(TREES[module]) if not ast.get_docstring(node)] == []
+
+
+def test_every_module_has_its_tests():
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(TESTED_ELSEWHERE.values()) <= tests
+    assert set(TESTED_ELSEWHERE) <= set(MODULES)
+    needed = {module for module in MODULES if not module.endswith("__init__.py")} - set(TESTED_ELSEWHERE)
+    assert {module for module in needed if f"test_{Path(module).name}" not in tests} == set()
+
+
+def test_names_of_test_files_are_unique():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert len(names) == len(set(names))
+
+
+def test_every_key_is_read_by_something():
+    read: set[str] = set()
+    for module in set(MODULES) - {"config.py", "config_file.py"}:
+        for node in ast.walk(TREES[module]):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] in ("config", "settings"):
+                read |= {node.attr, *PROPERTIES.get(node.attr, ())}
+    assert set(Config.model_fields) - read == set()
+
+
+def test_the_properties_read_what_they_are_said_to():
+    [config] = [node for node in TREES["config.py"].body if isinstance(node, ast.ClassDef) and node.name == "Config"]
+    bodies = {function.name: ast.unparse(function) for function in functions(config)}
+    for name, keys in PROPERTIES.items():
+        assert all(f"self.{key}" in bodies[name] for key in keys)
+
+
+@pytest.mark.parametrize("path", sorted([*(ROOT / "configs").rglob("*.y*ml"), *PACKAGE.rglob("assets/**/*.y*ml")]))
+def test_every_yaml_that_we_ship_loads(path):
+    load_config(path)
+
+
+def test_the_specified_configuration():
+    path = ROOT / "configs" / "llama_config.yaml"
+    config = load_config(path)
+    assert {key: getattr(config, key) for key in SPECIFIED} == SPECIFIED
+    assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) == set(SPECIFIED)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_doors_hold_no_logic(door):
+    assert len((ROOT / door).read_text(encoding="utf-8").splitlines()) <= 25
