@@ -123,6 +123,10 @@ def test_keys_that_do_not_fit_together(case):
     assert found.startswith(message)
 
 
+def test_the_largest_seed():
+    assert Config(seeds=(2**63 - 1, 0)).member_seeds == (2**63 - 1, 0)
+
+
 def test_all_contradictions_are_told_together():
     with pytest.raises(ValidationError, match=r"seeds: 1 given.*class_names: 3 names"):
         Config(seeds=(1, 1), class_names=("a", "b", "c"))

@@ -8,8 +8,7 @@ from rich.console import Console
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data import synthetic
-from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prepare import load_file, load_named, load_validation
+from ensemble_uq_llm.data.prepare import load_file, load_named
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_set
@@ -62,7 +61,7 @@ def predict(
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or [VALIDATION], name)
     examples_by_name = {
-        key: load_file(config, Path(each)) if _is_file(each) else _load_set(config, each)
+        key: load_file(config, Path(each)) if _is_file(each) else load_named(config, each)
         for key, each in wanted.items()
     }
     loaded = load_members(config, adapters=adapters)
@@ -96,7 +95,3 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
 
 def _is_file(text: str) -> bool:
     return "/" in text or "." in text
-
-
-def _load_set(config: Config, name: str) -> list[Example]:
-    return load_validation(config) if name == VALIDATION else load_named(config, name)

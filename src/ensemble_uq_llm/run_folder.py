@@ -7,6 +7,9 @@ from pathlib import Path
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
 
+CALIBRATION = "calibration"
+"""The name of the split held out of the training data."""
+
 MEMBER_RECORD = "member.json"
 """The name of a member's record in its adapter folder."""
 

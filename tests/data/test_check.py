@@ -54,6 +54,11 @@ def test_a_warm_up_that_outlasts_training(tiny_data):
         check(config)
 
 
+def test_a_warm_up_as_long_as_training_never_reaches_the_peak():
+    with pytest.warns(UserWarning, match="3 warm-up steps, and training has 3: the learning rate only rises to 67% of"):
+        warn_if_warmup_outlasts(Config(warmup_steps=3), 1)
+
+
 @pytest.mark.parametrize(("warmup", "examples", "steps"), [(0, 1, 3), (2, 1, 3), (5, 33, 6)])
 def test_a_warm_up_that_ends_in_time(warmup, examples, steps):
     assert warn_if_warmup_outlasts(Config(warmup_steps=warmup), examples) == steps

@@ -38,13 +38,20 @@ def load_validation(config: Config) -> list[Example]:
     return _load(config, "validation", file=config.validation_file, size=config.max_validation_examples, labelled=False)
 
 
-def load_named(config: Config, split: str) -> list[Example]:
-    """Return the examples of another split of the configuration's data set, such as a named shift.
+def load_named(config: Config, name: str) -> list[Example]:
+    """Return a named set: `validation`, `calibration` (held out of train), or a split such as a named shift.
 
     Raises:
-        DataError: as `load_training`.
+        DataError: as `load_training`, or no calibration split is held out.
     """
-    return _load(config, split, file=None, size=None, labelled=False)
+    if name == VALIDATION:
+        return load_validation(config)
+    if name == CALIBRATION:
+        held_out = load_training(config).held_out
+        if not held_out:
+            raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
+        return held_out
+    return _load(config, name, file=None, size=None, labelled=False)
 
 
 def load_file(config: Config, path: Path) -> list[Example]:

@@ -60,8 +60,9 @@ def headline_table(name: str, metrics: Mapping[str, Any]) -> RenderableType:
 
 def shift_table(metrics_by_name: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return one row a set: is it answered worse, and does uncertainty tell it from the reference set."""
-    table = _table("Set", "n", "Accuracy", "95% interval", "Entropy", "MI", "AUROC\nentropy", "AUROC\nMI")
+    table = _table("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", "AUROC\nentropy", "AUROC\nMI")
     table.collapse_padding = True
+    table.columns[0].no_wrap = True
     for name, metrics in metrics_by_name.items():
         accuracy = metrics["ensemble"].get("accuracy", {"value": None})
         auroc = metrics.get("shift", {}).get("auroc", {})
@@ -70,13 +71,21 @@ def shift_table(metrics_by_name: Mapping[str, Mapping[str, Any]]) -> Table:
             Text(name),
             f"{metrics['n']:,}",
             show_value(accuracy["value"], ".1%"),
-            show_interval(accuracy, ".1%"),
+            _percent_range(accuracy),
             show_value(averages["average_entropy"], ".3f"),
             show_value(averages["average_mutual_information"], ".3f"),
             show_value(auroc.get("entropy", {}).get("value"), ".3f"),
             show_value(auroc.get("mutual_information", {}).get("value"), ".3f"),
         )
     return table
+
+
+def _percent_range(estimate: Mapping[str, Any]) -> str:
+    """Return an interval of shares in the fewest characters, for a table of many columns."""
+    if not estimate.get("ci95"):
+        return UNDEFINED
+    low, high = (f"{100 * end:.1f}" for end in estimate["ci95"])
+    return f"{low}–{high}"  # noqa: RUF001 (an en dash is what a range has)
 
 
 def _metric_table(metrics: Mapping[str, Any]) -> Table:
