@@ -85,7 +85,7 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
         key = name or (Path(each).stem if _is_file(each) else each)
         try:
             folder.predictions(key)
-        except ValueError as error:
+        except ConfigError as error:
             raise ConfigError(f"{each}: {error}; give one with --name") from None
         if key in wanted:
             raise ConfigError(f"{each}: its predictions would be named {key!r}, as those of {wanted[key]}; use --name")

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_uq_llm.errors import ConfigError
+
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
 
@@ -68,7 +70,8 @@ class RunFolder:
 
     def prediction_names(self) -> list[str]:
         """The names of all predicted sets, the config's own first, the others in alphabetical order."""
-        names = sorted(path.stem for path in (self.root / "predictions").glob("*.parquet"))
+        stems = (path.stem for path in (self.root / "predictions").glob("*.parquet"))
+        names = sorted(stem for stem in stems if _NAME.fullmatch(stem))
         return sorted(names, key=lambda name: name != VALIDATION)
 
     def member_seeds(self) -> list[int]:
@@ -78,7 +81,7 @@ class RunFolder:
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise ValueError(
+            raise ConfigError(
                 f"{name!r} cannot name a set: use up to 64 letters, digits, '_', '-' and '.', beginning with a "
                 "letter or a digit"
             )

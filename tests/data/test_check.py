@@ -95,3 +95,8 @@ def test_numpy_and_all_that_is_heavy_stay_out():
     code = f"import sys, ensemble_uq_llm.data.check; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_a_wrong_number_of_classes_is_found_without_fetching() -> None:
+    with pytest.raises(DataError, match="data set 'boolq' has 2 classes .*, not 3; set num_labels"):
+        check(Config(num_labels=3))

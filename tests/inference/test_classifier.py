@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_loop import settings
 
 from ensemble_uq_llm import EnsembleClassifier
 from ensemble_uq_llm.data.prepare import load_validation
@@ -11,6 +10,7 @@ from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples
 from ensemble_uq_llm.inference.uncertainty import measure_uncertainty
 from ensemble_uq_llm.training.loop import train
+from small_runs import settings
 
 
 @pytest.fixture(scope="module")

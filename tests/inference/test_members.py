@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from test_loop import settings
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.training.loop import train
+from small_runs import settings
 
 
 def test_members_come_in_the_configs_order(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import numpy as np
 import peft
 import pytest
 import torch
-from test_loop import settings
 from transformers import AutoModelForSequenceClassification
 
 from ensemble_uq_llm.data.example import Example
@@ -14,6 +13,7 @@ from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, predict_set
 from ensemble_uq_llm.inference.predictions import read_predictions
 from ensemble_uq_llm.training.loop import train
+from small_runs import settings
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -6,7 +6,10 @@ import torch
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, DataError, ModelError
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.dry_run import BYTES_PER_TRAINED, dry_run
+from ensemble_uq_llm.training.member_record import MemberRecord, member_settings
+from ensemble_uq_llm.utils.files import write_json
 from hub_content import FFN, HIDDEN, LAYERS, tiny_tokenizer_json
 
 
@@ -31,6 +34,23 @@ def config(tiny_base, tiny_data, tmp_path):
 
 def with_(config, **more):
     return config.model_copy(update=more)
+
+
+def finish(config, *seeds):
+    """Leave the records of finished members."""
+    for seed in seeds:
+        record = MemberRecord(
+            seed=seed,
+            settings=member_settings(config),
+            data_digest="d",
+            base_digest="b",
+            weights_sha256="w",
+            steps=1,
+            final_train_loss=0.5,
+        )
+        path = RunFolder(config.output_dir).member_record(seed)
+        path.parent.mkdir(parents=True)
+        write_json(path, record.as_json())
 
 
 def test_counts(config):
@@ -74,19 +94,13 @@ def test_the_calibration_split_is_not_trained_on(config):
 
 
 def test_members_that_are_there_are_not_trained_again(config):
-    for seed in (43, 99):
-        record = config.output_dir / f"seed_{seed}" / "member.json"
-        record.parent.mkdir(parents=True)
-        record.touch()
+    finish(config, 43, 99)
     plan = dry_run(config)
     assert (plan.seeds_to_train, plan.seeds_finished) == ([42, 44], [43])
 
 
 def test_nothing_left_to_train(config):
-    for seed in config.seeds:
-        record = config.output_dir / f"seed_{seed}" / "member.json"
-        record.parent.mkdir(parents=True)
-        record.touch()
+    finish(config, *config.seeds)
     plan = dry_run(config)
     assert plan.seeds_to_train == []
     assert plan.passes_in_first_step == 0
@@ -120,3 +134,9 @@ def test_it_fails_as_training_would(config, change, error, message):
 def test_a_gpu_where_there_is_none(config):
     with pytest.raises(ConfigError, match="PyTorch finds no GPU here"):
         dry_run(with_(config, device="cuda"))
+
+
+def test_members_that_training_would_refuse_are_refused_here_too(config):
+    finish(config, 43)
+    with pytest.raises(ConfigError, match="learning_rate: 0.0002 there, 0.5 now"):
+        dry_run(with_(config, learning_rate=0.5))

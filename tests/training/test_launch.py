@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_loop import settings, weights
 
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.launch import spread, train_on_devices
 from ensemble_uq_llm.training.member_record import Digests
+from small_runs import settings, weights
 
 CPU = torch.device("cpu")
 

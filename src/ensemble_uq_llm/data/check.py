@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.datasets import find_dataset
+from ensemble_uq_llm.data.datasets import check_classes, find_dataset
 from ensemble_uq_llm.data.prepare import load_training, load_validation
 from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -67,4 +67,8 @@ def _validation(config: Config) -> dict[str, Any]:
 
 
 def _is_local(config: Config, file: Path | None) -> bool:
-    return file is not None or not find_dataset(config.dataset).is_remote
+    if file is not None:
+        return True
+    dataset = find_dataset(config.dataset)
+    check_classes(dataset, config.class_labels)
+    return not dataset.is_remote

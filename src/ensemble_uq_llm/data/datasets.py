@@ -1,6 +1,6 @@
 """The named data sets, and the one door through which every split of examples comes in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,14 +52,19 @@ def load_split(source: DataSource, columns: Columns) -> list[Example]:
     if source.file is not None:
         return read_examples(source.file, columns)[: source.size]
     dataset = find_dataset(source.dataset)
+    check_classes(dataset, columns.class_names)
     if source.split not in dataset.splits:
         hint = did_you_mean(source.split, dataset.splits)
         known = listed(dataset.splits)
         raise DataError(f"data set {dataset.name!r} has no split {source.split!r}{hint}; it has {known}")
-    if len(columns.class_names) != len(dataset.class_names):
-        classes = f"{len(dataset.class_names)} classes ({listed(dataset.class_names)})"
-        raise DataError(f"data set {dataset.name!r} has {classes}, not {len(columns.class_names)}; set num_labels")
     return dataset.load(source, columns)[: source.size]
+
+
+def check_classes(dataset: NamedDataset, class_names: Sequence[str]) -> None:
+    """Raise DataError if the configuration has another number of classes than the data set."""
+    if len(class_names) != len(dataset.class_names):
+        classes = f"{len(dataset.class_names)} classes ({listed(dataset.class_names)})"
+        raise DataError(f"data set {dataset.name!r} has {classes}, not {len(class_names)}; set num_labels")
 
 
 def find_dataset(name: str) -> NamedDataset:

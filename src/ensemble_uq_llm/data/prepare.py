@@ -12,6 +12,8 @@ from ensemble_uq_llm.data.datasets import DataSource, load_split
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.split import Split, hold_out
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.data.tokenize import TokenizedExamples

@@ -42,7 +42,7 @@ def predict_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Con
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
 
     Raises:
-        DataError: as `predict_examples`. ValueError: `name` cannot be a file name.
+        DataError: as `predict_examples`. ConfigError: `name` cannot be a file name.
     """
     started = time.monotonic()
     folder = RunFolder(config.output_dir)

@@ -38,6 +38,8 @@ _REFUSED: Final = {
     "rank_pattern": "a rank per layer",
     "alpha_pattern": "an alpha per layer",
 }
+_STARTS: Final = (True, False, None, "gaussian", "orthogonal", "eva")
+"""PEFT's initialisations that leave the base as it is. The others (PiSSA, OLoRA, LoftQ ...) change it on loading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def read_adapter(folder: Path) -> Adapter:
             f"{folder / WEIGHTS}: no classification head `{HEAD}.weight`; train it with `modules_to_save`"
         )
     head_CH = tensors.pop(head)
+    rank = settings["r"]
     lora: dict[str, tuple[Tensor, Tensor]] = {}
     for name in sorted(tensors):
         module, _, part = name.rpartition(".lora_")
@@ -103,10 +106,12 @@ def read_adapter(folder: Path) -> Adapter:
         pair = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
         if missing := [each for each in pair if each not in tensors]:
             raise IntegrityError(f"{folder / WEIGHTS}: {missing[0]!r} is missing beside {name!r}")
+        shape = tuple(tensors[name].shape)
+        if len(shape) != 2 or shape[0 if part == "A.weight" else 1] != rank:
+            raise IntegrityError(f"{folder / WEIGHTS}: {name!r} has shape {shape}, and r is {rank} in {SETTINGS}")
         lora[module.removeprefix("model.")] = (tensors[pair[0]], tensors[pair[1]])
     if not lora:
         raise IntegrityError(f"{folder / WEIGHTS}: holds a head and no LoRA tensors")
-    rank = settings["r"]
     scaling = settings["lora_alpha"] / (rank**0.5 if settings.get("use_rslora") else rank)
     return Adapter(folder=folder, scaling=scaling, lora=lora, head_CH=head_CH)
 
@@ -167,12 +172,19 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path}: there is no such file, so {path.parent} is not a PEFT adapter folder") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise IntegrityError(f"{path}: not JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise IntegrityError(f"{path}: holds {type(settings).__name__}, not a JSON object")
     kind = settings.get("peft_type"), settings.get("task_type")
     if kind != ("LORA", "SEQ_CLS"):
         raise IntegrityError(f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for SEQ_CLS is read")
     for key, name in _REFUSED.items():
         if settings.get(key):
             raise IntegrityError(f"{path}: {key} = {settings[key]!r}: {name} is not supported; only plain LoRA is read")
+    if (start := settings.get("init_lora_weights")) not in _STARTS:
+        raise IntegrityError(
+            f"{path}: init_lora_weights = {start!r}: it changes the base too; convert the adapter to plain LoRA with "
+            "`path_initial_model_for_weight_conversion` of PEFT's save_pretrained"
+        )
     if settings.get("bias", "none") != "none":
         raise IntegrityError(f"{path}: bias = {settings['bias']!r}: trained biases are not supported")
     if not all(isinstance(settings.get(key), int | float) and settings[key] > 0 for key in ("r", "lora_alpha")):

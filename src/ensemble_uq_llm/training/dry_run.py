@@ -12,6 +12,7 @@ from ensemble_uq_llm.models.adapter_spec import spec_of
 from ensemble_uq_llm.models.base import devices_of, find_base, load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.passes import bytes_per_token, plan_passes, token_budget
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.member_record import check_same_making
 from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
 from ensemble_uq_llm.utils.device import describe_device, free_bytes
 
@@ -60,7 +61,9 @@ def dry_run(config: Config) -> DryRun:
     device = devices_of(config)[0]
     skeleton = load_skeleton(folder, bf16=config.use_bf16)
     spec = spec_of(config, skeleton)
-    finished = [seed for seed in RunFolder(config.output_dir).member_seeds() if seed in config.member_seeds]
+    run = RunFolder(config.output_dir)
+    check_same_making(run, run.member_seeds(), config, digests=None)
+    finished = [seed for seed in run.member_seeds() if seed in config.member_seeds]
     missing = [seed for seed in config.member_seeds if seed not in finished]
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
     modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]

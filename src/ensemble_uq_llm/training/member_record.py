@@ -64,8 +64,8 @@ def read_member_record(folder: RunFolder, seed: int) -> MemberRecord:
         ) from None
 
 
-def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, digests: Digests) -> None:
-    """Refuse to mix members that were made differently in one run folder.
+def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, digests: Digests | None) -> None:
+    """Refuse to mix members that were made differently in one run folder; without digests only the settings count.
 
     Raises:
         ConfigError: a finished member has other settings, data or base; the message lists the differences.
@@ -78,8 +78,9 @@ def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, di
             for key in SETTINGS
             if record.settings.get(key) != wanted[key]
         ]
-        differences += ["the training data differ"] if record.data_digest != digests.data else []
-        differences += ["the base model's files differ"] if record.base_digest != digests.base else []
+        if digests is not None:
+            differences += ["the training data differ"] if record.data_digest != digests.data else []
+            differences += ["the base model's files differ"] if record.base_digest != digests.base else []
         if differences:
             raise ConfigError(
                 f"output_dir: {folder.root} holds member {seed}, made differently:\n  "

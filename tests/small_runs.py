@@ -1,0 +1,22 @@
+"""A run small enough for tests: its settings, and the weights that it leaves."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.run_folder import RunFolder
+
+
+def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) -> Config:
+    values = {
+        "model_name": str(tiny_base), "train_file": tiny_data, "validation_file": tiny_data, "output_dir": output,
+        "batch_size": 4, "gradient_accumulation_steps": 2, "num_epochs": 2, "warmup_steps": 1, "learning_rate": 1e-2,
+        "seeds": (1, 2, 3), "use_bf16": False, "num_gpus": 0,
+    }  # fmt: skip
+    return Config(**(values | changes))
+
+
+def weights(folder: RunFolder, seed: int) -> dict[str, torch.Tensor]:
+    return load_file(folder.member(seed) / "adapter_model.safetensors")
