@@ -1,12 +1,17 @@
 """Fixtures of the whole suite: the shared real data where it is, and a hub on the loopback interface."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# One thread a process, here and in the processes that tests start: the suite itself runs on every core, and
+# threads that wait for each other on busy cores take a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hub_content import all_repos, tiny_llama_files
 from hub_server import HubServer

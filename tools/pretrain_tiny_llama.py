@@ -11,7 +11,7 @@ The shipped model was trained in two runs, the second at lower learning rates (s
 
     export PYTHONPATH=src
     python tools/pretrain_tiny_llama.py /tmp/stage1
-    python tools/pretrain_tiny_llama.py src/ensemble_uq_llm/assets/tiny_llama --init /tmp/stage1 --seed 1 --peak 0.4
+    python tools/pretrain_tiny_llama.py TINY_LLAMA_FOLDER --init /tmp/stage1 --seed 1 --peak 0.4
 """
 
 import argparse
@@ -133,7 +133,10 @@ def batches(tokenizer: PreTrainedTokenizerFast, *, seed: int, steps: int) -> Ite
 
 
 def build_optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Return Muon for the blocks' matrices and AdamW for the rest; AdamW alone learned half as fast."""
+    """Return Muon for the blocks' matrices and AdamW for the rest.
+
+    Over 400 steps with one seed, AdamW alone needed about twice as many steps for the same loss.
+    """
     named = dict(model.named_parameters())
     matrices = [name for name, weight in named.items() if weight.ndim == 2 and "embed" not in name]
     rest = [weight for name, weight in named.items() if name not in matrices]

@@ -98,5 +98,5 @@ def test_numpy_and_all_that_is_heavy_stay_out():
 
 
 def test_a_wrong_number_of_classes_is_found_without_fetching() -> None:
-    with pytest.raises(DataError, match="data set 'boolq' has 2 classes .*, not 3; set num_labels"):
+    with pytest.raises(DataError, match=r"data set 'boolq' has 2 classes .*, not 3; set num_labels"):
         check(Config(num_labels=3))

@@ -138,5 +138,5 @@ def test_a_gpu_where_there_is_none(config):
 
 def test_members_that_training_would_refuse_are_refused_here_too(config):
     finish(config, 43)
-    with pytest.raises(ConfigError, match="learning_rate: 0.0002 there, 0.5 now"):
+    with pytest.raises(ConfigError, match=r"learning_rate: 0.0002 there, 0.5 now"):
         dry_run(with_(config, learning_rate=0.5))

@@ -117,6 +117,9 @@ def draw_word(rng: Random) -> str:
 def draw_facts(rng: Random, *, n: int, people: tuple[str, ...] = PEOPLE) -> list[Fact]:
     """Return n facts about n different people and n different activities.
 
+    No two facts share an activity, so that person and activity each identify the fact: the tiny model,
+    given passages where only the pair does, found two thirds of the asked words, not nineteen of twenty.
+
     Raises ValueError where there are fewer than n people or activities.
     """
     who, what = rng.sample(people, n), rng.sample(ACTIVITIES, n)

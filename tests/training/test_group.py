@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import settings
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.events import Ended, Started
+from ensemble_uq_llm.training.group import train_group
+from ensemble_uq_llm.training.member_record import Digests, read_member_record
+
+CPU = torch.device("cpu")
+MADE_FROM = Digests(data="d", base="b")
+
+
+def test_a_group_trains_and_saves_just_its_seeds_in_their_order(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    events: list[object] = []
+    outcomes = train_group(config, [3, 1], device=CPU, digests=MADE_FROM, listeners=[events.append])
+    assert [outcome.seed for outcome in outcomes] == [3, 1]
+    folder = RunFolder(config.output_dir)
+    assert folder.member_seeds() == [1, 3]
+    assert read_member_record(folder, 3).data_digest == "d"
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Ended)
+    assert events[0].seeds == (3, 1)
+
+
+def test_bad_validation_data_leave_nothing_behind(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", validation_file=tmp_path / "absent.jsonl")
+    with pytest.raises(DataError, match=r"absent\.jsonl: not found"):
+        train_group(config, [1], device=CPU, digests=MADE_FROM)
+    assert not config.output_dir.exists()
