@@ -191,6 +191,15 @@ def test_offline_mode_is_named_as_the_reason(tmp_path, monkeypatch):
         find_base(Config(model_name="google/absent", cache_dir=tmp_path))
 
 
+def test_a_silent_hub_is_not_asked_again(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **how: asked.append(how) or tmp_path)
+    for silence in ("nobody answers", None):
+        monkeypatch.setattr(base, "why_hub_is_silent", lambda silence=silence: silence)
+        assert find_base(Config(model_name="google/absent")) == tmp_path
+    assert [how["local_files_only"] for how in asked] == [True, False]
+
+
 @pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_a_decoder_is_frozen_packed_and_of_one_dtype(tmp_path, bf16, dtype):
     decoder = load_decoder(save_tiny_llama(tmp_path), device=CPU, bf16=bf16)

@@ -55,6 +55,15 @@ def test_a_cut_is_made_only_where_the_next_row_does_not_fit(rows, lengths_N, bud
         assert lengths_N[cut].sum() + lengths_N[following[0]] > budget
 
 
+def test_a_pass_is_filled_to_the_last_token():
+    lengths_N = np.array([6, 4, 7])
+    rows_by_member = [np.array([0]), np.array([1]), np.array([2])]
+    assert [[chunk.member for chunk in each] for each in plan_passes(rows_by_member, lengths_N, budget=10)] == [
+        [0, 1],
+        [2],
+    ]
+
+
 def test_no_members_need_no_pass():
     assert plan_passes([], np.array([], dtype=np.int64), budget=10) == []
 

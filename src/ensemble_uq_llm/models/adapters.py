@@ -61,7 +61,7 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
     """Write one member into an existing folder as a PEFT adapter that `peft` loads with equal logits."""
     tensors = {f"{_PREFIX}{name}": stack[member].detach().cpu().contiguous() for name, stack in ensemble.named_stacks()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    peft.LoraConfig(
+    settings = peft.LoraConfig(
         base_model_name_or_path=_base_name(config),
         revision=config.model_revision,
         task_type=peft.TaskType.SEQ_CLS,
@@ -69,10 +69,12 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
         r=config.lora_r,
         lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # declared int, used as a factor
         lora_dropout=config.lora_dropout,
-        target_modules=sorted(config.lora_target_modules),
         layers_to_transform=list(config.lora_layers) if config.lora_layers is not None else None,
         modules_to_save=[HEAD],
-    ).save_pretrained(str(folder))
+    )
+    # Set here, because the constructor makes it a set, whose order differs from process to process.
+    settings.target_modules = sorted(config.lora_target_modules)
+    settings.save_pretrained(str(folder))
 
 
 def _base_name(config: Config) -> str:
