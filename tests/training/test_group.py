@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import settings
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import Ended, Started
 from ensemble_uq_llm.training.group import train_group
 from ensemble_uq_llm.training.member_record import Digests, read_member_record
+from small_runs import settings
 
 CPU = torch.device("cpu")
 MADE_FROM = Digests(data="d", base="b")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.utils.files import read_json, write_json
 
-LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow", "scikit-learn")
+LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
 
 def versions() -> dict[str, str]:
