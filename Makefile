@@ -12,7 +12,7 @@ test: $(VENV)/dev-installed
 	$(BIN)/pytest -n auto
 
 lint: $(VENV)/dev-installed
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/dev-installed

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_models import random_sequences
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
@@ -13,6 +12,7 @@ from ensemble_uq_llm.models.adapter_spec import spec_of
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData
+from tiny_models import random_sequences
 
 SEEDS = (42, 7, 1234)
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_training import DATA, SEEDS, config, stack
-from tiny_models import peft_member
 from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
@@ -19,6 +18,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
 from ensemble_uq_llm.training.order import epoch_batches
+from tiny_models import peft_member
 
 
 def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[StackedEnsemble, dict[int, list[float]]]:
