@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.config_file import commented_template, config_to_yaml, load_config, resolve_config
+from ensemble_uq_llm.config_file import (
+    commented_template,
+    config_to_yaml,
+    load_config,
+    resolve_config,
+    with_absolute_paths,
+)
 from ensemble_uq_llm.errors import ConfigError
 
 WORDS = st.text(min_size=1, max_size=20) | st.sampled_from(["no", "1e3", "010", "~", "a: b", "x\ny", " ", "#", "😀"])
@@ -199,3 +205,13 @@ def test_wild_overrides_are_never_anything_but_a_config_error(override, key, val
     for each in (override, f"{key}={value}"):
         with contextlib.suppress(ConfigError):
             load_config(None, [each])
+
+
+def test_a_runs_configuration_works_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = with_absolute_paths(Config(model_name="model", train_file="a.csv", validation_file="b.csv"))
+    assert config.model_name == str(tmp_path / "model")
+    assert (config.train_file, config.validation_file) == (tmp_path / "a.csv", tmp_path / "b.csv")
+    named = Config(model_name="meta-llama/Llama-3.2-1B")
+    assert with_absolute_paths(named) == named

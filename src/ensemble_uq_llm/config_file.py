@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
@@ -70,6 +70,18 @@ def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Re
 def config_to_yaml(config: Config) -> str:
     """Write every key of a configuration as YAML that `load_config` reads back unchanged."""
     return "".join(_yaml_line(key, value) for key, value in config.model_dump(mode="json").items())
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """Return the configuration with local inputs as absolute paths, so that a run can be used from any folder."""
+    changes: dict[str, Any] = {
+        key: path.expanduser().resolve()
+        for key in ("train_file", "validation_file")
+        if (path := getattr(config, key)) is not None
+    }
+    if (model := Path(config.model_name).expanduser()).is_dir() and config.model_name != EMBEDDED_MODEL:
+        changes["model_name"] = str(model.resolve())
+    return config.model_copy(update=changes)
 
 
 def commented_template() -> str:

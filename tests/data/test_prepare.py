@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -128,3 +129,18 @@ def test_the_calibration_split_can_be_had_by_name_and_is_disjoint_from_training(
 def test_no_calibration_split_is_an_error_that_says_how_to_get_one() -> None:
     with pytest.raises(DataError, match="nothing is held out; set calibration_fraction"):
         load_named(Config(dataset="synthetic"), "calibration")
+
+
+def test_a_file_to_predict_may_lack_the_label_column_but_the_evaluation_split_may_not(tmp_path: Path) -> None:
+    path = tmp_path / "new.jsonl"
+    path.write_text('{"text": "good"}\n', encoding="utf-8")
+    config = Config(
+        prompt_template="{text}",
+        label_column="mood",
+        class_names=("bad", "good"),
+        train_file=path,
+        validation_file=path,
+    )
+    assert [example.label for example in load_file(config, path)] == [None]
+    with pytest.raises(DataError, match=r"new\.jsonl:1: no row has the field 'mood'"):
+        load_validation(config)

@@ -30,6 +30,8 @@ class Columns:
     """In the order of the class indices; of two classes the first is false and the second is true."""
     require_labels: bool = True
     """Whether a row without a label is an error, or an example with the label None."""
+    label_may_be_absent: bool = False
+    """Whether rows without the column that `label` names are unlabelled; else the name is taken for a mistake."""
 
 
 def examples_from_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Example]:
@@ -52,9 +54,11 @@ def _settled(columns: Columns, records: Sequence[Record], problems: Problems) ->
     """Decide which columns hold label and id. A column that no row has is one problem, not one a row."""
     present = dict.fromkeys(name for record in records for name in record.values)
     label = columns.label or _label_column(present, records[0], problems)
+    if label not in present and columns.label_may_be_absent:
+        label = None
     needed = [*columns.prompt]
     needed += [columns.id] if columns.id else []
-    needed += [label or " or ".join(LABEL_COLUMNS)] if columns.require_labels or columns.label else []
+    needed += [label or " or ".join(LABEL_COLUMNS)] if columns.require_labels or label else []
     for name in needed:
         if name not in present:
             _add_absent(name, present, records[0], problems)

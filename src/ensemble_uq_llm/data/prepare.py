@@ -62,7 +62,7 @@ def load_file(config: Config, path: Path) -> list[Example]:
     Raises:
         DataError: as `load_training`.
     """
-    return _load(config, "file", file=path, size=None, labelled=False)
+    return _load(config, "file", file=path, size=None, labelled=None)
 
 
 def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "TokenizedExamples":
@@ -91,13 +91,15 @@ def digest_of(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
-def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool) -> list[Example]:
+def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool | None) -> list[Example]:
+    """Load a split; `labelled` False allows rows without a label, None allows data without the label's column."""
     source = DataSource(dataset=config.dataset, split=split, file=file, cache_dir=config.cache_dir, size=size)
     columns = Columns(
         prompt=prompt_columns(config.prompt_template),
         label=config.label_column,
         id=config.id_column,
         class_names=config.class_labels,
-        require_labels=labelled,
+        require_labels=bool(labelled),
+        label_may_be_absent=labelled is None,
     )
     return load_split(source, columns)

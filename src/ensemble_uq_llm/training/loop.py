@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.config_file import config_to_yaml
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.prepare import digest_of, load_training
 from ensemble_uq_llm.errors import MembersFailedError
@@ -44,7 +44,7 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
 
     devices = devices_of(config)
     outcomes = train_on_devices(config, missing, devices=devices, digests=digests, listeners=listeners)
-    write_text(folder.config, config_to_yaml(config))
+    write_text(folder.config, config_to_yaml(with_absolute_paths(config)))
     record_stage(
         folder.run_record,
         "train",
