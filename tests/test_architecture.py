@@ -11,6 +11,7 @@ import yaml
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
+from specification import SPECIFIED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "ensemble_uq_llm"
@@ -55,27 +56,6 @@ TESTED_ELSEWHERE = {
     "utils/hub.py": "test_hub_probe.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""
-
-SPECIFIED = {
-    "model_name": "meta-llama/Llama-3.2-1B",
-    "num_labels": 2,
-    "max_length": 512,
-    "batch_size": 8,
-    "learning_rate": 2e-4,
-    "num_epochs": 3,
-    "gradient_accumulation_steps": 4,
-    "warmup_steps": 100,
-    "weight_decay": 0.01,
-    "lora_r": 8,
-    "lora_alpha": 32,
-    "lora_dropout": 0.1,
-    "seeds": tuple(range(42, 52)),
-    "num_ensemble_models": 10,
-    "output_dir": Path("model_outputs"),
-    "cache_dir": Path("cache"),
-    "use_bf16": True,
-    "num_gpus": 4,
-}
 
 
 def room(module: str) -> str:

@@ -154,6 +154,10 @@ class Config(BaseModel):
         """Sequences of one member in an optimiser step."""
         return self.batch_size * self.gradient_accumulation_steps
 
+    def optimizer_steps(self, examples: int) -> int:
+        """Return the optimiser steps of training on so many examples; the last partial batch of an epoch counts."""
+        return -(-examples // self.effective_batch_size) * self.num_epochs
+
     @model_validator(mode="after")
     def _keys_fit_together(self, info: ValidationInfo) -> Self:
         if info.context != SKIP_CROSS_CHECKS and (problems := [message for _, message in cross_problems(self)]):

@@ -45,3 +45,10 @@ def test_foreign_folders_are_named_by_their_seed_or_numbered(tiny_base: Path, ti
     assert load_members(config, adapters=own).ensemble.seeds == (2, 1)
     renamed = folder.member(1).rename(tmp_path / "mine")
     assert load_members(config, adapters=[folder.member(2), renamed]).ensemble.seeds == (0, 1)
+
+
+def test_a_torn_record_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    train(config).member_record(1).write_text('{"seed": 1', encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"member\.json: not a member's record"):
+        load_members(config)

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.training.order import epoch_batches
 
 GOLDEN = [[1, 4, 2, 6, 3], [0, 7, 5]]
 """The first epoch of member 42 over eight examples: members on disk depend on it."""
@@ -20,7 +21,8 @@ def batches(seed, epoch, examples, batch_size):
 def test_an_epoch_sees_every_example_once(seed, epoch, examples, batch_size):
     found = batches(seed, epoch, examples, batch_size)
     assert sorted(chain(*found)) == list(range(examples))
-    assert len(found) == steps_per_epoch(examples, batch_size)
+    config = Config(batch_size=batch_size, gradient_accumulation_steps=1, num_epochs=1)
+    assert len(found) == config.optimizer_steps(examples)
     assert all(len(batch) == batch_size for batch in found[:-1])
     assert 1 <= len(found[-1]) <= batch_size
 

@@ -35,7 +35,7 @@ def check(config: Config) -> dict[str, Any]:
 
 def warn_if_warmup_outlasts(config: Config, examples: int) -> int:
     """Return the optimiser steps of training on so many examples; warn if the learning rate never reaches its peak."""
-    steps = -(-examples // config.effective_batch_size) * config.num_epochs
+    steps = config.optimizer_steps(examples)
     if config.warmup_steps >= steps:
         warnings.warn(
             f"warmup_steps: {config.warmup_steps} warm-up steps, and training has {steps}: the learning rate only "

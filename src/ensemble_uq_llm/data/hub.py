@@ -11,7 +11,7 @@ from typing import Final
 
 from ensemble_uq_llm.data.formats import Record
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.utils.hub import why_hub_is_silent
+from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
 BOOLQ_REPO: Final = "google/boolq"
@@ -70,7 +70,7 @@ def _explained(repo: str, split: str, silence: str | None, error: Exception) -> 
         return any(isinstance(each, kinds) for each in chain)
 
     token = "run `hf auth login` or set HF_TOKEN"
-    why = _first_line(error)
+    why = first_line(error)
     # `datasets` drops the hub's own error for a gated repository and keeps only these words.
     if has(errors.GatedRepoError) or "gated dataset" in str(error):
         page = f"{constants.ENDPOINT}/datasets/{repo}"
@@ -105,7 +105,3 @@ def _is_of_the_network(error: BaseException) -> bool:
     return isinstance(error, ConnectionError | TimeoutError) or type(error).__module__.startswith(
         ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -73,7 +73,12 @@ def _foreign(adapters: Sequence[Path]) -> dict[int, Path]:
 
 
 def _check_unaltered(folder: Path) -> None:
-    recorded = read_json(folder / MEMBER_RECORD).get("weights_sha256")
+    try:
+        recorded = read_json(folder / MEMBER_RECORD).get("weights_sha256")
+    except ValueError as error:
+        raise IntegrityError(
+            f"{folder / MEMBER_RECORD}: not a member's record ({error}); delete {folder} and train again"
+        ) from None
     if recorded != sha256_of(folder / WEIGHTS):
         raise IntegrityError(
             f"{folder / WEIGHTS}: not the file that training wrote (its SHA-256 differs from {MEMBER_RECORD}'s); "

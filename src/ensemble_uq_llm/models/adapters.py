@@ -4,7 +4,6 @@ Folders made elsewhere are read by this strict reader (never by PEFT's automatic
 only plain LoRA for sequence classification, every tensor named, shaped and finite as it must be.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
+from ensemble_uq_llm.config_file import with_absolute_paths
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.models.adapter_spec import AdapterSpec
 from ensemble_uq_llm.models.base import find_base
 from ensemble_uq_llm.models.ensemble import HEAD, StackedEnsemble
+from ensemble_uq_llm.utils.files import read_json
 
 WEIGHTS: Final = "adapter_model.safetensors"
 SETTINGS: Final = "adapter_config.json"
@@ -79,8 +80,9 @@ def write_adapter(ensemble: StackedEnsemble, member: int, folder: Path, *, confi
 
 def _base_name(config: Config) -> str:
     """Return what `peft` can resolve: a hub name as it is, a local or the embedded base as an absolute path."""
-    folder = find_base(config) if config.model_name == EMBEDDED_MODEL else Path(config.model_name).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else config.model_name
+    if config.model_name == EMBEDDED_MODEL:
+        return str(find_base(config).resolve())
+    return with_absolute_paths(config).model_name
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -169,13 +171,11 @@ def _copy(source: Tensor, target: Tensor, folder: Path, name: str) -> None:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: there is no such file, so {path.parent} is not a PEFT adapter folder") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise IntegrityError(f"{path}: not JSON: {error}") from None
-    if not isinstance(settings, dict):
-        raise IntegrityError(f"{path}: holds {type(settings).__name__}, not a JSON object")
     kind = settings.get("peft_type"), settings.get("task_type")
     if kind != ("LORA", "SEQ_CLS"):
         raise IntegrityError(f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for SEQ_CLS is read")

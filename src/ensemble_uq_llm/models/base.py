@@ -19,7 +19,7 @@ from ensemble_uq_llm.models.adapter_spec import decoder_layers
 from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
 from ensemble_uq_llm.utils.device import choose_device, describe_device
 from ensemble_uq_llm.utils.files import sha256_of
-from ensemble_uq_llm.utils.hub import why_hub_is_silent
+from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
 
 _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)
@@ -80,7 +80,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {_first_line(error)}") from error
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
     return tokenizer
@@ -109,7 +109,7 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool) -> PreTraine
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
     decoder_layers(decoder)
@@ -128,7 +128,7 @@ def load_skeleton(folder: Path, *, bf16: bool) -> PreTrainedModel:
                 AutoConfig.from_pretrained(str(folder)), dtype=torch.bfloat16 if bf16 else torch.float32
             )
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"model_name: the configuration in {folder} cannot be used: {_first_line(error)}") from error
+        raise ModelError(f"model_name: the configuration in {folder} cannot be used: {first_line(error)}") from error
     decoder_layers(skeleton)
     return skeleton
 
@@ -184,8 +184,4 @@ def _explained(name: str, config: Config, silence: str | None, error: Exception)
         cache = config.cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"
-    return f"{name!r} could not be downloaded ({type(error).__name__}: {_first_line(error)}); {again}, {local}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{name!r} could not be downloaded ({type(error).__name__}: {first_line(error)}); {again}, {local}"

@@ -13,7 +13,7 @@ from ensemble_uq_llm.models.base import devices_of, find_base, load_skeleton, lo
 from ensemble_uq_llm.models.passes import bytes_per_token, plan_passes, token_budget
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.member_record import check_same_making
-from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
+from ensemble_uq_llm.training.order import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, free_bytes
 
 BYTES_PER_TRAINED = 16
@@ -84,7 +84,7 @@ def dry_run(config: Config) -> DryRun:
         token_p95=float(np.quantile(train.lengths_N, 0.95)),
         token_max=int(train.lengths_N.max()),
         train_cut=train.num_cut,
-        optimizer_steps=steps_per_epoch(len(train), batch) * config.num_epochs,
+        optimizer_steps=config.optimizer_steps(len(train)),
         warmup_steps=config.warmup_steps,
         tokens_per_pass=budget,
         passes_in_first_step=len(plan_passes(first, train.lengths_N, budget=budget)),

@@ -13,7 +13,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.passes import Rows, predict_logits, token_budget
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
 from ensemble_uq_llm.training.optimizer import make_optimizer
-from ensemble_uq_llm.training.order import epoch_batches, steps_per_epoch
+from ensemble_uq_llm.training.order import epoch_batches
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.training.step import Trainer, train_step
 from ensemble_uq_llm.utils.device import describe_device
@@ -34,7 +34,7 @@ def train_ensemble(
 
     Reads nothing from disk and writes nothing; `listeners` hear of every step.
     """
-    steps = steps_per_epoch(len(data.train), config.effective_batch_size) * config.num_epochs
+    steps = config.optimizer_steps(len(data.train))
     parameters = ensemble.trainable()
     device = parameters[0].device
     optimizer, schedule = make_optimizer(parameters, config, steps=steps)

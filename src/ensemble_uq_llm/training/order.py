@@ -13,8 +13,3 @@ def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> I
     order = np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(examples)
     for start in range(0, examples, batch_size):
         yield order[start : start + batch_size]
-
-
-def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Return the optimiser steps of an epoch."""
-    return -(-examples // batch_size)

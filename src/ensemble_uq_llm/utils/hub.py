@@ -16,3 +16,8 @@ def why_hub_is_silent() -> str | None:
     except Exception as error:  # noqa: BLE001  (requests, httpx or httpx2, as the hub's version has it)
         return f"{constants.ENDPOINT} does not answer: {str(error) or type(error).__name__}"
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says of its error; the rest is for its developers."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
