@@ -1,13 +1,16 @@
 """The members that share one device: load, train jointly, save. Data and settings in, outcomes and folders out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prepare import load_validation, tokenize
 from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
@@ -18,12 +21,21 @@ from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.training.save import save_members
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What members are made from: the folder of the base's files, the training examples, and the digests of both."""
+
+    base: Path
+    examples: list[Example]
+    digests: Digests
+
+
 def train_group(
     config: Config,
     seeds: Sequence[int],
     *,
+    source: Source,
     device: torch.device,
-    digests: Digests,
     listeners: Sequence[Listener] = (),
 ) -> list[MemberOutcome]:
     """Train these members on one device and save those that did not diverge; the outcomes are in the seeds' order.
@@ -31,17 +43,16 @@ def train_group(
     Raises:
         ConfigError, ModelError, DataError: nothing was trained or written.
     """
-    base = find_base(config)
-    tokenizer = load_tokenizer(base)
+    tokenizer = load_tokenizer(source.base)
     data = TrainingData(
-        train=tokenize(config, load_training(config).kept, tokenizer),
+        train=tokenize(config, source.examples, tokenizer),
         validation=tokenize(config, load_validation(config), tokenizer),
     )
-    decoder = load_decoder(base, device=device, bf16=config.use_bf16)
+    decoder = load_decoder(source.base, device=device, bf16=config.use_bf16)
     ensemble = StackedEnsemble(decoder, spec=spec_of(config, decoder), seeds=seeds)
     folder = RunFolder(config.output_dir)
     folder.root.mkdir(parents=True, exist_ok=True)
     with folder.events.open("a", encoding="utf-8") as stream:
         outcomes = train_ensemble(ensemble, data, config, listeners=[EventLog(stream), *listeners])
-    save_members(ensemble, outcomes, folder, config=config, digests=digests)
+    save_members(ensemble, outcomes, folder, config=config, digests=source.digests)
     return outcomes

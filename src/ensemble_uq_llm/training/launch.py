@@ -11,8 +11,7 @@ import torch
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.training.events import Listener
-from ensemble_uq_llm.training.group import train_group
-from ensemble_uq_llm.training.member_record import Digests
+from ensemble_uq_llm.training.group import Source, train_group
 from ensemble_uq_llm.training.outcome import MemberOutcome
 
 
@@ -20,8 +19,8 @@ def train_on_devices(
     config: Config,
     seeds: Sequence[int],
     *,
+    source: Source,
     devices: Sequence[torch.device],
-    digests: Digests,
     listeners: Sequence[Listener] = (),
 ) -> list[MemberOutcome]:
     """Train the members, spread evenly over the devices; the outcomes are in no particular order.
@@ -33,10 +32,10 @@ def train_on_devices(
     """
     shares = spread(seeds, len(devices))
     if len(shares) == 1:
-        return train_group(config, shares[0], device=devices[0], digests=digests, listeners=listeners)
+        return train_group(config, shares[0], source=source, device=devices[0], listeners=listeners)
     with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
         running = [
-            pool.submit(train_group, config, share, device=device, digests=digests)
+            pool.submit(train_group, config, share, source=source, device=device)
             for share, device in zip(shares, devices, strict=False)
         ]
         return [outcome for each in running for outcome in each.result()]

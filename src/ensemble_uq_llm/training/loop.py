@@ -14,6 +14,7 @@ from ensemble_uq_llm.errors import MembersFailedError
 from ensemble_uq_llm.models.base import base_digest, devices_of, find_base
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import Listener
+from ensemble_uq_llm.training.group import Source
 from ensemble_uq_llm.training.launch import train_on_devices
 from ensemble_uq_llm.training.member_record import Digests, check_same_making
 from ensemble_uq_llm.training.outcome import MemberOutcome
@@ -35,7 +36,8 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
     folder = RunFolder(config.output_dir)
     examples = load_training(config).kept
     warn_if_warmup_outlasts(config, len(examples))
-    digests = Digests(data=digest_of(examples), base=base_digest(find_base(config)))
+    base = find_base(config)
+    digests = Digests(data=digest_of(examples), base=base_digest(base))
     finished = folder.member_seeds()
     check_same_making(folder, finished, config, digests=digests)
     missing = [seed for seed in config.member_seeds if seed not in finished]
@@ -43,7 +45,8 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
         return folder
 
     devices = devices_of(config)
-    outcomes = train_on_devices(config, missing, devices=devices, digests=digests, listeners=listeners)
+    source = Source(base=base, examples=examples, digests=digests)
+    outcomes = train_on_devices(config, missing, source=source, devices=devices, listeners=listeners)
     write_text(folder.config, config_to_yaml(with_absolute_paths(config)))
     record_stage(
         folder.run_record,
