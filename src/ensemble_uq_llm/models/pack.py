@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ensemble_uq_llm.models.buckets import Bucket, make_buckets
+
 Tokens = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
@@ -25,7 +27,7 @@ class Pack:
 
     `tokens_T` and `positions_T` are int64 (positions restart at every sequence), `last_B` the index of each
     sequence's last token, `lengths` the B lengths. The spans say which rows are whose: `token_spans` among the
-    T tokens, `sequence_spans` among the B sequences.
+    T tokens, `sequence_spans` among the B sequences. `buckets` put sequences of like length side by side.
     """
 
     tokens_T: Tensor
@@ -34,6 +36,7 @@ class Pack:
     lengths: tuple[int, ...]
     token_spans: tuple[Span, ...]
     sequence_spans: tuple[Span, ...]
+    buckets: tuple[Bucket, ...]
 
 
 def make_pack(sequences_by_member: Sequence[tuple[int, Sequence[Tokens]]], *, device: torch.device) -> Pack:
@@ -53,6 +56,7 @@ def make_pack(sequences_by_member: Sequence[tuple[int, Sequence[Tokens]]], *, de
         lengths=tuple(lengths_B.tolist()),
         token_spans=_spans(sizes),
         sequence_spans=_spans(counts),
+        buckets=make_buckets(lengths_B) if device.type == "cpu" else (),
     )
 
 

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from ensemble_uq_llm.models.pack import Pack
+from ensemble_uq_llm.models.product_attention import product_attention, product_attention_of_last
 
 PACKED_ATTENTION = "ensemble_uq_packed"
+
+LONGEST_AS_PRODUCTS = 1024
+"""Longer sequences go one by one: the attention weights, kept as products, would be most of the memory."""
 
 
 def packed_attention(
@@ -35,6 +39,9 @@ def packed_attention(
         The output [1, T, H, D], and None where transformers expects attention weights.
     """
     lengths = pack.lengths
+    if _as_products(query_1HTD, pack, window=sliding_window, softcap=softcap):
+        query, key, value = (each[0].transpose(0, 1) for each in (query_1HTD, key_1GTD, value_1GTD))
+        return product_attention(query, key, value, buckets=pack.buckets, scaling=scaling)[None], None
     outputs = [
         _attend(query, key, value, scaling=scaling, window=sliding_window, softcap=softcap)
         for query, key, value in zip(
@@ -52,6 +59,9 @@ def last_token_attention(
     query_1HBD: Tensor, key_1GTD: Tensor, value_1GTD: Tensor, *, pack: Pack, scaling: float, window: int | None
 ) -> Tensor:
     """Attend from each sequence's last token to its own sequence. Returns [1, B, H, D]."""
+    if _as_products(query_1HBD, pack, window=window):
+        query, key, value = (each[0].transpose(0, 1) for each in (query_1HBD, key_1GTD, value_1GTD))
+        return product_attention_of_last(query, key, value, buckets=pack.buckets, scaling=scaling)[None]
     outputs = [
         F.scaled_dot_product_attention(query, _last(key, window), _last(value, window), scale=scaling)
         for query, key, value in zip(
@@ -62,6 +72,13 @@ def last_token_attention(
         )
     ]
     return torch.cat([output.transpose(1, 2) for output in outputs], dim=1)
+
+
+def _as_products(query: Tensor, pack: Pack, *, window: int | None, softcap: float | None = None) -> bool:
+    """Tell whether batched products compute this attention, and pay."""
+    longest = max(pack.lengths)
+    visible = window is None or window >= longest
+    return query.device.type == "cpu" and visible and softcap is None and longest <= LONGEST_AS_PRODUCTS
 
 
 def _attend(
