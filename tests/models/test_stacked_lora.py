@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from ensemble_uq_llm.models.pack import Span, make_pack
-from ensemble_uq_llm.models.stacked_lora import ActivePass, LoraSpec, StackedHead, StackedLoraLinear
+from ensemble_uq_llm.models.stacked_lora import ActivePass, LoraSpec, StackedHead, StackedLoraLinear, draw_keep
 from tiny_models import assert_close, random_sequences
 
 MEMBERS, IN, OUT = 3, 24, 20
@@ -125,8 +125,8 @@ def test_dropout_is_each_members_own_draw(dtype):
     case = make_case(dropout=0.3, dtype=dtype)
     case.layer.active.dropout_generators = [Generator().manual_seed(70 + member) for member in range(MEMBERS)]
     keeps = {
-        span.member: torch.empty(span.stop - span.start, IN, dtype=torch.bool).bernoulli_(
-            0.7, generator=Generator().manual_seed(70 + span.member)
+        span.member: draw_keep(
+            torch.empty(span.stop - span.start, IN), 0.3, Generator().manual_seed(70 + span.member)
         )
         for span in case.spans
     }
@@ -139,6 +139,19 @@ def test_dropout_is_each_members_own_draw(dtype):
     case.layer.active.dropout_generators = None
     for actual, expected in zip(case.run(), member_loop(case, dtype=torch.float64), strict=True):
         assert_close(actual, expected, relative=tolerance)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1, 0.5, 0.999])
+def test_entries_are_dropped_independently_with_the_given_probability(dropout):
+    shape = (200, 503)
+    first, second = (draw_keep(torch.empty(shape), dropout, Generator().manual_seed(seed)) for seed in (1, 2))
+    assert {*first.unique().tolist()} <= {0.0, 1.0}
+    sigma = (dropout * (1 - dropout) / first.numel()) ** 0.5
+    for keep in (first, second, first[:, ::4], first[:, 1::4], first[:, 3::4]):
+        assert abs(keep.mean().item() - (1 - dropout)) <= 8 * sigma + 2**-17
+    for left, right in ((first, second), (first[:, :-1], first[:, 1:]), (first[:-1], first[1:])):
+        both = (left * right).mean().item()
+        assert abs(both - (1 - dropout) ** 2) <= 8 * sigma + 2**-16
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])

@@ -95,13 +95,12 @@ class _StackedLora(torch.autograd.Function):
         dropping = generators is not None and spec.dropout > 0
         scaling = spec.scaling / (1 - spec.dropout) if dropping else spec.scaling
         h_TR = x_TI.new_empty((x_TI.shape[0], a_MRI.shape[1]), dtype=torch.float32)
-        keep_TI = torch.empty_like(x_TI, dtype=torch.bool) if dropping else None
+        keep_TI = torch.empty_like(x_TI, dtype=torch.bfloat16) if dropping else None
         for span in spans:
             rows = slice(span.start, span.stop)
             x = x_TI[rows].float()
             if keep_TI is not None and generators is not None:
-                keep = keep_TI[rows].bernoulli_(1 - spec.dropout, generator=generators[span.member])
-                x = x * keep
+                x = x * draw_keep(keep_TI[rows], spec.dropout, generators[span.member])
             torch.mm(x, a_MRI[span.member].t(), out=h_TR[rows])
             _add_product(y_TO[rows], h_TR[rows], b_MOR[span.member].t(), scaling)
         ctx.save_for_backward(x_TI, weight_OI, a_MRI, b_MOR, h_TR, keep_TI)
@@ -120,8 +119,9 @@ class _StackedLora(torch.autograd.Function):
             x = x_TI[rows].float()
             if keep_TI is not None:
                 x = x * keep_TI[rows]
-            torch.mm(grad_y.t(), h_TR[rows], out=grad_b_MOR[member]).mul_(ctx.scaling)
-            grad_h = (grad_y @ b_MOR[member]).mul_(ctx.scaling)
+            # Both by way of transposes: a product with few columns is several times slower than one with few rows.
+            grad_b_MOR[member] = (h_TR[rows].t() @ grad_y).mul_(ctx.scaling).t()
+            grad_h = (grad_y @ b_MOR[member].t().contiguous().t()).mul_(ctx.scaling)
             torch.mm(grad_h.t(), x, out=grad_a_MRI[member])
             if grad_x_TI is None:
                 continue
@@ -130,6 +130,18 @@ class _StackedLora(torch.autograd.Function):
             else:
                 grad_x_TI[rows].add_((grad_h @ a_MRI[member]).mul_(keep_TI[rows]))
         return grad_x_TI, None, None, grad_a_MRI, grad_b_MOR, None, None, None
+
+
+def draw_keep(keep: Tensor, dropout: float, generator: Generator) -> Tensor:
+    """Fill `keep` with 1 where an entry is kept and 0 where it is dropped, and return it.
+
+    Four entries share a draw of 64 bits, which is several times faster than `bernoulli_`; the probability is exact
+    to 2^-17.
+    """
+    draws = torch.empty(-(-keep.numel() // 4), dtype=torch.int64, device=keep.device)
+    draws.random_(-(2**63), None, generator=generator)
+    entries = draws.view(torch.int16)[: keep.numel()].view(keep.shape)
+    return torch.ge(entries, round(dropout * 2**16) - 2**15, out=keep)
 
 
 def _add_product(out: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
