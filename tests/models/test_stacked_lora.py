@@ -125,9 +125,7 @@ def test_dropout_is_each_members_own_draw(dtype):
     case = make_case(dropout=0.3, dtype=dtype)
     case.layer.active.dropout_generators = [Generator().manual_seed(70 + member) for member in range(MEMBERS)]
     keeps = {
-        span.member: draw_keep(
-            torch.empty(span.stop - span.start, IN), 0.3, Generator().manual_seed(70 + span.member)
-        )
+        span.member: draw_keep(torch.empty(span.stop - span.start, IN), 0.3, Generator().manual_seed(70 + span.member))
         for span in case.spans
     }
     assert all(0.5 < keep.float().mean() < 0.9 for keep in keeps.values())
