@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from arithmetic import GIGA, least_flops, matrix_rate
 from cases import Case, as_tokenized, device_of, fresh_ensemble, make_case
 from ensemble_uq_llm.models.base import load_skeleton
+from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.models.passes import token_budget
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step
@@ -109,7 +110,7 @@ def make_trainer(case: Case, members: int) -> Trainer:
         schedule=schedule,
         data=as_tokenized(case),
         max_grad_norm=config.max_grad_norm,
-        budget=token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device),
+        budget=PassBudget(token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)),
     )
 
 

@@ -181,3 +181,17 @@ def test_bytes_per_token_grows_with_layers_and_dtype():
     assert cost(dtype=torch.bfloat16) * 2 == cost()
     assert cost(training=False, num_hidden_layers=6) < cost(num_hidden_layers=6)
     assert cost(hidden_size=64) > cost()
+
+
+def test_predictions_that_run_out_of_memory_are_made_in_smaller_passes(ensemble, sequences, monkeypatch):
+    expected = predict_logits(ensemble, sequences, budget=200)
+    whole = ensemble.forward
+
+    def forward(pack):
+        if pack.tokens_T.numel() > 200:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(pack)
+
+    monkeypatch.setattr(ensemble, "forward", forward)
+    with pytest.warns(UserWarning, match="out of memory: passes of 200 tokens instead of 400"):
+        assert np.array_equal(predict_logits(ensemble, sequences, budget=400), expected)

@@ -5,13 +5,18 @@ import pytest
 import torch
 from small_training import DATA, SEEDS, config, stack
 
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step
 
 ROWS = tuple(np.random.default_rng(seed).permutation(44)[:8] for seed in SEEDS)
 
 
-def one_step(tiny_base: Path, *, budget: int, max_grad_norm: float = 1.0, dropout: float = 0.0):
+def one_step(
+    tiny_base: Path, *, budget: int, max_grad_norm: float = 1.0, dropout: float = 0.0, memory: int | None = None
+):
+    """Take a step; `memory` is how many tokens a pass may have before it runs out of it, in the backward."""
     settings = config(lora_dropout=dropout, warmup_steps=0)
     ensemble = stack(tiny_base, settings, SEEDS)
     optimizer, schedule = make_optimizer(ensemble.trainable(), settings, steps=10)
@@ -21,9 +26,27 @@ def one_step(tiny_base: Path, *, budget: int, max_grad_norm: float = 1.0, dropou
         schedule=schedule,
         data=DATA.train,
         max_grad_norm=max_grad_norm,
-        budget=budget,
+        budget=PassBudget(budget),
     )
+    if memory is not None:
+        exhaust(ensemble, memory)
     return train_step(trainer, ROWS, step=1), ensemble
+
+
+def exhaust(ensemble, memory: int) -> None:
+    """Let the backward of every pass of more tokens fail, as late as a real one may."""
+    whole = ensemble.forward
+
+    def forward(pack, **settings):
+        logits_BC = whole(pack, **settings)
+        if pack.tokens_T.numel() > memory:
+            logits_BC.register_hook(fail)
+        return logits_BC
+
+    def fail(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    ensemble.forward = forward
 
 
 @pytest.mark.parametrize("budget", [1, 50, 400])
@@ -58,3 +81,20 @@ def test_dropout_of_a_step_is_reproducible_and_differs_between_steps(tiny_base: 
     first, _ = one_step(tiny_base, budget=10**6, dropout=0.5)
     again, _ = one_step(tiny_base, budget=10**6, dropout=0.5)
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_step_that_runs_out_of_memory_is_taken_in_smaller_passes_with_the_same_result(
+    tiny_base: Path, dropout: float
+) -> None:
+    with pytest.warns(UserWarning, match=r"out of memory: passes of 400 tokens instead of 800 from here on"):
+        losses, ensemble = one_step(tiny_base, budget=800, memory=400, dropout=dropout)
+    small_losses, small = one_step(tiny_base, budget=400, dropout=dropout)
+    assert torch.equal(losses, small_losses)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(ensemble.trainable(), small.trainable(), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_a_prompt_that_does_not_fit_alone_is_the_users_to_solve(tiny_base: Path) -> None:
+    with pytest.raises(ConfigError, match=r"max_length: a pass of a single prompt of \d+ tokens does not fit"):
+        one_step(tiny_base, budget=800, memory=5)

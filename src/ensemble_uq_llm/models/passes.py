@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens, make_pack
+from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.utils.device import free_bytes
 
 Rows = NDArray[np.int64]
@@ -67,12 +68,23 @@ def cut_to_budget(rows: Rows, lengths_N: NDArray[np.int64], *, budget: int) -> l
     return [np.array(cut, dtype=np.int64) for cut in cuts]
 
 
-@torch.inference_mode()
 def predict_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
     """Return what every member says about every sequence: float32 logits_MNC.
 
-    Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows.
+    Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows. Where the
+    memory runs out, which the longest rows show first, all is done again in smaller passes.
+
+    Raises:
+        ConfigError: not even a pass of one sequence fits the memory.
     """
+    longest = max(map(len, sequences), default=0)
+    return within_memory(
+        lambda tokens: _predict(ensemble, sequences, budget=tokens), PassBudget(budget), longest=longest
+    )
+
+
+@torch.inference_mode()
+def _predict(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
     members, classes = len(ensemble.seeds), ensemble.spec.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)

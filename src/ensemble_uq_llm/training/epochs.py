@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.models.passes import Rows, predict_logits, token_budget
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
 from ensemble_uq_llm.training.optimizer import make_optimizer
@@ -44,7 +45,7 @@ def train_ensemble(
         schedule=schedule,
         data=data.train,
         max_grad_norm=config.max_grad_norm,
-        budget=token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device),
+        budget=PassBudget(token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)),
     )
     outcomes = [MemberOutcome(seed=seed) for seed in ensemble.seeds]
 
@@ -58,7 +59,7 @@ def train_ensemble(
             epochs=config.num_epochs,
             steps=steps,
             examples=len(data.train),
-            tokens_per_pass=trainer.budget,
+            tokens_per_pass=trainer.budget.tokens,
             device=describe_device(device),
         )
     )
@@ -67,7 +68,7 @@ def train_ensemble(
         for rows_by_member in _joint_batches(ensemble.seeds, len(data.train), config, epoch):
             for event in _step(trainer, rows_by_member, outcomes, epoch=epoch):
                 tell(event)
-        tell(_validate(ensemble, data.validation, outcomes, epoch=epoch, budget=trainer.budget))
+        tell(_validate(ensemble, data.validation, outcomes, epoch=epoch, budget=trainer.budget.tokens))
     tell(Ended(seconds=time.monotonic() - started))
     return outcomes
 

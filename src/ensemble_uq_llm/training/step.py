@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
+from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.models.passes import plan_passes
 from ensemble_uq_llm.training.loss import member_losses
 from ensemble_uq_llm.training.optimizer import clip_per_member
@@ -28,32 +29,44 @@ class Trainer:
     schedule: LambdaLR
     data: TokenizedExamples
     max_grad_norm: float
-    budget: int
+    budget: PassBudget
 
 
 def train_step(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *, step: int) -> Tensor:
     """Take one step of every member on its own rows; returns the losses [M] (each member's batch mean).
 
     A member that diverges stays in its passes, so that the others' arithmetic does not change: stacked adapters
-    keep its NaN to itself.
+    keep its NaN to itself. Where the memory runs out the step is taken again in smaller passes.
+
+    Raises:
+        ConfigError: not even a pass of one sequence fits the memory.
     """
+    longest = max(int(trainer.data.lengths_N[rows].max()) for rows in rows_by_member)
+    losses_M = within_memory(
+        lambda tokens: _accumulate(trainer, rows_by_member, step=step, budget=tokens), trainer.budget, longest=longest
+    )
+    clip_per_member(trainer.ensemble.trainable(), trainer.max_grad_norm)
+    trainer.optimizer.step()
+    trainer.schedule.step()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return losses_M
+
+
+def _accumulate(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *, step: int, budget: int) -> Tensor:
+    """Leave the gradients of every member's batch mean in the stacks; returns the losses [M]."""
     ensemble = trainer.ensemble
-    parameters = ensemble.trainable()
-    device = parameters[0].device
+    trainer.optimizer.zero_grad(set_to_none=True)  # an attempt that ran out of memory left some
+    device = ensemble.trainable()[0].device
     generators = _dropout_generators(ensemble, step, device)
     batch_sizes = [len(rows) for rows in rows_by_member]
     losses_M = torch.zeros(len(batch_sizes), device=device)
-    for chunks in plan_passes(rows_by_member, trainer.data.lengths_N, budget=trainer.budget):
+    for chunks in plan_passes(rows_by_member, trainer.data.lengths_N, budget=budget):
         pack = make_pack([(c.member, [trainer.data.sequences[row] for row in c.rows]) for c in chunks], device=device)
         labels_B = torch.from_numpy(np.concatenate([trainer.data.labels_N[c.rows] for c in chunks])).to(device)
         logits_BC = ensemble(pack, dropout_generators=generators)
         pass_losses_M = member_losses(logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes)
         pass_losses_M.sum().backward()
         losses_M += pass_losses_M.detach()
-    clip_per_member(parameters, trainer.max_grad_norm)
-    trainer.optimizer.step()
-    trainer.schedule.step()
-    trainer.optimizer.zero_grad(set_to_none=True)
     return losses_M
 
 
