@@ -56,8 +56,12 @@ def print_evaluations(metrics: Mapping[str, Mapping[str, Any]], *, as_json: bool
 
 
 def print_plain(metrics: Mapping[str, Mapping[str, Any]], form: str) -> None:
-    """Print the headline table of every set in a form to paste: markdown, latex or csv."""
+    """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
+    from dataclasses import replace
+
     from ensemble_uq_llm.inference.paste import FORMATS, headline_plain
 
-    tables = [FORMATS[form](headline_plain(name, each, raw=form == "csv")) for name, each in metrics.items()]
-    print("\n\n".join(text.rstrip("\n") for text in tables))  # noqa: T201 (what a program reads)
+    tables = [headline_plain(name, each, raw=form == "csv") for name, each in metrics.items()]
+    if form == "csv":
+        tables = [replace(tables[0], rows=tuple(row for table in tables for row in table.rows))]
+    print("\n\n".join(FORMATS[form](table).rstrip("\r\n") for table in tables))  # noqa: T201 (what a program reads)

@@ -6,6 +6,7 @@ from ensemble_uq_llm.inference.binomial import wilson_interval
 from ensemble_uq_llm.inference.calibration import against_labels, ece
 from ensemble_uq_llm.inference.distributions import histogram_ends, histograms, reliability
 from ensemble_uq_llm.inference.measured import Measured
+from ensemble_uq_llm.inference.predictions import Predictions
 from ensemble_uq_llm.inference.statistic import value_of
 
 
@@ -24,8 +25,6 @@ def test_the_bins_add_up_to_the_ece():
 def test_the_band_is_where_right_confidences_would_lie():
     """With 400 examples in a bin the binomial law is nearly normal."""
     logits = np.log([0.3, 0.7]).astype(np.float32)
-    from ensemble_uq_llm.inference.predictions import Predictions
-
     predictions = Predictions(
         ids=tuple(map(str, range(400))), labels=(1,) * 400, seeds=(1,), logits_MNC=np.tile(logits, (1, 400, 1))
     )
@@ -61,6 +60,20 @@ def test_the_axis_is_short_where_values_are_small_and_never_longer_than_ln_c():
     assert histogram_ends([sure])["mutual_information"] < 0.05
     assert histogram_ends([sure, unsure]) == histogram_ends([unsure])
     assert histogram_ends([unsure])["entropy"] == pytest.approx(np.log(2))
+
+
+def test_outliers_do_not_stretch_the_axis_and_are_counted_in_the_last_bar():
+    predictions = predicted(n=400, noise=0.01)
+    torn_MNC = predictions.logits_MNC.copy()
+    torn_MNC[:, 7] = [[9, -9], [-9, 9], [9, -9]]
+    torn = Measured.of(
+        Predictions(ids=predictions.ids, labels=predictions.labels, seeds=predictions.seeds, logits_MNC=torn_MNC)
+    )
+
+    ends = histogram_ends([torn])
+    assert ends == histogram_ends([Measured.of(predictions)])
+    everything = histograms(torn, ends)["mutual_information"]["groups"][-1]
+    assert everything["shares"][-1] == pytest.approx(1 / 400)
 
 
 def test_equal_members_have_an_axis_too():

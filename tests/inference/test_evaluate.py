@@ -237,13 +237,23 @@ def test_the_table_of_uncertainties_has_the_columns_of_the_contract(folder):
         rows = list(csv.DictReader(stream))
 
     measures = ["variance", "entropy", "expected_entropy", "mutual_information", "disagreement"]
-    further = ["margin", "expected_pairwise_kl", "spread"]
-    assert list(rows[0]) == ["id", "label", "prediction", "confidence", "p_0", "p_1", *measures, *further]
+    assert list(rows[0]) == ["id", "label", "prediction", "confidence", "p_0", "p_1", *measures]
     assert [row["id"] for row in rows] == list(evaluation.predictions.ids)
     assert [int(row["label"]) for row in rows] == list(evaluation.predictions.labels)
-    for name in ("confidence", *measures, *further):
+    for name in ("confidence", *measures):
         assert [float(row[name]) for row in rows] == getattr(evaluation.uncertainty, f"{name}_N").tolist()
     assert [float(row["p_1"]) for row in rows] == evaluation.uncertainty.probs_NC[:, 1].tolist()
+
+
+def test_the_table_of_scores_has_every_score(folder):
+    evaluation = evaluate_run(folder, draws=0)["stream"]
+    with folder.scores("stream").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+
+    assert list(rows[0]) == ["id", *(score.name for score in SCORES)]
+    assert [row["id"] for row in rows] == list(evaluation.predictions.ids)
+    for score in SCORES:
+        assert [float(row[score.name]) for row in rows] == score.of(evaluation.uncertainty).tolist()
 
 
 def test_unknown_labels_are_empty_cells(folder):

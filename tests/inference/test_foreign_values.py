@@ -76,7 +76,7 @@ def test_nothing_is_said_without_zeros():
         ([[-0.1, 1.1], [2.0, 0.5], [0.5, 7]], "line 2: prob_0 is -0.1 (2 more rows have such a fault); a probability"),
         ([[0.5, 0.5], [0.5, 0.6]], "line 3: prob_0 to prob_1 sum to 1.1; the probabilities of a row must sum to 1"),
         ([[0.5, 0.4], [0.5, 0.6]], "line 2: prob_0 to prob_1 sum to 0.9 (1 more row has such a fault); the prob"),
-        ([[0.5, 0.5011]], "line 2: prob_0 to prob_1 sum to 1.0011;"),
+        ([[0.5, 0.5041]], "line 2: prob_0 to prob_1 sum to 1.0041;"),
         ([[0.0, 0.0]], "line 2: prob_0 to prob_1 sum to 0;"),
     ],
 )

@@ -18,6 +18,9 @@ SUBSETS: Final = 30
 ENOUGH: Final = 0.95
 """The share of the gain in NLL that makes a smaller ensemble enough."""
 
+SLIGHT: Final = 0.01
+"""The share of the NLL below which a gain is called slight: it hardly matters then which size is enough."""
+
 _MOST_SIZES = 10  # all sizes up to here; beyond, about three to a doubling
 _THINNED = (1, 2, 3, 5, 7, 10, 14, 20, 28, 40)
 _SMALLEST = 1e-290  # a mean of scaled probabilities below this has lost digits to underflow
@@ -184,6 +187,8 @@ def _answer(members: int, enough: int | None, mean_nll: Sequence[float]) -> str:
     if members == 1:
         return "There is one member only, so nothing can be said of smaller ensembles."
     change = f"NLL {mean_nll[0]:.3f} with one member, {mean_nll[-1]:.3f} with all {members}"
+    if 0 < mean_nll[0] - mean_nll[-1] < SLIGHT * mean_nll[0]:
+        return f"More members lower the NLL by less than {SLIGHT:.0%} here ({change})."
     if enough is None:
         return f"More members do not lower the NLL here ({change})."
     if enough == members:

@@ -15,6 +15,7 @@ from ensemble_uq_llm.inference.noise_floor import consistency_band
 HISTOGRAM_BINS = 28
 QUANTITIES = ("mutual_information", "entropy")
 
+_SHOWN = 99  # percent of the examples of every set
 _ROUND_ENDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
@@ -46,10 +47,13 @@ def reliability(measured: Measured, *, draws: int = DRAWS, seed: int = 0) -> dic
 
 
 def histogram_ends(sets: Sequence[Measured]) -> dict[str, float]:
-    """Return a round upper end for each quantity's axis that serves all sets: at most ln C, no longer than needed."""
+    """Return a round upper end for each quantity's axis that serves all sets: at most ln C, no longer than needed.
+
+    In every set at most one example of a hundred lies beyond it; a few outliers would flatten all the others.
+    """
     ends = {}
     for quantity in QUANTITIES:
-        highest = max(float(getattr(each.uncertainty, f"{quantity}_N").max()) for each in sets)
+        highest = max(float(np.percentile(getattr(each.uncertainty, f"{quantity}_N"), _SHOWN)) for each in sets)
         possible = float(np.log(sets[0].classes))
         fitting = [end for end in _ROUND_ENDS if highest <= end < possible]
         ends[quantity] = fitting[0] if fitting and highest > 0 else possible
@@ -57,7 +61,10 @@ def histogram_ends(sets: Sequence[Measured]) -> dict[str, float]:
 
 
 def histograms(measured: Measured, ends: dict[str, float]) -> dict[str, Any]:
-    """Return, by quantity, the shares of examples in 28 bins up to its end, of all and by how they were answered."""
+    """Return, by quantity, the shares of examples in 28 bins up to its end, of all and by how they were answered.
+
+    What lies beyond the end is counted in the last bin.
+    """
     predictions, uncertainty = measured.predictions, measured.uncertainty
     known_N = predictions.labelled_N
     right_N = known_N & (uncertainty.prediction_N == predictions.labels_N)
@@ -76,7 +83,6 @@ def histograms(measured: Measured, ends: dict[str, float]) -> dict[str, Any]:
 
 
 def _histogram(kind: str, values_N: NDArray[np.float64], end: float) -> dict[str, Any]:
-    # Entropies may pass ln C by rounding; they belong to the last bin.
     counts_H = np.histogram(values_N.clip(0.0, end), bins=HISTOGRAM_BINS, range=(0.0, end))[0]
     shares = (counts_H / len(values_N)).tolist()
     return {"kind": kind, "n": len(values_N), "mean": float(values_N.mean()), "shares": shares}

@@ -14,6 +14,7 @@ from ensemble_uq_llm.inference.foreign import load_predictions
 from ensemble_uq_llm.inference.measured import Measured
 from ensemble_uq_llm.inference.post_hoc import HeldOut
 from ensemble_uq_llm.inference.predictions import Predictions
+from ensemble_uq_llm.inference.scores import uncertainty_scores
 from ensemble_uq_llm.inference.temperature import check_disjoint
 from ensemble_uq_llm.inference.uncertainty import Uncertainty
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -104,7 +105,7 @@ def evaluate_files(
         path: predictions in any form that `load_predictions` reads.
         shifts: files of shifted sets by the sets' names.
         calibration: a file of other examples, for temperatures and conformal sets.
-        output: where `uncertainty/NAME.csv` and `metrics/NAME.json` are written, if anywhere.
+        output: where `uncertainty/NAME.csv`, `scores/NAME.csv` and `metrics/NAME.json` are written, if anywhere.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
@@ -134,7 +135,7 @@ def evaluate_run(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
-    """Evaluate a run's predicted sets and write `uncertainty/NAME.csv` and `metrics/NAME.json` of each.
+    """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
     Where the run has predicted its own `validation` set, the others are shifts of it. What it has predicted of
     its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
@@ -183,16 +184,21 @@ def write_uncertainty(path: Path, evaluation: Evaluation) -> None:
         "expected_entropy": uncertainty.expected_entropy_N.tolist(),
         "mutual_information": uncertainty.mutual_information_N.tolist(),
         "disagreement": uncertainty.disagreement_N.tolist(),
-        "margin": uncertainty.margin_N.tolist(),
-        "expected_pairwise_kl": uncertainty.expected_pairwise_kl_N.tolist(),
-        "spread": uncertainty.spread_N.tolist(),
     }
     write_csv(path, list(columns), zip(*columns.values(), strict=True))
+
+
+def write_scores(path: Path, evaluation: Evaluation) -> None:
+    """Write one CSV row an example: its id and every score of its uncertainty, higher being less certain."""
+    scores = uncertainty_scores(evaluation.uncertainty)
+    columns = [evaluation.predictions.ids, *(scores_N.tolist() for scores_N in scores.values())]
+    write_csv(path, ["id", *scores], zip(*columns, strict=True))
 
 
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
     for name, evaluation in evaluations.items():
         write_uncertainty(folder.uncertainty(name), evaluation)
+        write_scores(folder.scores(name), evaluation)
         write_json(folder.metrics(name), evaluation.metrics)
 
 

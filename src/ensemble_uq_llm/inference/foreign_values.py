@@ -14,7 +14,7 @@ from ensemble_uq_llm.utils.suggest import did_you_mean
 Place: TypeAlias = Callable[[int], str]
 """Says where a row of probabilities stands, for messages: `line 7`."""
 
-SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 2**-8  # of probabilities rounded to bfloat16
 """How far from 1 a row of probabilities may sum."""
 
 _SMALLEST = float(np.finfo(np.float32).tiny)

@@ -10,8 +10,8 @@ from ensemble_uq_llm.inference.shift import QUANTITIES
 from ensemble_uq_llm.inference.table import UNDEFINED
 
 _QUALITY = ("accuracy", "nll", "ece")
+_AVERAGES = {"average_entropy": "Mean entropy", "average_mutual_information": "Mean MI"}
 _FORMATS = {quantity.name: quantity.format for quantity in QUANTITIES}
-_AVERAGES = (("average_entropy", "Mean entropy"), ("average_mutual_information", "Mean MI"))
 
 
 def shift(source: ReportSource) -> dict[str, Any] | None:
@@ -32,13 +32,14 @@ def shift(source: ReportSource) -> dict[str, Any] | None:
 
 def _sets(source: ReportSource, shifted: Mapping[str, Any]) -> Table:
     judged = _QUALITY if any(metrics["ensemble"] for metrics in source.sets.values()) else ()
-    columns = ["Set", *(METRIC_BY_NAME[name].title for name in judged), *(title for _, title in _AVERAGES)]
+    averages = {} if judged else _AVERAGES  # what is left to say where nothing is labelled
+    columns = ["Set", *(METRIC_BY_NAME[name].title for name in judged), *averages.values()]
     if shifted:
         columns += ["Best AUROC", "Its FPR95"]
     rows = []
     for name, metrics in source.sets.items():
         cells = [_quality(metrics, metric) for metric in judged]
-        cells += [value_cell(metrics["uncertainty"].get(average), ".3f") for average, _ in _AVERAGES]
+        cells += [value_cell(metrics["uncertainty"].get(average), ".3f") for average in averages]
         if shifted:
             cells += _best(shifted.get(name, {}))
         rows.append(Row(title=name, note=f"{metrics['n']:,} examples", cells=cells, strong=name == source.name))
@@ -67,10 +68,12 @@ def _best(block: Mapping[str, Any]) -> list[Cell]:
 
 def _detection(shifted: Mapping[str, Any], quantity: str, title: str, form: str) -> Table:
     scores = next(iter(shifted.values()))[quantity]
+    best = {name: (block.get("best") or {}).get("score") for name, block in shifted.items()}
     rows = []
-    for name, block in shifted.items():
-        best = (block.get("best") or {}).get("score")
-        cells = [estimate_cell(block[quantity].get(score), form, strong=score == best) for score in scores]
-        rows.append(Row(title=name, cells=cells))
-    columns = ("Set", *(score_title(score) for score in scores))
-    return Table(label=f"{title} of every score on every shifted set", columns=columns, rows=rows)
+    for score in scores:
+        cells = [
+            estimate_cell(block[quantity].get(score), form, strong=score == best[name])
+            for name, block in shifted.items()
+        ]
+        rows.append(Row(title=score_title(score), cells=cells))
+    return Table(label=f"{title} of every score on every shifted set", columns=("Score", *shifted), rows=rows)
