@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -63,6 +64,14 @@ def test_a_calibration_split_is_told_in_sentences():
     assert f"A temperature of {pooled['temperature']:.2f}, fitted on 80 other examples" in text
     assert f"to {pooled['after']['nll']['value']:.3f} and the ECE" in text
     assert f"Conformal sets for 90%: {sets['coverage']['value']:.1%} hold the label" in text
+
+
+def test_a_temperature_at_its_bound_is_called_that():
+    labels = tuple(1 - label for label in predicted(n=80, seed=9).labels)
+    inverted = replace(predicted(n=80, seed=9), labels=labels)
+    text = " ".join(rendered(headline_table("x", evaluate(predicted(), calibration=inverted, draws=0).metrics)).split())
+
+    assert "A temperature of 100.00 (the bound: fit it on more), fitted on 80" in text
 
 
 def test_without_draws_the_ece_stands_among_the_metrics():

@@ -140,8 +140,9 @@ def _sentences(metrics: Mapping[str, Any]) -> list[str]:
     if "temperature" in metrics:
         block, before = metrics["temperature"], metrics["ensemble"]
         after = block["pooled"]["after"]
+        bound = " (the bound: fit it on more)" if block["pooled"]["at_bound"] else ""
         sentences.append(
-            f"A temperature of {block['pooled']['temperature']:.2f}, fitted on {block['calibration']['n']:,} other "
+            f"A temperature of {block['pooled']['temperature']:.2f}{bound}, fitted on {block['calibration']['n']:,} other "
             f"examples, changes the NLL from {show_value(before['nll']['value'], '.3f')} to "
             f"{show_value(after['nll']['value'], '.3f')} and the ECE from {show_value(before['ece']['value'], '.3f')} "
             f"to {show_value(after['ece']['value'], '.3f')}."
