@@ -142,8 +142,8 @@ def _sentences(metrics: Mapping[str, Any]) -> list[str]:
         after = block["pooled"]["after"]
         bound = " (the bound: fit it on more)" if block["pooled"]["at_bound"] else ""
         sentences.append(
-            f"A temperature of {block['pooled']['temperature']:.2f}{bound}, fitted on {block['calibration']['n']:,} other "
-            f"examples, changes the NLL from {show_value(before['nll']['value'], '.3f')} to "
+            f"A temperature of {block['pooled']['temperature']:.2f}{bound}, fitted on {block['calibration']['n']:,} "
+            f"other examples, changes the NLL from {show_value(before['nll']['value'], '.3f')} to "
             f"{show_value(after['nll']['value'], '.3f')} and the ECE from {show_value(before['ece']['value'], '.3f')} "
             f"to {show_value(after['ece']['value'], '.3f')}."
         )
