@@ -94,14 +94,15 @@ def finished_run(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.Temp
 
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.inference.evaluate import evaluate_run
-    from ensemble_uq_llm.inference.report import write_report
+    from ensemble_uq_llm.inference.report.page import write_report
     from ensemble_uq_llm.pipeline import run_all
     from ensemble_uq_llm.run_folder import RunFolder
 
     config = load_config(_write_tiny_yaml(tmp_path_factory.mktemp("finished"), tiny_base, tiny_data))
     assert run_all(config, console=Console(quiet=True)) is None
     folder = RunFolder(config.output_dir)
-    write_report(folder, evaluations=evaluate_run(folder, draws=config.bootstrap_draws))
+    evaluate_run(folder, draws=config.bootstrap_draws)
+    write_report(folder)
     return folder.root
 
 

@@ -159,7 +159,17 @@ def test_files_that_are_no_text(tmp_path):
     assert problems(tmp_path / "utf16.yaml") == [
         f"{tmp_path / 'utf16.yaml'}: not UTF-8 text (byte 0); save it as UTF-8"
     ]
-    assert problems(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+
+
+def test_a_run_folder_stands_for_its_yaml_wherever_it_lies(tmp_path):
+    run = tmp_path / "2024"
+    run.mkdir()
+    assert problems(run) == [f"{run}: a folder without config.yaml, so not a run; name a YAML file or a run folder"]
+    (run / "config.yaml").write_text("lora_r: 2\noutput_dir: elsewhere\n", encoding="utf-8")
+    assert load_config(run) == Config(lora_r=2, output_dir=run)
+    assert load_config(run, ["output_dir=there"]).output_dir == Path("there")
+    assert resolve_config(run).origins["output_dir"] == str(run)
+    assert resolve_config(run).origins["lora_r"] == f"{run / 'config.yaml'}:1"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_problem(tmp_path):

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 
 import numpy as np
@@ -5,14 +7,14 @@ import pytest
 
 from ensemble_uq_llm.inference.evaluate import evaluate
 from ensemble_uq_llm.inference.predictions import Predictions
-from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_record
+from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_record
 
 
 def evaluated(n):
     ids = tuple(str(index) for index in range(n))
     labels = tuple(index % 2 for index in range(n))
     logits_MNC = np.random.default_rng(0).normal(size=(2, n, 2)).astype(np.float32)
-    return evaluate(Predictions(ids=ids, labels=labels, seeds=(42, 43), logits_MNC=logits_MNC), draws=0)
+    return evaluate(Predictions(ids=ids, labels=labels, seeds=(42, 43), logits_MNC=logits_MNC), draws=0).metrics
 
 
 def test_json_is_readable_and_keeps_every_letter(capsys):
@@ -59,7 +61,7 @@ def test_evaluations_for_programs(capsys):
     evaluations = {"validation": evaluated(9), "shifted": evaluated(7)}
     print_evaluations(evaluations, as_json=True)
     out, err = capsys.readouterr()
-    assert json.loads(out) == {name: each.metrics for name, each in evaluations.items()}
+    assert json.loads(out) == evaluations
     assert err == ""
 
 
@@ -69,3 +71,17 @@ def test_evaluations_for_people(capsys):
     assert "validation  9 examples, 2 members" in out
     assert "Accuracy" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_tables_of_several_sets_to_paste(capsys):
+    metrics = {"validation": evaluated(9), "shifted": evaluated(7)}
+    print_plain(metrics, "markdown")
+    markdown = capsys.readouterr().out
+    print_plain(metrics, "csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+    assert [line for line in markdown.splitlines() if line.startswith("**")] == ["**validation**", "**shifted**"]
+    assert {row["set"] for row in rows} == {"validation", "shifted"}
+    assert {row["metric"]: float(row["ensemble"]) for row in rows if row["set"] == "shifted"}["nll"] == (
+        metrics["shifted"]["ensemble"]["nll"]["value"]
+    )

@@ -16,11 +16,12 @@ def test_the_paths_of_the_contract():
     assert FOLDER.member_record(42) == Path("out/seed_42/member.json")
     assert FOLDER.predictions("validation") == Path("out/predictions/validation.parquet")
     assert FOLDER.examples("validation") == Path("out/predictions/validation.examples.jsonl")
+    assert FOLDER.scores("validation") == Path("out/scores/validation.csv")
     assert FOLDER.uncertainty("validation") == Path("out/uncertainty/validation.csv")
     assert FOLDER.metrics("validation") == Path("out/metrics/validation.json")
 
 
-@pytest.mark.parametrize("kind", ["predictions", "examples", "uncertainty", "metrics"])
+@pytest.mark.parametrize("kind", ["predictions", "examples", "uncertainty", "scores", "metrics"])
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a b", ".hidden", "-x", "ü", "a" * 65, "a\n"])
 def test_names_that_could_leave_the_folder_are_refused(kind, name):
     with pytest.raises(ValueError, match="cannot name a set"):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ensemble_uq_llm import evaluation_commands
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
-from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_record
+from ensemble_uq_llm.printing import console_for, print_json, print_record
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -108,28 +109,9 @@ def predict(
             console_for(as_json=as_json).print(f"predictions in {path}")
 
 
-@app.command()
-def evaluate(
-    target: Annotated[Path, typer.Argument(help="A run folder, a YAML file, or a predictions Parquet of any origin.")],
-    draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% intervals.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure uncertainty and quality from predictions.
-
-    Works on a run (and writes its metrics and report) or on any predictions file; needs no torch.
-    Draws and seed are the configuration's where they are not given.
-    """
-    from ensemble_uq_llm.inference.evaluate import evaluate_file
-
-    given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
-    overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
-    if target.is_dir() or target.suffix in (".yaml", ".yml"):
-        _show_evaluations(_load(target, overrides), as_json=as_json)
-        return
-    settings = _load(None, overrides)
-    evaluation = evaluate_file(target, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
-    print_evaluations({target.stem: evaluation}, as_json=as_json)
+app.command()(evaluation_commands.evaluate)
+app.command()(evaluation_commands.report)
+app.command()(evaluation_commands.compare)
 
 
 @app.command()
@@ -150,7 +132,7 @@ def show_config(config: ConfigPath = None, overrides: Overrides = None, as_json:
     """Show every resolved value, and where it came from."""
     from ensemble_uq_llm.config_file import resolve_config
 
-    resolved = resolve_config(_yaml_of(config), overrides or [])
+    resolved = resolve_config(config, overrides or [])
     values = resolved.config.model_dump(mode="json")
     if as_json:
         print_json({key: {"value": value, "origin": resolved.origins[key]} for key, value in values.items()})
@@ -207,7 +189,8 @@ def demo(
     """
     from ensemble_uq_llm.pipeline import demo_config, shift_names
 
-    settings = _load(demo_config(), [_assigned("output_dir", output_dir), *(overrides or [])])
+    moved = f"output_dir={json.dumps(str(output_dir), ensure_ascii=False)}"  # in quotes: a folder named 2024 is a path
+    settings = _load(demo_config(), [moved, *(overrides or [])])
     _run(settings, sets=shift_names(), as_json=as_json)
 
 
@@ -242,26 +225,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _load(config: Path | None, overrides: list[str] | None) -> "Config":
     from ensemble_uq_llm.config_file import load_config
 
-    path = _yaml_of(config)
-    moved = [_assigned("output_dir", config)] if config is not None and config.is_dir() else []
-    return load_config(path, [*moved, *(overrides or [])])
-
-
-def _assigned(key: str, path: Path) -> str:
-    """Return a `--set` of a path, in quotes so that a folder named 2024 stays one."""
-    return f"{key}={json.dumps(str(path), ensure_ascii=False)}"
-
-
-def _yaml_of(config: Path | None) -> Path | None:
-    """Return the YAML that an argument names: itself, or the one inside a run folder."""
-    if config is None or not config.is_dir():
-        return config
-    from ensemble_uq_llm.run_folder import RunFolder
-
-    inside = RunFolder(config).config
-    if not inside.exists():
-        raise ConfigError(f"{config}: a folder without {inside.name}, so not a run; name a YAML file or a run folder")
-    return inside
+    return load_config(config, overrides or [])
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:
@@ -275,12 +239,8 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.inference.evaluate import evaluate_run
-    from ensemble_uq_llm.inference.report import write_report
     from ensemble_uq_llm.run_folder import RunFolder
 
     folder = RunFolder(settings.output_dir)
     evaluations = evaluate_run(folder, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
-    report = write_report(folder, evaluations=evaluations)
-    print_evaluations(evaluations, as_json=as_json)
-    if not as_json:
-        console_for(as_json=as_json).print(f"report: {report}", soft_wrap=True)
+    evaluation_commands.show(evaluations, folder=folder, as_json=as_json)

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
@@ -31,10 +32,13 @@ class ResolvedConfig:
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file (None: defaults only) and apply `key=value` overrides.
+    """Read a YAML file or a run folder (None: defaults only) and apply `key=value` overrides.
+
+    The `output_dir` of a run folder's configuration is the folder itself, wherever it lies now.
 
     Raises:
-        ConfigError: the file cannot be read, or any key is wrong; the message lists every problem.
+        ConfigError: the file cannot be read, the folder is not a run, or any key is wrong; the message lists
+            every problem.
     """
     return resolve_config(path, overrides).config
 
@@ -49,10 +53,13 @@ def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Re
     origins = dict.fromkeys(Config.model_fields, "default")
     problems: list[str] = []
     if path is not None:
-        entries, yaml_problems = parse_flat_yaml(_read_text(Path(path)))
-        problems += [f"{path}:{problem.line}: {problem.message}" for problem in yaml_problems]
+        file = _yaml_of(Path(path))
+        entries, yaml_problems = parse_flat_yaml(_read_text(file))
+        problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
         for key, entry in entries.items():
-            values[key], origins[key] = entry.value, f"{path}:{entry.line}"
+            values[key], origins[key] = entry.value, f"{file}:{entry.line}"
+        if file != Path(path):
+            values["output_dir"], origins["output_dir"] = str(path), str(path)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -65,6 +72,16 @@ def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Re
     if problems or config is None:
         raise ConfigError("\n".join(problems))
     return ResolvedConfig(config, {key: origins[key] for key in Config.model_fields})
+
+
+def _yaml_of(path: Path) -> Path:
+    """Return the YAML that a path names: itself, or the one inside a run folder."""
+    if not path.is_dir():
+        return path
+    inside = RunFolder(path).config
+    if not inside.exists():
+        raise ConfigError(f"{path}: a folder without {inside.name}, so not a run; name a YAML file or a run folder")
+    return inside
 
 
 def config_to_yaml(config: Config) -> str:

@@ -12,13 +12,13 @@ from ensemble_uq_llm.data.prepare import load_file, load_named
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_set
-from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.progress import TrainingDisplay
 
 
 def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
-    """Train, then predict the evaluation split and the named sets.
+    """Train, then predict the evaluation split, the calibration split if there is one, and the named sets.
 
     Returns:
         The failure of some members, for the caller to raise once it has shown what the others say.
@@ -36,7 +36,7 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
-    predict(config, [VALIDATION, *sets])
+    predict(config, [*own_sets(config), *sets])
     return failure
 
 
@@ -49,7 +49,7 @@ def train_with_display(config: Config, *, console: Console) -> RunFolder:
 def predict(
     config: Config, sets: Sequence[str] = (), *, name: str | None = None, adapters: Sequence[Path] = ()
 ) -> list[Path]:
-    """Predict data files and named sets (default: the evaluation split) with one loading of the members.
+    """Predict data files and named sets (default: the run's own) with one loading of the members.
 
     Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set.
 
@@ -59,13 +59,18 @@ def predict(
     Raises:
         ConfigError: a name cannot be a file's, or would be that of two sets. DataError: a set cannot be had.
     """
-    wanted = _by_name(RunFolder(config.output_dir), list(sets) or [VALIDATION], name)
+    wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     examples_by_name = {
         key: load_file(config, Path(each)) if _is_file(each) else load_named(config, each)
         for key, each in wanted.items()
     }
     loaded = load_members(config, adapters=adapters)
     return [predict_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
+
+
+def own_sets(config: Config) -> list[str]:
+    """Return the sets that a configuration itself asks to predict: the evaluation split, and a calibration split."""
+    return [VALIDATION, CALIBRATION] if config.calibration_fraction > 0 else [VALIDATION]
 
 
 def demo_config() -> Path:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ensemble_uq_llm.inference.evaluate import Evaluation
-
 
 def console_for(*, as_json: bool) -> "Console":
     """Return the console for people: standard error while standard output carries JSON; text is shown as it is."""
@@ -43,9 +41,8 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_evaluations(evaluations: Mapping[str, "Evaluation"], *, as_json: bool) -> None:
+def print_evaluations(metrics: Mapping[str, Mapping[str, Any]], *, as_json: bool) -> None:
     """Print what is to be said of the evaluated sets, the first in full."""
-    metrics = {name: evaluation.metrics for name, evaluation in evaluations.items()}
     if as_json:
         print_json(metrics)
         return
@@ -56,3 +53,15 @@ def print_evaluations(evaluations: Mapping[str, "Evaluation"], *, as_json: bool)
     console.print(headline_table(first, metrics[first]))
     if len(metrics) > 1:
         console.print(shift_table(metrics))
+
+
+def print_plain(metrics: Mapping[str, Mapping[str, Any]], form: str) -> None:
+    """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
+    from dataclasses import replace
+
+    from ensemble_uq_llm.inference.paste import FORMATS, headline_plain
+
+    tables = [headline_plain(name, each, raw=form == "csv") for name, each in metrics.items()]
+    if form == "csv":
+        tables = [replace(tables[0], rows=tuple(row for table in tables for row in table.rows))]
+    print("\n\n".join(FORMATS[form](table).rstrip("\r\n") for table in tables))  # noqa: T201 (what a program reads)

@@ -64,6 +64,10 @@ class RunFolder:
         """One CSV row per example of the set `name`."""
         return self._named("uncertainty", name, ".csv")
 
+    def scores(self, name: str) -> Path:
+        """One CSV row per example of the set `name`: every score of its uncertainty."""
+        return self._named("scores", name, ".csv")
+
     def metrics(self, name: str) -> Path:
         """The metrics JSON of the set `name`."""
         return self._named("metrics", name, ".json")

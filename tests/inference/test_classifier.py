@@ -54,5 +54,5 @@ def test_questions_that_cannot_be_asked(run, questions: list[dict], message: str
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"not a run folder, for it has no config\.yaml"):
+    with pytest.raises(ConfigError, match=r"a folder without config\.yaml, so not a run"):
         EnsembleClassifier.from_pretrained(tmp_path)

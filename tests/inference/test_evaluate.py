@@ -9,11 +9,13 @@ import sklearn.metrics
 from small_predictions import predicted, unlabelled
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_file, evaluate_run
+from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_files, evaluate_run, evaluate_sets
+from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
+from ensemble_uq_llm.inference.scores import SCORES
 from ensemble_uq_llm.run_folder import RunFolder
 
-METRIC_NAMES = ["accuracy", "auc", "average_precision", "nll", "brier", "ece"]
+CONTRACT = ["accuracy", "auc", "average_precision", "nll", "brier", "ece"]
 
 
 @pytest.fixture
@@ -35,18 +37,21 @@ def test_the_metrics_have_the_form_of_the_contract():
 
     assert as_json(metrics) == metrics
     assert (metrics["n"], metrics["labelled"], metrics["members"], metrics["seeds"]) == (100, 100, 3, [42, 43, 44])
-    assert list(metrics["ensemble"]) == list(metrics["members_mean"]) == METRIC_NAMES
-    for name in METRIC_NAMES:
+    assert list(metrics["ensemble"]) == [metric.name for metric in METRICS]
+    assert list(metrics["members_mean"]) == [metric.name for metric in HEADLINE] == CONTRACT
+    for name in CONTRACT:
         low, high = metrics["ensemble"][name]["ci95"]
         assert low <= metrics["ensemble"][name]["value"] <= high
         members = [member[name]["value"] for member in metrics["per_member"]]
         assert metrics["members_mean"][name]["value"] == pytest.approx(np.mean(members))
-    assert set(metrics["uncertainty"]) == {
+    averages = {f"average_{score.name}" for score in SCORES}
+    assert averages >= {
         "average_entropy",
         "average_expected_entropy",
         "average_mutual_information",
         "average_variance",
     }
+    assert set(metrics["uncertainty"]) == averages | {"mean_confidence"}
     assert "truth" not in metrics
     assert "shift" not in metrics
 
@@ -110,7 +115,9 @@ def test_more_than_two_classes():
 def test_known_truth_is_compared_with_intervals():
     truth = evaluate(predicted(n=100, truth=True), draws=50).metrics["truth"]
 
-    assert list(truth) == ["mean_absolute_error", "kl", "bayes_accuracy", "accuracy_of_bayes", "bayes_decisions"]
+    first = ["mean_absolute_error", "kl", "bayes_accuracy", "accuracy_of_bayes", "bayes_decisions"]
+    aleatoric = ["calibration_error", "aleatoric_correlation", "aleatoric_rank_correlation", "aleatoric_gap"]
+    assert list(truth) == first + aleatoric
     assert all(block["ci95"][0] <= block["value"] <= block["ci95"][1] for block in truth.values())
 
 
@@ -142,24 +149,86 @@ def test_a_run_is_evaluated_to_its_files(folder):
     assert evaluations["stream"].metrics["shift"]["auroc"]["entropy"]["value"] == pytest.approx(0.5, abs=0.2)
 
 
-def test_a_set_evaluated_alone_gets_the_same_numbers(folder):
-    together = evaluate_run(folder, draws=20)
-    alone = evaluate_run(folder, names=["strange"], draws=20)
-
-    assert list(alone) == ["strange"]
-    assert alone["strange"].metrics == together["strange"].metrics
-
-
 def test_a_run_without_validation_has_no_shift(folder):
     folder.predictions("validation").unlink()
 
     assert all("shift" not in evaluation.metrics for evaluation in evaluate_run(folder, draws=0).values())
 
 
-def test_a_lone_file_is_evaluated_as_in_its_run(folder):
-    alone = evaluate_file(folder.predictions("validation"), draws=20)
+def without(metrics, *blocks):
+    return {name: block for name, block in metrics.items() if name not in blocks}
 
-    assert alone.metrics == evaluate_run(folder, draws=20)["validation"].metrics
+
+def test_files_are_evaluated_as_in_their_run(folder):
+    in_run = evaluate_run(folder, draws=20)
+    shifts = {name: folder.predictions(name) for name in ("strange", "stream")}
+    files = evaluate_files(folder.predictions("validation"), shifts=shifts, draws=20)
+
+    assert {name: each.metrics for name, each in files.items()} == {n: each.metrics for n, each in in_run.items()}
+
+
+def test_a_set_does_not_depend_on_the_others_but_for_shift_and_axes(folder):
+    together = evaluate_run(folder, draws=20)["strange"].metrics
+    alone = evaluate_files(folder.predictions("strange"), draws=20)["strange"].metrics
+
+    only_together = ("role", "reference", "shift", "histograms", "other_sets", "examples")
+    assert without(alone, *only_together) == without(together, *only_together)
+
+
+def test_files_leave_their_results_where_they_are_told_to(folder, tmp_path):
+    output = RunFolder(tmp_path / "out")
+    evaluations = evaluate_files(
+        folder.predictions("validation"), shifts={"far": folder.predictions("strange")}, output=output, draws=5
+    )
+
+    assert [json.loads(output.metrics(name).read_text())["role"] for name in evaluations] == ["main", "shifted"]
+    assert output.uncertainty("far").exists()
+
+
+def test_names_of_sets_must_differ(folder):
+    path = folder.predictions("strange")
+    with pytest.raises(DataError, match=r"--shift strange: the main set .* has that name already"):
+        evaluate_files(path, shifts={"strange": path})
+    with pytest.raises(DataError, match="--shift stream: the run has predicted a set of that name"):
+        evaluate_run(folder, shifts={"stream": path})
+
+
+def test_a_run_uses_its_own_calibration_split_and_does_not_evaluate_it(folder):
+    write_predictions(folder.predictions("calibration"), predicted(n=40, seed=9))
+    evaluations = evaluate_run(folder, draws=5)
+
+    assert list(evaluations) == ["validation", "strange", "stream"]
+    for name in ("validation", "strange"):
+        assert evaluations[name].metrics["temperature"]["calibration"] == {"name": "calibration", "n": 40}
+        assert evaluations[name].metrics["conformal"]["calibration"] == {"name": "calibration", "n": 40}
+    assert "temperature" not in evaluations["stream"].metrics
+
+
+def test_a_calibration_file_takes_the_place_of_the_split(folder, tmp_path):
+    write_predictions(folder.predictions("calibration"), predicted(n=40, seed=9))
+    write_predictions(tmp_path / "other.parquet", predicted(n=50, seed=10))
+    evaluations = evaluate_run(folder, calibration=tmp_path / "other.parquet", draws=5)
+
+    assert evaluations["validation"].metrics["temperature"]["calibration"]["n"] == 50
+
+
+def test_nothing_is_calibrated_on_the_rows_that_are_tested():
+    predictions = predicted(n=30)
+
+    with pytest.raises(DataError, match="30 of 30 test examples are calibration examples too"):
+        evaluate(predictions, calibration=predictions)
+
+
+def test_sets_of_another_number_of_classes_are_refused():
+    with pytest.raises(DataError, match="set 'far' has 3 classes but 'near' has 2; give sets of one task"):
+        evaluate_sets({"near": predicted(), "far": predicted(classes=3)})
+
+
+def test_the_axes_of_histograms_are_common(folder):
+    metrics = [evaluation.metrics["histograms"] for evaluation in evaluate_run(folder, draws=0).values()]
+
+    for quantity in ("entropy", "mutual_information"):
+        assert len({each[quantity]["upper"] for each in metrics}) == 1
 
 
 def test_the_table_of_uncertainties_has_the_columns_of_the_contract(folder):
@@ -176,15 +245,24 @@ def test_the_table_of_uncertainties_has_the_columns_of_the_contract(folder):
     assert [float(row["p_1"]) for row in rows] == evaluation.uncertainty.probs_NC[:, 1].tolist()
 
 
+def test_the_table_of_scores_has_every_score(folder):
+    evaluation = evaluate_run(folder, draws=0)["stream"]
+    with folder.scores("stream").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+
+    assert list(rows[0]) == ["id", *(score.name for score in SCORES)]
+    assert [row["id"] for row in rows] == list(evaluation.predictions.ids)
+    for score in SCORES:
+        assert [float(row[score.name]) for row in rows] == score.of(evaluation.uncertainty).tolist()
+
+
 def test_unknown_labels_are_empty_cells(folder):
-    evaluate_run(folder, names=["stream"], draws=0)
+    evaluate_run(folder, draws=0)
 
     assert folder.uncertainty("stream").read_text().splitlines()[1].startswith("q0,,")
 
 
-def test_what_was_not_predicted_cannot_be_evaluated(folder, tmp_path):
-    with pytest.raises(DataError, match=r"test\.parquet: .* has predicted validation, strange, stream, so predict"):
-        evaluate_run(folder, names=["test"])
+def test_a_run_without_predictions_cannot_be_evaluated(tmp_path):
     with pytest.raises(DataError, match="there are no predictions; train and predict first"):
         evaluate_run(RunFolder(tmp_path / "empty"))
 
@@ -200,9 +278,12 @@ def test_a_broken_set_leaves_no_files(folder):
 def test_nothing_after_the_predictions_imports_torch(folder):
     program = (
         "import sys; from pathlib import Path\n"
-        "from ensemble_uq_llm.inference import evaluate, report, table\n"
+        "from ensemble_uq_llm.inference import comparison, evaluate, table\n"
+        "from ensemble_uq_llm.inference.report.page import write_report\n"
         "from ensemble_uq_llm.run_folder import RunFolder\n"
-        f"report.write_report(RunFolder(Path({str(folder.root)!r})))\n"
+        f"folder = RunFolder(Path({str(folder.root)!r}))\n"
+        "evaluate.evaluate_run(folder, draws=5)\n"
+        "write_report(folder)\n"
         "heavy = {'torch', 'transformers', 'peft', 'datasets', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )

@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
 import sklearn.metrics
-import torch
-import torchmetrics.functional.classification as reference
 from hypothesis import given
 from hypothesis import strategies as st
 from small_predictions import predicted
 
 from ensemble_uq_llm.inference import metrics
-from ensemble_uq_llm.inference.metrics import METRICS, confidence_bin
+from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS, metrics_for
 from ensemble_uq_llm.inference.statistic import value_of
 from ensemble_uq_llm.inference.uncertainty import measure_uncertainty
 
@@ -59,36 +57,22 @@ def test_four_classes_agree_with_scikit_learn(seed):
     )
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_ece_agrees_with_torchmetrics_below_certainty(classes):
-    log_probs_NC, labels_N = pooled(n=500, classes=classes, seed=classes)
-    expected = reference.multiclass_calibration_error(
-        torch.from_numpy(np.exp(log_probs_NC)), torch.from_numpy(labels_N), num_classes=classes, n_bins=15
-    )
-
-    assert np.exp(log_probs_NC).max() < 1.0
-    assert value(metrics.ece, log_probs_NC, labels_N) == pytest.approx(expected.item(), abs=1e-6)
-
-
-def test_certainty_belongs_to_the_last_bin():
-    """torchmetrics 1.9 puts it into a bin of its own and then reports a mean of two gaps instead of their sum."""
-    assert confidence_bin(np.linspace(0, 1, 16)).tolist() == [*range(15), 14]
-    log_probs_NC = np.log(np.array([[0.05, 0.95], [1e-300, 1.0]]))
-    # The one bin is right half of the time and has confidence 0.975 on average.
-    assert value(metrics.ece, log_probs_NC, np.array([0, 1])) == pytest.approx(0.475)
-
-
 def test_closed_forms_of_a_perfect_and_of_a_clueless_predictor():
     labels_N = np.array([0, 1, 1, 0])
     perfect_NC = np.log(np.where(np.eye(2)[labels_N] == 1, 1.0, 1e-300))
     clueless_NC = np.log(np.full((4, 2), 0.5))
 
+    errors = ("ece", "equal_mass_ece", "classwise_ece", "mce", "smooth_ece", "binary_ece")
+    of_labels = {"brier_uncertainty": 0.25, "brier_within_bins": 0.0}
+    best = dict.fromkeys(("accuracy", "auc", "average_precision"), 1.0) | {"nll": 0.0, "brier": 0.0}
+    best |= {"brier_reliability": 0.0, "brier_resolution": 0.25}
+    chance = dict.fromkeys(("accuracy", "auc", "average_precision"), 0.5) | {"nll": np.log(2), "brier": 0.25}
+    chance |= {"brier_reliability": 0.0, "brier_resolution": 0.0}
+
     got = {m.name: value(m.statistic, perfect_NC, labels_N) for m in METRICS}
-    assert got == {"accuracy": 1, "auc": 1, "average_precision": 1, "nll": 0, "brier": 0, "ece": 0}
+    assert got == pytest.approx(dict.fromkeys(errors, 0.0) | best | of_labels, abs=1e-15)
     got = {m.name: value(m.statistic, clueless_NC, labels_N) for m in METRICS}
-    assert got == pytest.approx(
-        {"accuracy": 0.5, "auc": 0.5, "average_precision": 0.5, "nll": np.log(2), "brier": 0.25, "ece": 0}
-    )
+    assert got == pytest.approx(dict.fromkeys(errors, 0.0) | chance | of_labels)
 
 
 def test_brier_sums_the_squared_errors_of_more_than_two_classes():
@@ -125,7 +109,7 @@ def test_the_order_of_examples_does_not_matter(seed, classes):
     log_probs_NC, labels_N = pooled(n=25, classes=classes, seed=seed)
     order_N = np.random.default_rng(seed).permutation(25)
 
-    for metric in METRICS:
+    for metric in metrics_for(classes):
         plain = value(metric.statistic, log_probs_NC, labels_N)
         shuffled = value(metric.statistic, log_probs_NC[order_N], labels_N[order_N])
         assert shuffled == pytest.approx(plain, nan_ok=True), metric.name
@@ -134,5 +118,59 @@ def test_the_order_of_examples_does_not_matter(seed, classes):
 def test_the_table_lists_the_promised_metrics_once():
     names = [metric.name for metric in METRICS]
 
-    assert names == ["accuracy", "auc", "average_precision", "nll", "brier", "ece"]
-    assert {metric.name for metric in METRICS if metric.higher_is_better} == {"accuracy", "auc", "average_precision"}
+    errors = ["ece", "equal_mass_ece", "classwise_ece", "mce", "smooth_ece", "binary_ece"]
+    parts = ["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]
+    assert names == ["accuracy", "auc", "average_precision", "nll", "brier", *errors, *parts]
+    assert [metric.name for metric in HEADLINE] == names[:6]
+    assert {metric.name for metric in METRICS if metric.calibration} == {*errors, "brier_reliability"}
+    higher = {metric.name for metric in METRICS if metric.higher_is_better}
+    assert higher == {"accuracy", "auc", "average_precision", "brier_resolution"}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_only_the_error_of_class_1_needs_two_classes(classes):
+    left_out = {metric.name for metric in METRICS} - {metric.name for metric in metrics_for(classes)}
+
+    assert left_out == (set() if classes == 2 else {"binary_ece"})
+    log_probs_NC, labels_N = pooled(n=40, classes=classes)
+    for metric in metrics_for(classes):
+        assert np.isfinite(value(metric.statistic, log_probs_NC, labels_N)), metric.name
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_calibration_error_is_the_metric_for_the_labels_as_they_are(classes):
+    log_probs_NC, labels_N = pooled(n=40, classes=classes)
+    weights_DN = np.random.default_rng(0).integers(1, 4, size=(3, 40)).astype(float)
+
+    for metric in metrics_for(classes):
+        if metric.calibration:
+            error_D = metric.calibration(log_probs_NC)(weights_DN, np.stack([labels_N] * 3))
+            assert metric.statistic(log_probs_NC, labels_N)(weights_DN) == pytest.approx(error_D), metric.name
+
+
+def test_what_noise_can_only_raise_is_centred():
+    """Of a calibrated predictor every error is noise, and a resampling of its labels is noisier."""
+    rng = np.random.default_rng(0)
+    p_yes_N = rng.random(300)
+    log_probs_NC = np.log(np.stack([1 - p_yes_N, p_yes_N], axis=1))
+    labels_N = (rng.random(300) < p_yes_N).astype(int)
+    weights_DN = rng.multinomial(300, np.full(300, 1 / 300), size=300).astype(float)
+
+    for metric in METRICS:
+        statistic = metric.statistic(log_probs_NC, labels_N)
+        if metric.calibration:
+            assert metric.centred
+            assert statistic(weights_DN).mean() > value_of(statistic, 300), metric.name
+        assert not metric.centred or (statistic(weights_DN) >= 0).all(), metric.name
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_family_gives_every_metric_as_it_is_alone(classes):
+    log_probs_NC, labels_N = pooled(n=50, classes=classes)
+    weights_DN = np.random.default_rng(0).integers(3, size=(4, 50)).astype(float)
+    together = metrics.quality_family(log_probs_NC, labels_N)(weights_DN)
+
+    assert list(together) == [metric.name for metric in metrics.metrics_for(classes)]
+    for metric in metrics.metrics_for(classes):
+        alone_D = metric.statistic(log_probs_NC, labels_N)(weights_DN)
+        assert together[metric.name] == pytest.approx(alone_D, rel=1e-12), metric.name

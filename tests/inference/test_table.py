@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -35,8 +36,13 @@ def test_the_headline_shows_every_metric_with_its_interval_and_the_mean_member()
     low, high = accuracy["ci95"]
     for part in (f"{accuracy['value']:.1%}", f"{low:.1%} to {high:.1%}", f"{mean:.1%}"):
         assert part in row(text, "Accuracy ↑")
-    for title in ("ROC AUC ↑", "Average precision ↑", "NLL (nats) ↓", "Brier score ↓", "ECE (15 bins) ↓"):
+    for title in ("ROC AUC ↑", "Average precision ↑", "NLL (nats) ↓", "Brier score ↓"):
         assert row(text, title)
+    ece = metrics["ensemble"]["ece"]
+    shown = [f"{number:.3f}" for number in (ece["value"], ece["noise_floor"]["mean"], ece["noise_floor"]["p95"])]
+    assert row(text, "ECE (15 bins)").split()[3:] == [shown[0], *row(text, "ECE (15 bins)").split()[4:7], *shown[1:]]
+    for key in ("best_score", "size_curve"):
+        assert metrics[key]["answer"] in " ".join(text.split())
     assert f"{metrics['truth']['bayes_accuracy']['value']:.1%}" in row(text, "Bayes accuracy (the ceiling)")
     assert f"{metrics['uncertainty']['average_entropy']:.4f}" in row(text, "Entropy (total)")
 
@@ -47,6 +53,32 @@ def test_without_labels_only_uncertainty_is_shown():
     assert "20 examples, 0 of them labelled, 3 members" in text
     assert "Accuracy" not in text
     assert row(text, "Mutual information (epistemic)")
+
+
+def test_a_calibration_split_is_told_in_sentences():
+    calibration = predicted(n=80, seed=9)
+    metrics = evaluate(predicted(n=80), calibration=calibration, draws=20).metrics
+    text = " ".join(rendered(headline_table("validation", metrics)).split())
+
+    pooled, sets = metrics["temperature"]["pooled"], metrics["conformal"]["methods"]["lac"]["0.90"]
+    assert f"A temperature of {pooled['temperature']:.2f}, fitted on 80 other examples" in text
+    assert f"to {pooled['after']['nll']['value']:.3f} and the ECE" in text
+    assert f"Conformal sets for 90%: {sets['coverage']['value']:.1%} hold the label" in text
+
+
+def test_a_temperature_at_its_bound_is_called_that():
+    labels = tuple(1 - label for label in predicted(n=80, seed=9).labels)
+    inverted = replace(predicted(n=80, seed=9), labels=labels)
+    text = " ".join(rendered(headline_table("x", evaluate(predicted(), calibration=inverted, draws=0).metrics)).split())
+
+    assert "A temperature of 100.00 (the bound: fit it on more), fitted on 80" in text
+
+
+def test_without_draws_the_ece_stands_among_the_metrics():
+    text = rendered(headline_table("validation", evaluate(predicted(n=80), draws=0).metrics))
+
+    assert "If calibrated" not in text
+    assert row(text, "ECE (15 bins) ↓")
 
 
 def test_what_is_undefined_is_a_dash():

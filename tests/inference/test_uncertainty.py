@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -9,11 +10,14 @@ from ensemble_uq_llm.inference.uncertainty import log_softmax, measure_uncertain
 
 PER_EXAMPLE = (
     "confidence_N",
+    "margin_N",
     "variance_N",
     "entropy_N",
     "expected_entropy_N",
     "mutual_information_N",
+    "expected_pairwise_kl_N",
     "disagreement_N",
+    "spread_N",
 )
 
 logits = arrays(
@@ -32,6 +36,9 @@ def test_two_opposite_certain_members_disagree_by_ln_2():
     assert measured.mutual_information_N == pytest.approx([np.log(2)])
     assert measured.variance_N == pytest.approx([0.25])
     assert measured.disagreement_N.tolist() == [0.5]
+    assert measured.margin_N == pytest.approx([0.0])
+    assert measured.spread_N.tolist() == [1.0]
+    assert measured.expected_pairwise_kl_N == pytest.approx([1e4 / 2])  # 1e4 in two of four pairs
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 7, 10])
@@ -40,7 +47,9 @@ def test_identical_members_have_no_epistemic_uncertainty_at_all(members):
     measured = measure_uncertainty(np.stack([one_NC] * members))
 
     assert (measured.mutual_information_N == 0).all()
+    assert (measured.expected_pairwise_kl_N == 0).all()
     assert (measured.variance_N == 0).all()
+    assert (measured.spread_N == 0).all()
     assert (measured.disagreement_N == 0).all()
     assert (measured.probs_NC == np.exp(log_softmax(one_NC))).all()
 
@@ -68,6 +77,8 @@ def test_definitions_on_numbers_worked_out_by_hand():
     assert measured.mutual_information_N == pytest.approx([total - expected])
     assert measured.prediction_N.tolist() == [0]
     assert measured.confidence_N == pytest.approx([0.6])
+    assert measured.margin_N == pytest.approx([0.2])
+    assert measured.spread_N == pytest.approx([0.6])
     assert measured.disagreement_N == pytest.approx([1 / 3])
 
 
@@ -102,8 +113,47 @@ def test_the_order_of_members_and_examples_does_not_matter(logits_MNC, random):
     plain = measure_uncertainty(logits_MNC)
     shuffled = measure_uncertainty(logits_MNC[members][:, examples])
 
-    for name in set(PER_EXAMPLE) - {"disagreement_N"}:  # a tie may break either way by rounding
+    for name in set(PER_EXAMPLE) - {"disagreement_N", "spread_N"}:  # a tie may break either way by rounding
         assert getattr(shuffled, name) == pytest.approx(getattr(plain, name)[examples], abs=1e-12), name
+
+
+@given(logits.filter(lambda logits_MNC: np.ptp(logits_MNC) < 700))
+def test_expected_pairwise_kl_is_the_mean_over_all_ordered_pairs(logits_MNC):
+    members, examples, _ = logits_MNC.shape
+    probs_MNC = np.exp(log_softmax(logits_MNC))
+    expected_N = np.zeros(examples)
+    for p_NC in probs_MNC:
+        for q_NC in probs_MNC:
+            expected_N += scipy.special.rel_entr(p_NC, q_NC).sum(axis=1) / members**2
+
+    assert measure_uncertainty(logits_MNC).expected_pairwise_kl_N == pytest.approx(expected_N, abs=1e-12)
+
+
+@given(logits)
+def test_pairs_of_members_diverge_no_less_than_members_from_their_mean(logits_MNC):
+    measured = measure_uncertainty(logits_MNC)
+
+    assert (measured.expected_pairwise_kl_N >= measured.mutual_information_N).all()
+
+
+@given(logits)
+def test_margin_and_spread_against_plain_loops(logits_MNC):
+    measured = measure_uncertainty(logits_MNC)
+    probs_MNC = np.exp(log_softmax(logits_MNC))
+
+    for n, prediction in enumerate(measured.prediction_N):
+        second, first = sorted(measured.probs_NC[n])[-2:]
+        given_M = [probs_NC[n, prediction] for probs_NC in probs_MNC]
+        assert measured.margin_N[n] == first - second
+        assert measured.spread_N[n] == pytest.approx(max(given_M) - min(given_M), abs=1e-12)
+
+
+def test_the_spread_of_nearly_certain_members_keeps_its_digits():
+    gaps_M = np.array([40.0, 41.0, 43.0])
+    logits_MNC = np.stack([gaps_M, np.zeros(3)], axis=1)[:, None, :]
+
+    expected = scipy.special.expit(-40.0) - scipy.special.expit(-43.0)
+    assert measure_uncertainty(logits_MNC).spread_N == pytest.approx([expected], rel=1e-12)
 
 
 def test_log_softmax_is_finite_where_probabilities_underflow():

@@ -1,55 +1,50 @@
 """Single examples worth reading: the most uncertain ones and the most confident mistakes, with every vote."""
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.inference.evaluate import Evaluation
-from ensemble_uq_llm.inference.uncertainty import log_softmax
+from ensemble_uq_llm.inference.measured import Measured
+from ensemble_uq_llm.inference.predictions import Predictions
+from ensemble_uq_llm.inference.uncertainty import Uncertainty, log_softmax
+
+CASES = 20
+"""Examples in each list."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Vote:
-    """What one member said about one example."""
+def most_uncertain(predictions: Predictions, uncertainty: Uncertainty, *, count: int = CASES) -> list[dict[str, Any]]:
+    """Return the examples of the highest mutual information; of a single member, of the highest entropy.
 
-    seed: int
-    prediction: int
-    probability: float
-    """Its probability of its own prediction."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One example as a reader wants to see it."""
-
-    id: str
-    label: int | None
-    prediction: int
-    confidence: float
-    entropy: float
-    mutual_information: float
-    votes: tuple[Vote, ...]
-
-
-def most_uncertain(evaluation: Evaluation, *, count: int) -> list[Case]:
-    """Return the examples of the highest mutual information; of a single member, of the highest entropy."""
-    uncertainty = evaluation.uncertainty
-    several = len(evaluation.predictions.seeds) > 1
+    Each is a record for the metrics JSON: `id`, `label` (None where unknown), `prediction`, `confidence`,
+    `entropy` and `mutual_information` (nats), and `votes`: every member's `seed`, its `prediction`, and its
+    `probability` of that.
+    """
+    several = len(predictions.seeds) > 1
     score_N = uncertainty.mutual_information_N if several else uncertainty.entropy_N
-    return _cases(evaluation, np.argsort(-score_N, kind="stable")[:count])
+    return _cases(predictions, uncertainty, np.argsort(-score_N, kind="stable")[:count])
 
 
-def most_confidently_wrong(evaluation: Evaluation, *, count: int) -> list[Case]:
-    """Return the labelled examples that the ensemble got wrong with the highest confidence."""
-    predictions, uncertainty = evaluation.predictions, evaluation.uncertainty
+def most_confidently_wrong(
+    predictions: Predictions, uncertainty: Uncertainty, *, count: int = CASES
+) -> list[dict[str, Any]]:
+    """Return the labelled examples that the ensemble got wrong with the highest confidence, as `most_uncertain`."""
     wrong_N = predictions.labelled_N & (uncertainty.prediction_N != predictions.labels_N)
     order_N = np.argsort(-uncertainty.confidence_N, kind="stable")
-    return _cases(evaluation, order_N[wrong_N[order_N]][:count])
+    return _cases(predictions, uncertainty, order_N[wrong_N[order_N]][:count])
+
+
+def examples(measured: Measured, *, count: int = CASES) -> dict[str, Any]:
+    """Return both lists, as the metrics JSON holds them."""
+    parts = measured.predictions, measured.uncertainty
+    return {
+        "most_uncertain": most_uncertain(*parts, count=count),
+        "most_confidently_wrong": most_confidently_wrong(*parts, count=count),
+    }
 
 
 def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
@@ -75,21 +70,20 @@ def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
     return texts
 
 
-def _cases(evaluation: Evaluation, chosen: NDArray[np.intp] | Sequence[int]) -> list[Case]:
-    predictions, uncertainty = evaluation.predictions, evaluation.uncertainty
+def _cases(predictions: Predictions, uncertainty: Uncertainty, chosen: NDArray[np.intp]) -> list[dict[str, Any]]:
     probs_MNC = np.exp(log_softmax(predictions.logits_MNC[:, chosen]))
     return [
-        Case(
-            id=predictions.ids[n],
-            label=predictions.labels[n],
-            prediction=int(uncertainty.prediction_N[n]),
-            confidence=float(uncertainty.confidence_N[n]),
-            entropy=float(uncertainty.entropy_N[n]),
-            mutual_information=float(uncertainty.mutual_information_N[n]),
-            votes=tuple(
-                Vote(seed=seed, prediction=int(probs_C.argmax()), probability=float(probs_C.max()))
+        {
+            "id": predictions.ids[n],
+            "label": predictions.labels[n],
+            "prediction": int(uncertainty.prediction_N[n]),
+            "confidence": float(uncertainty.confidence_N[n]),
+            "entropy": float(uncertainty.entropy_N[n]),
+            "mutual_information": float(uncertainty.mutual_information_N[n]),
+            "votes": [
+                {"seed": seed, "prediction": int(probs_C.argmax()), "probability": float(probs_C.max())}
                 for seed, probs_C in zip(predictions.seeds, probs_MNC[:, i], strict=True)
-            ),
-        )
-        for i, n in enumerate(int(n) for n in chosen)
+            ],
+        }
+        for i, n in enumerate(chosen.tolist())
     ]

@@ -12,11 +12,10 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
-from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import predict_examples
 from ensemble_uq_llm.inference.uncertainty import Uncertainty, log_softmax, measure_uncertainty
-from ensemble_uq_llm.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +51,7 @@ class EnsembleClassifier:
         Raises:
             ConfigError: the folder is not a run. IntegrityError: a member was altered or does not fit.
         """
-        folder = RunFolder(Path(run_folder))
-        if not folder.config.exists():
-            raise ConfigError(f"{folder.root}: not a run folder, for it has no {folder.config.name}; train one first")
-        config = load_config(folder.config).model_copy(update={"output_dir": folder.root})
+        config = load_config(Path(run_folder))
         return cls(load_members(config, adapters=[Path(adapter) for adapter in adapters]), config)
 
     @property

@@ -1,24 +1,24 @@
-"""From predictions to the metrics JSON and the table of uncertainties: of a record, a file, or a whole run."""
+"""From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.inference.bootstrap import DRAWS, bootstrap
-from ensemble_uq_llm.inference.metrics import METRICS
-from ensemble_uq_llm.inference.predictions import Predictions, read_predictions
-from ensemble_uq_llm.inference.shift import shift_statistics
-from ensemble_uq_llm.inference.statistic import Statistic, value_of
-from ensemble_uq_llm.inference.truth import truth_statistics
-from ensemble_uq_llm.inference.uncertainty import Uncertainty, log_softmax, measure_uncertainty
-from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
+from ensemble_uq_llm.inference import blocks
+from ensemble_uq_llm.inference.bootstrap import DRAWS, Resampled
+from ensemble_uq_llm.inference.cases import examples
+from ensemble_uq_llm.inference.distributions import histogram_ends, histograms
+from ensemble_uq_llm.inference.foreign import load_predictions
+from ensemble_uq_llm.inference.measured import Measured
+from ensemble_uq_llm.inference.post_hoc import HeldOut
+from ensemble_uq_llm.inference.predictions import Predictions
+from ensemble_uq_llm.inference.scores import uncertainty_scores
+from ensemble_uq_llm.inference.temperature import check_disjoint
+from ensemble_uq_llm.inference.uncertainty import Uncertainty
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import write_csv, write_json
-
-_CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,82 +28,143 @@ class Evaluation:
     predictions: Predictions
     uncertainty: Uncertainty
     metrics: dict[str, Any]
-    """The content of the metrics JSON: plain numbers, None where undefined."""
+    """The content of the metrics JSON (docs/metrics.md): plain numbers, None where undefined."""
 
 
-def evaluate(predictions: Predictions, *, draws: int = DRAWS, seed: int = 0) -> Evaluation:
-    """Evaluate one set; the metrics use its labelled examples, the uncertainties all of them.
+def evaluate(
+    predictions: Predictions, *, calibration: Predictions | None = None, draws: int = DRAWS, seed: int = 0
+) -> Evaluation:
+    """Evaluate one set; what `evaluate_sets` says of it where there is no other."""
+    return evaluate_sets({VALIDATION: predictions}, calibration=calibration, draws=draws, seed=seed)[VALIDATION]
+
+
+def evaluate_sets(
+    sets: Mapping[str, Predictions],
+    *,
+    calibration: Predictions | None = None,
+    compared: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Evaluation]:
+    """Evaluate a set in distribution, and any number of shifted ones against it.
+
+    Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
+    the shift blocks and the common axis of the histograms.
 
     Args:
-        predictions: what every member said.
+        sets: what every member said, by the sets' names; the first is the one in distribution.
+        calibration: predictions of other examples of its kind, to which temperatures and conformal thresholds
+            are fitted; without them those blocks are absent.
+        compared: whether the other sets are shifts of the first, or just other sets.
         draws: bootstrap draws for the intervals; 0 for none.
-        seed: of the bootstrap. Sets evaluated with the same seed do not depend on each other.
+        seed: of the bootstrap and of every other random choice.
+
+    Raises:
+        DataError: the sets differ in their number of classes, or calibration examples are among the test's.
     """
-    uncertainty = measure_uncertainty(predictions.logits_MNC)
-    metrics: dict[str, Any] = {
-        "n": len(predictions.ids),
-        "labelled": int(predictions.labelled_N.sum()),
-        "members": len(predictions.seeds),
-        "seeds": list(predictions.seeds),
-        "ensemble": {},
-        "members_mean": {},
-        "per_member": [],
-        "uncertainty": _averages(uncertainty),
-    }
-    if metrics["labelled"]:
-        labels_N = predictions.labels_N[predictions.labelled_N]
-        log_probs_NC = uncertainty.log_probs_NC[predictions.labelled_N]
-        statistics = {metric.name: metric.statistic(log_probs_NC, labels_N) for metric in METRICS}
-        metrics["ensemble"] = _estimates(statistics, [len(labels_N)], draws=draws, seed=seed)
-        metrics["per_member"] = _per_member(predictions)
-        metrics["members_mean"] = {
-            name: {"value": _mean([member[name]["value"] for member in metrics["per_member"]])} for name in statistics
-        }
-    if predictions.true_probs_NC is not None:
-        truth = truth_statistics(uncertainty.log_probs_NC, predictions.true_probs_NC, predictions.labels_N)
-        metrics["truth"] = _estimates(truth, [len(predictions.ids)], draws=draws, seed=seed)
-    return Evaluation(predictions=predictions, uncertainty=uncertainty, metrics=metrics)
+    held_out = None if calibration is None else HeldOut(name=CALIBRATION, predictions=calibration)
+    _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
+    if calibration is not None:
+        for predictions in sets.values():
+            check_disjoint(predictions, calibration)
+    measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
+    ends = histogram_ends(list(measured.values()))
+    main, *others = sets
+    evaluations, resampled = {}, {}
+    for name, each in measured.items():
+        metrics, resampled[name] = _describe(each, held_out, draws=draws, seed=seed)
+        metrics = {"name": name, "role": "other", **metrics, "histograms": histograms(each, ends)}
+        if name == main:
+            metrics |= {"role": "main", "other_sets": others, "examples": examples(each)}
+        elif compared:
+            metrics |= {"role": "shifted", "reference": main}
+            metrics["shift"] = {"reference": main} | blocks.shift(
+                each,
+                measured[main],
+                resampled=resampled[name],
+                reference_resampled=resampled[main],
+                draws=draws,
+                seed=seed,
+            )
+        evaluations[name] = Evaluation(predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics)
+    return evaluations
 
 
-def evaluate_file(path: Path, *, draws: int = DRAWS, seed: int = 0) -> Evaluation:
-    """Evaluate a predictions Parquet wherever it lies and whoever wrote it; raises DataError if it is none."""
-    return evaluate(read_predictions(path), draws=draws, seed=seed)
+def evaluate_files(
+    path: Path,
+    *,
+    shifts: Mapping[str, Path] | None = None,
+    calibration: Path | None = None,
+    output: RunFolder | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Evaluation]:
+    """Evaluate predictions files wherever they lie and whoever wrote them; the main set is named by its file.
+
+    Args:
+        path: predictions in any form that `load_predictions` reads.
+        shifts: files of shifted sets by the sets' names.
+        calibration: a file of other examples, for temperatures and conformal sets.
+        output: where `uncertainty/NAME.csv`, `scores/NAME.csv` and `metrics/NAME.json` are written, if anywhere.
+        draws: bootstrap draws for the intervals; 0 for none.
+        seed: of every random choice.
+
+    Raises:
+        DataError: a file cannot be used, or two sets have one name.
+    """
+    shifts = shifts or {}
+    if path.stem in shifts:
+        raise DataError(
+            f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
+        )
+    if output is not None:
+        for name in (path.stem, *shifts):
+            output.metrics(name)  # a name that cannot be a file's is refused before any work
+    sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
+    evaluations = evaluate_sets(sets, calibration=_load_calibration(calibration), draws=draws, seed=seed)
+    if output is not None:
+        _write(output, evaluations)
+    return evaluations
 
 
 def evaluate_run(
-    folder: RunFolder, *, names: Sequence[str] | None = None, draws: int = DRAWS, seed: int = 0
+    folder: RunFolder,
+    *,
+    shifts: Mapping[str, Path] | None = None,
+    calibration: Path | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> dict[str, Evaluation]:
-    """Evaluate a run's predicted sets and write `uncertainty/NAME.csv` and `metrics/NAME.json` of each.
+    """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
-    Where the run has predicted its own `validation` set, the other sets' metrics also say, under `shift`,
-    how well uncertainty tells them from it.
+    Where the run has predicted its own `validation` set, the others are shifts of it. What it has predicted of
+    its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
 
     Args:
         folder: the run.
-        names: the sets to evaluate; all predicted ones by default.
+        shifts: further sets, as `evaluate_files` takes them.
+        calibration: a file to use in place of the run's own calibration split.
         draws: bootstrap draws for the intervals; 0 for none.
-        seed: of the bootstrap.
+        seed: of every random choice.
 
     Raises:
-        DataError: there are no predictions, a named set has none, or a file cannot be used.
+        DataError: there are no predictions, two sets have one name, or a file cannot be used.
     """
-    available = folder.prediction_names()
-    if unknown := sorted(set(names or ()) - set(available)):
-        raise DataError(
-            f"{folder.predictions(unknown[0])}: there is no such file; the run has predicted "
-            f"{', '.join(available) or 'nothing'}, so predict {unknown[0]!r} first or correct the name"
-        )
-    if not available:
+    names = [name for name in folder.prediction_names() if name != CALIBRATION]
+    if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
-    evaluations = {name: evaluate_file(folder.predictions(name), draws=draws, seed=seed) for name in names or available}
-    if VALIDATION in available and set(evaluations) != {VALIDATION}:
-        reference = _uncertainty_of_validation(folder, evaluations)
-        for name, evaluation in evaluations.items():
-            if name != VALIDATION:
-                evaluation.metrics["shift"] = _shift(evaluation.uncertainty, reference, draws=draws, seed=seed)
-    for name, evaluation in evaluations.items():
-        write_uncertainty(folder.uncertainty(name), evaluation)
-        write_json(folder.metrics(name), evaluation.metrics)
+    files = {name: folder.predictions(name) for name in names}
+    if taken := sorted(set(files) & set(shifts or {})):
+        raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
+    own = folder.predictions(CALIBRATION)
+    evaluations = evaluate_sets(
+        {name: load_predictions(path) for name, path in {**files, **(shifts or {})}.items()},
+        calibration=_load_calibration(calibration or (own if own.exists() else None)),
+        compared=VALIDATION in files,
+        draws=draws,
+        seed=seed,
+    )
+    _write(folder, evaluations)
     return evaluations
 
 
@@ -127,45 +188,47 @@ def write_uncertainty(path: Path, evaluation: Evaluation) -> None:
     write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
 
-def _estimates(statistics: Mapping[str, Statistic], sizes: Sequence[int], *, draws: int, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    estimates = bootstrap(statistics, sizes=sizes, draws=draws, rng=rng, centred=_CENTRED)
-    return {name: estimate.as_json() for name, estimate in estimates.items()}
+def write_scores(path: Path, evaluation: Evaluation) -> None:
+    """Write one CSV row an example: its id and every score of its uncertainty, higher being less certain."""
+    scores = uncertainty_scores(evaluation.uncertainty)
+    columns = [evaluation.predictions.ids, *(scores_N.tolist() for scores_N in scores.values())]
+    write_csv(path, ["id", *scores], zip(*columns, strict=True))
 
 
-def _uncertainty_of_validation(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> Uncertainty:
-    if VALIDATION in evaluations:
-        return evaluations[VALIDATION].uncertainty
-    return measure_uncertainty(read_predictions(folder.predictions(VALIDATION)).logits_MNC)
+def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
+    for name, evaluation in evaluations.items():
+        write_uncertainty(folder.uncertainty(name), evaluation)
+        write_scores(folder.scores(name), evaluation)
+        write_json(folder.metrics(name), evaluation.metrics)
 
 
-def _shift(shifted: Uncertainty, reference: Uncertainty, *, draws: int, seed: int) -> dict[str, Any]:
-    sizes = [len(shifted.entropy_N), len(reference.entropy_N)]
-    statistics = shift_statistics(shifted, reference)
-    return {"reference": VALIDATION, "auroc": _estimates(statistics, sizes, draws=draws, seed=seed)}
+def _describe(
+    measured: Measured, held_out: HeldOut | None, *, draws: int, seed: int
+) -> tuple[dict[str, Any], Resampled | None]:
+    """Return all that is to be said of a set by itself, and the draws behind it if it has labels."""
+    metrics, resampled = blocks.describe(measured), None
+    if measured.n:
+        calibrated = held_out.temperatures(measured) if held_out else {}
+        resampled = blocks.resample_labelled(measured, calibrated, draws=draws, seed=seed)
+        metrics |= blocks.labelled(measured, resampled, draws=draws, seed=seed)
+        if held_out:
+            metrics["temperature"] = blocks.temperature(
+                measured, held_out, calibrated, resampled, draws=draws, seed=seed
+            )
+            metrics["conformal"] = held_out.conformal_sets(measured, draws=draws, seed=seed)
+    if measured.predictions.true_probs_NC is not None:
+        metrics["truth"] = blocks.truth(measured, draws=draws, seed=seed)
+    return metrics, resampled
 
 
-def _per_member(predictions: Predictions) -> list[dict[str, Any]]:
-    labels_N = predictions.labels_N[predictions.labelled_N]
-    log_probs_MNC = log_softmax(predictions.logits_MNC[:, predictions.labelled_N])
-    members = []
-    for seed, log_probs_NC in zip(predictions.seeds, log_probs_MNC, strict=True):
-        values = {m.name: value_of(m.statistic(log_probs_NC, labels_N), len(labels_N)) for m in METRICS}
-        record: dict[str, Any] = {"seed": seed}
-        record |= {name: {"value": None if np.isnan(value) else value} for name, value in values.items()}
-        members.append(record)
-    return members
+def _load_calibration(path: Path | None) -> Predictions | None:
+    return None if path is None else load_predictions(path)
 
 
-def _averages(uncertainty: Uncertainty) -> dict[str, float]:
-    return {
-        "average_entropy": float(uncertainty.entropy_N.mean()),
-        "average_expected_entropy": float(uncertainty.expected_entropy_N.mean()),
-        "average_mutual_information": float(uncertainty.mutual_information_N.mean()),
-        "average_variance": float(uncertainty.variance_N.mean()),
-    }
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+def _check_classes(sets: Mapping[str, Predictions]) -> None:
+    main, *others = sets
+    expected = sets[main].logits_MNC.shape[2]
+    for name in others:
+        classes = sets[name].logits_MNC.shape[2]
+        if classes != expected:
+            raise DataError(f"set {name!r} has {classes} classes but {main!r} has {expected}; give sets of one task")

@@ -87,19 +87,25 @@ def read_predictions(path: Path) -> Predictions:
             a member twice or lacks one; members disagree on a label; or anything that `Predictions` refuses.
             The message names the file, the example, the seed, the column, and what to do.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+    table = read_table(path)
     try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: this is not a readable Parquet file ({error}); write it again") from error
-    try:
-        return _assemble(table)
+        return from_table(table)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def _assemble(table: Any) -> Predictions:
+def read_table(path: Path) -> Any:
+    """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: this is not a readable Parquet file ({error}); write it again") from error
+
+
+def from_table(table: Any) -> Predictions:
+    """Return the predictions that a pyarrow table with the file's columns holds; raises DataError, without a path."""
     classes = _count_classes(table)
     id_P, ids = _encode(table, "id", pa.large_string())
     seed_P, seeds = _encode(table, "seed", pa.int64())

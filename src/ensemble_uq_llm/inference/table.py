@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ensemble_uq_llm.inference.metrics import METRICS
+from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS
 
 UNDEFINED = "—"
 
@@ -18,6 +18,10 @@ TRUTH_ROWS = (
     ("bayes_accuracy", "Bayes accuracy (the ceiling)", ".1%"),
     ("accuracy_of_bayes", "Accuracy / Bayes accuracy", ".1%"),
     ("bayes_decisions", "Bayes decisions matched", ".1%"),
+    ("calibration_error", "ECE against the true probability", ".3f"),
+    ("aleatoric_correlation", "Expected entropy ~ true entropy, r", ".3f"),
+    ("aleatoric_rank_correlation", "The same of their ranks", ".3f"),
+    ("aleatoric_gap", "Expected minus true entropy, nats", "+.3f"),
 )
 """Name, title and format of the rows of the `truth` block."""
 
@@ -52,9 +56,12 @@ def headline_table(name: str, metrics: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble((name, "bold"), "  ", (caption, "dim"))]
     if metrics["ensemble"]:
         parts.append(_metric_table(metrics))
+        if "noise_floor" in metrics["ensemble"]["ece"]:
+            parts.append(_calibration_table(metrics["ensemble"]))
     parts.append(_uncertainty_table(metrics["uncertainty"]))
     if "truth" in metrics:
         parts.append(_truth_table(metrics["truth"]))
+    parts += [Text(sentence) for sentence in _sentences(metrics)]
     return Group(*parts)
 
 
@@ -90,7 +97,9 @@ def _percent_range(estimate: Mapping[str, Any]) -> str:
 
 def _metric_table(metrics: Mapping[str, Any]) -> Table:
     table = _table("Metric", "Ensemble", "95% interval", "Mean member")
-    for metric in METRICS:
+    for metric in HEADLINE:
+        if "noise_floor" in metrics["ensemble"][metric.name]:
+            continue
         estimate = metrics["ensemble"][metric.name]
         table.add_row(
             f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
@@ -99,6 +108,52 @@ def _metric_table(metrics: Mapping[str, Any]) -> Table:
             show_value(metrics["members_mean"][metric.name]["value"], metric.format),
         )
     return table
+
+
+def _calibration_table(estimates: Mapping[str, Any]) -> Table:
+    """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
+    table = _table("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
+    for metric in METRICS:
+        estimate = estimates.get(metric.name, {})
+        if "noise_floor" not in estimate:
+            continue
+        floor = estimate["noise_floor"]
+        table.add_row(
+            metric.title,
+            Text(show_value(estimate["value"], metric.format), style="bold"),
+            show_interval(estimate, metric.format),
+            show_value(floor["mean"], metric.format),
+            show_value(floor["p95"], metric.format),
+        )
+    table.caption = "* in 95 of 100 draws; an error below it may be noise"
+    table.caption_justify = "left"
+    return table
+
+
+def _sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the answers that need no table: which score, how many members, what calibration changes."""
+    sentences = []
+    if "best_score" in metrics:
+        sentences.append(f"Which score to abstain by? {metrics['best_score']['answer']}")
+    if "size_curve" in metrics:
+        sentences.append(f"Do I need them all? {metrics['size_curve']['answer']}")
+    if "temperature" in metrics:
+        block, before = metrics["temperature"], metrics["ensemble"]
+        after = block["pooled"]["after"]
+        bound = " (the bound: fit it on more)" if block["pooled"]["at_bound"] else ""
+        sentences.append(
+            f"A temperature of {block['pooled']['temperature']:.2f}{bound}, fitted on {block['calibration']['n']:,} "
+            f"other examples, changes the NLL from {show_value(before['nll']['value'], '.3f')} to "
+            f"{show_value(after['nll']['value'], '.3f')} and the ECE from {show_value(before['ece']['value'], '.3f')} "
+            f"to {show_value(after['ece']['value'], '.3f')}."
+        )
+    if "conformal" in metrics:
+        sets = metrics["conformal"]["methods"]["lac"]["0.90"]
+        sentences.append(
+            f"Conformal sets for 90%: {sets['coverage']['value']:.1%} hold the label "
+            f"({show_interval(sets['coverage'], '.1%')}), with {sets['mean_size']['value']:.2f} classes on average."
+        )
+    return sentences
 
 
 def _uncertainty_table(averages: Mapping[str, float]) -> Table:

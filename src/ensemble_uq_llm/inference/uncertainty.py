@@ -22,6 +22,8 @@ class Uncertainty:
     """The most probable class (the lowest index where several are)."""
     confidence_N: NDArray[np.float64]
     """The predicted class's pooled probability."""
+    margin_N: NDArray[np.float64]
+    """Highest minus second highest pooled probability."""
     variance_N: NDArray[np.float64]
     """Mean over classes of the population variance over members; for two classes Var_m p_yes."""
     entropy_N: NDArray[np.float64]
@@ -30,8 +32,12 @@ class Uncertainty:
     """mean_m H[p_m]: aleatoric, what every single member is unsure of."""
     mutual_information_N: NDArray[np.float64]
     """Entropy minus expected entropy: epistemic, what the members disagree on."""
+    expected_pairwise_kl_N: NDArray[np.float64]
+    """Mean over ordered pairs of members, a member with itself included, of KL(p_m || p_m'), in nats."""
     disagreement_N: NDArray[np.float64]
     """Share of members whose class differs from the ensemble's."""
+    spread_N: NDArray[np.float64]
+    """Highest minus lowest probability that a member gives to the ensemble's class."""
 
 
 def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
@@ -40,8 +46,9 @@ def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
     The mutual information is computed as the mean Kullback-Leibler divergence from the members to their
     mean, which equals entropy minus expected entropy but is exact where members agree: identical members
     have exactly 0. Total, aleatoric and epistemic part: Depeweg et al. 2018 (arXiv:1710.07283), eq. 10;
-    mutual information as disagreement: Houlsby et al. 2011 (arXiv:1112.5745); pooling by the mean
-    probability: Lakshminarayanan et al. 2017 (arXiv:1612.01474).
+    mutual information as disagreement: Houlsby et al. 2011 (arXiv:1112.5745); expected pairwise divergence:
+    Malinin and Gales 2021 (arXiv:2002.07650); pooling by the mean probability:
+    Lakshminarayanan et al. 2017 (arXiv:1612.01474).
 
     Args:
         logits_MNC: finite logits of M members on N examples with C classes.
@@ -52,18 +59,26 @@ def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
     probs_NC = np.exp(log_probs_NC)
     prediction_N = log_probs_NC.argmax(axis=1)
     entropy_N = _entropy(probs_NC, log_probs_NC)
-    divergence_MN = (probs_MNC * (log_probs_MNC - log_probs_NC)).sum(axis=-1)
+    deviation_MNC = probs_MNC - probs_NC
+    log_ratio_MNC = log_probs_MNC - log_probs_NC
+    # Both bounds are theorems; only rounding can pass them.
+    mutual_information_N = _mean_over_members(probs_MNC, log_ratio_MNC).clip(0.0, entropy_N)
     return Uncertainty(
         log_probs_NC=log_probs_NC,
         probs_NC=probs_NC,
         prediction_N=prediction_N,
         confidence_N=probs_NC.max(axis=1),
-        variance_N=((probs_MNC - probs_NC) ** 2).mean(axis=(0, 2)),
+        margin_N=_margin(probs_NC),
+        variance_N=_mean_over_members(deviation_MNC, deviation_MNC) / probs_NC.shape[1],
         entropy_N=entropy_N,
         expected_entropy_N=_entropy(probs_MNC, log_probs_MNC).mean(axis=0),
-        # Both bounds are theorems; only rounding can pass them.
-        mutual_information_N=divergence_MN.mean(axis=0).clip(0.0, entropy_N),
+        mutual_information_N=mutual_information_N,
+        # The mean of KL(p_m || p_m') over all pairs is sum_c Cov_m(p_mc, log p_mc), and a covariance allows any
+        # constant to be taken off the logarithms. With the pooled one no term is negative. What it has beyond
+        # the mutual information is a divergence too, so only rounding can bring it below.
+        expected_pairwise_kl_N=np.maximum(_mean_over_members(deviation_MNC, log_ratio_MNC), mutual_information_N),
         disagreement_N=(log_probs_MNC.argmax(axis=2) != prediction_N).mean(axis=0),
+        spread_N=_spread(probs_MNC, prediction_N),
     )
 
 
@@ -85,3 +100,23 @@ def log_mean_exp(log_probs_MNC: NDArray[np.float64]) -> NDArray[np.float64]:
 def _entropy(probs: NDArray[np.float64], log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
     entropy: NDArray[np.float64] = np.abs((probs * log_probs).sum(axis=-1))  # no terms above 0, and no -0.0
     return entropy
+
+
+def _mean_over_members(left_MNC: NDArray[np.float64], right_MNC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return mean_m sum_c left * right, without holding the products."""
+    total_N: NDArray[np.float64] = np.einsum("mnc,mnc->n", left_MNC, right_MNC)
+    return total_N / len(left_MNC)
+
+
+def _margin(probs_NC: NDArray[np.float64]) -> NDArray[np.float64]:
+    second_N, first_N = np.partition(probs_NC, -2, axis=1)[:, -2:].T
+    margin_N: NDArray[np.float64] = first_N - second_N
+    return margin_N
+
+
+def _spread(probs_MNC: NDArray[np.float64], prediction_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    # Taken from what the members give to the other classes: near 1 a probability has lost its digits.
+    is_other_NC = np.not_equal.outer(prediction_N, np.arange(probs_MNC.shape[2]))
+    others_MN = np.einsum("mnc,nc->mn", probs_MNC, is_other_NC.astype(np.float64))
+    spread_N: NDArray[np.float64] = np.ptp(others_MN, axis=0)
+    return spread_N

@@ -1,0 +1,106 @@
+"""Values and names as other systems write them: checked, and turned into ours."""
+
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.suggest import did_you_mean
+
+Place: TypeAlias = Callable[[int], str]
+"""Says where a row of probabilities stands, for messages: `line 7`."""
+
+SUM_TOLERANCE = 2**-8  # of probabilities rounded to bfloat16
+"""How far from 1 a row of probabilities may sum."""
+
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def log_probabilities(
+    probs: NDArray[np.float64], *, source: Path, place: Place, names: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return the logarithms of probabilities, as logits [P, C].
+
+    Rows are divided by their sum. A probability of exactly 0, which no logit stands for, becomes the smallest
+    normal float32; one warning says how many there are.
+
+    Args:
+        probs: of every class [P, C], or of class 1 of two [P].
+        source: the file, for the warning.
+        place: where a row stands.
+        names: the columns' names.
+
+    Raises:
+        DataError: a value is no number from 0 to 1, or a row does not sum to 1. Says where, and in how many rows.
+    """
+    given_PC = probs if probs.ndim == 2 else probs[:, None]
+    _check_range(given_PC, place, names)
+    probs_PC = given_PC if probs.ndim == 2 else np.stack([np.maximum(1.0 - probs, 0.0), probs], axis=1)
+    sums_P = probs_PC.sum(axis=1)
+    _check_sums(sums_P, place, names)
+    probs_PC = probs_PC / sums_P[:, None]
+    if zeros := int((probs_PC == 0).sum()):
+        warnings.warn(
+            f"{source}: {zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
+            "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
+            stacklevel=2,
+        )
+        probs_PC[probs_PC == 0] = _SMALLEST
+    return np.log(probs_PC).astype(np.float32)
+
+
+def class_of(value: Any, *, classes: int) -> int | None:
+    """Return the class number that a label stands for, or None where it is empty or NaN.
+
+    Text is read as CSV files have it: numbers (also `1.0`, which table programs write beside empty cells), and for
+    two classes true and false. Raises ValueError for anything else.
+    """
+    text = "" if value is None else str(value).strip().lower()
+    if text in ("", "nan"):
+        return None
+    if text in ("true", "false") and classes == 2:
+        return int(text == "true")
+    if (number := float(text)) in range(classes):
+        return int(number)
+    raise ValueError(text)
+
+
+def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:
+    """Raise DataError for a name that is nearly one of `known` names that are missing.
+
+    What is optional would otherwise be left out in silence: a file with `labels` would count as unlabelled.
+    """
+    missing = [name for name in known if name not in names]
+    for name in names:
+        if name not in known and (hint := did_you_mean(name, missing)):
+            raise DataError(f"{name!r} is not a name that is read{hint} Rename it, or leave it out")
+
+
+def _check_range(probs_PC: NDArray[np.float64], place: Place, names: Sequence[str]) -> None:
+    # Comparisons with NaN are false, so what is not a number is outside too. A sum of rounded numbers may pass 1.
+    outside_PC = ~((probs_PC >= 0) & (probs_PC <= 1 + SUM_TOLERANCE))
+    if outside_PC.any():
+        row, c = np.argwhere(outside_PC)[0]
+        raise DataError(
+            f"{place(row)}: {names[c]} is {probs_PC[row, c]}{_also(outside_PC.any(axis=1).sum())}; a probability is a "
+            "number from 0 to 1 (name the columns or the array after logits if that is what they are)"
+        )
+
+
+def _check_sums(sums_P: NDArray[np.float64], place: Place, names: Sequence[str]) -> None:
+    off_P = np.abs(sums_P - 1) > SUM_TOLERANCE
+    if off_P.any():
+        row = int(np.argmax(off_P))
+        raise DataError(
+            f"{place(row)}: {names[0]} to {names[-1]} sum to {sums_P[row]:.6g}{_also(off_P.sum())}; the "
+            f"probabilities of a row must sum to 1 within {SUM_TOLERANCE} (round them less, or give logits)"
+        )
+
+
+def _also(rows: int) -> str:
+    others = rows - 1
+    return f" ({others:,} more {'rows have' if others > 1 else 'row has'} such a fault)" if others else ""
