@@ -114,7 +114,8 @@ def test_the_order_of_members_and_examples_does_not_matter(logits_MNC, random):
     shuffled = measure_uncertainty(logits_MNC[members][:, examples])
 
     for name in set(PER_EXAMPLE) - {"disagreement_N", "spread_N"}:  # a tie may break either way by rounding
-        assert getattr(shuffled, name) == pytest.approx(getattr(plain, name)[examples], abs=1e-12), name
+        # Divergences of near-certain members are in the thousands of nats: of those the last digits may differ.
+        assert getattr(shuffled, name) == pytest.approx(getattr(plain, name)[examples], rel=1e-12, abs=1e-12), name
 
 
 @given(logits.filter(lambda logits_MNC: np.ptp(logits_MNC) < 700))
