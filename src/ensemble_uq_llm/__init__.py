@@ -1,11 +1,12 @@
 """EnsembleUQLLM: know what a fine-tuned LLM does not know.
 
-    from ensemble_uq_llm import EnsembleClassifier, evaluate_run, load_config, predict, train
+    from ensemble_uq_llm import EnsembleClassifier, evaluate_run, load_config, predict, train, write_report
 
     config = load_config("configs/llama_config.yaml", ["num_ensemble_models=5"])
     run = train(config)                      # K LoRA members of one frozen base, in one pass
     predict(config)                          # every member's logits -> predictions/validation.parquet
     evaluations = evaluate_run(run)          # uncertainty and metrics, from the predictions alone
+    write_report(run)                        # -> report.html
     answer = EnsembleClassifier.from_pretrained(run.root).predict([{"question": ..., "passage": ...}])
 
 The names are loaded when they are first used, so that importing the package costs nothing.
@@ -18,21 +19,41 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
-    from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_run
+    from ensemble_uq_llm.inference.comparison import compare_predictions
+    from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_files, evaluate_run
+    from ensemble_uq_llm.inference.foreign import load_predictions
+    from ensemble_uq_llm.inference.report.page import write_report
     from ensemble_uq_llm.pipeline import predict
     from ensemble_uq_llm.training.loop import train
 
-__all__ = ["Config", "EnsembleClassifier", "Prediction", "evaluate", "evaluate_run", "load_config", "predict", "train"]
+__all__ = [
+    "Config",
+    "EnsembleClassifier",
+    "Prediction",
+    "compare_predictions",
+    "evaluate",
+    "evaluate_files",
+    "evaluate_run",
+    "load_config",
+    "load_predictions",
+    "predict",
+    "train",
+    "write_report",
+]
 
 _HOMES = {
     "Config": "config",
     "EnsembleClassifier": "inference.classifier",
     "Prediction": "inference.classifier",
+    "compare_predictions": "inference.comparison",
     "evaluate": "inference.evaluate",
+    "evaluate_files": "inference.evaluate",
     "evaluate_run": "inference.evaluate",
     "load_config": "config_file",
+    "load_predictions": "inference.foreign",
     "predict": "pipeline",
     "train": "training.loop",
+    "write_report": "inference.report.page",
 }
 
 
