@@ -17,12 +17,12 @@ from rich.table import Table
 from ensemble_uq_llm.inference import blocks
 from ensemble_uq_llm.inference.bootstrap import Resampled, compare
 from ensemble_uq_llm.inference.measured import Measured
-from ensemble_uq_llm.inference.metrics import METRICS
+from ensemble_uq_llm.inference.metrics import CENTRED as CENTRED_METRICS
 from ensemble_uq_llm.inference.predictions import Predictions
 
 LARGE = 1_000_000
 SCORES = ("one_minus_confidence", "mutual_information")
-CENTRED = frozenset(f"ensemble/{metric.name}" for metric in METRICS if metric.centred)
+CENTRED = frozenset(f"ensemble/{name}" for name in CENTRED_METRICS)
 
 
 def world(examples: int, rng: np.random.Generator) -> Measured:

@@ -25,7 +25,7 @@ from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.passes import predict_logits, token_budget
 from peer import MODES, Peer, member_tensors
-from sides import Side, ratios
+from sides import Side, print_ratios, take_turns
 
 CHECK_ROWS, CHECK_MEMBERS = 64, 2
 TOLERANCE = {False: 5e-5, True: 5e-2}
@@ -103,11 +103,7 @@ def report(case: Case, ours: Side, peers: list[Side], *, members: int, rows: int
         speed = side.tokens_per_second()
         share = speed * flops.evaluation / limit
         print(f"| {side.name} | {speed:,.0f} | {tokens / speed:.2f} | {share:.1%} | {side.peak_bytes() / MIB:,.0f} |")
-    print("| ratio | median | lowest | highest | of CPU seconds |")
-    print("|---|---|---|---|---|")
-    for peer in peers:
-        wall, cpu = ratios(ours, peer), ratios(ours, peer, cpu=True)
-        print(f"| {peer.name} | {np.median(wall):.2f} | {wall.min():.2f} | {wall.max():.2f} | {np.median(cpu):.2f} |")
+    print_ratios(ours, peers)
 
 
 def main() -> None:
@@ -137,9 +133,7 @@ def main() -> None:
             print(f"check against {peer.name}: logits within {error:.1e} of the largest")
             if not error <= TOLERANCE[case.config.use_bf16]:
                 raise SystemExit(f"the joint engine and {peer.name} disagree: nothing is timed")
-        for round_ in range(asked.rounds + 1):
-            for side in (ours, *peers):
-                side.warm_up(round_) if round_ == 0 else side.run(round_)
+        take_turns([ours, *peers], asked.rounds)
         report(case, ours, peers, members=asked.members, rows=rows)
 
 

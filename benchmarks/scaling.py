@@ -21,7 +21,7 @@ import numpy as np
 
 from cases import Case, make_case
 from ensemble_uq_llm.models.base import load_skeleton
-from sides import Side, ratios
+from sides import Side, ratios, take_turns
 from train_speed import MIB, TOLERANCE, Ours
 
 MEMBERS = (1, 2, 5, 10, 20, 50)
@@ -94,9 +94,7 @@ def main() -> None:
         print(f"{asked.what}, {case.describe()}")
         sides = [stack.enter_context(Side(name, Ours, own, members)) for name, own, members in lines]
         check_equal(asked.what, case, sides)
-        for round_ in range(asked.rounds + 1):
-            for side in sides:
-                side.run(round_) if round_ else side.warm_up(round_)
+        take_turns(sides, asked.rounds)
         # Against one member pooling has nothing to share, so the cost of members is compared with two.
         report(sides, [members for _, _, members in lines], sides[1] if asked.what == "members" else sides[0])
 

@@ -101,6 +101,24 @@ def _timed(worker: Worker, index: int) -> Block:
     return Block(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, tokens=tokens)
 
 
+def take_turns(sides: Sequence[Side], rounds: int) -> None:
+    """Let every side warm up with block 0, then time a block of each, round by round."""
+    for side in sides:
+        side.warm_up(0)
+    for round_ in range(1, rounds + 1):
+        for side in sides:
+            side.run(round_)
+
+
+def print_ratios(ours: Side, peers: Sequence[Side]) -> None:
+    """Print how many times longer each peer takes: the median, lowest and highest round, and that of CPU seconds."""
+    print("| ratio | median | lowest | highest | of CPU seconds |")
+    print("|---|---|---|---|---|")
+    for peer in peers:
+        wall, cpu = ratios(ours, peer), ratios(ours, peer, cpu=True)
+        print(f"| {peer.name} | {np.median(wall):.2f} | {wall.min():.2f} | {wall.max():.2f} | {np.median(cpu):.2f} |")
+
+
 def ratios(ours: Side, peer: Side, *, cpu: bool = False) -> np.ndarray:
     """Return, round by round, how many times longer the peer takes for a real token."""
 

@@ -28,7 +28,7 @@ from ensemble_uq_llm.models.passes import token_budget
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step
 from peer import MODES, Peer, grouped_steps, member_tensors
-from sides import Side, ratios
+from sides import Side, print_ratios, take_turns
 
 CHECK_STEPS, CHECK_MEMBERS = 2, 2
 TOLERANCE = {False: 5e-5, True: 5e-2}
@@ -148,11 +148,7 @@ def report(case: Case, members: int, ours: Side, peers: Sequence[Side]) -> None:
             f"| {side.name} | {speed:,.0f} | {step_tokens / speed:.4f} | {rate / GIGA:,.1f} | {rate / limit:.1%} "
             f"| {side.peak_bytes() / MIB:,.0f} | {len(side.blocks)} |"
         )
-    print("| ratio | median | lowest | highest | of CPU seconds |")
-    print("|---|---|---|---|---|")
-    for peer in peers:
-        wall, cpu = ratios(ours, peer), ratios(ours, peer, cpu=True)
-        print(f"| {peer.name} | {np.median(wall):.2f} | {wall.min():.2f} | {wall.max():.2f} | {np.median(cpu):.2f} |")
+    print_ratios(ours, peers)
 
 
 def main() -> None:
@@ -176,11 +172,7 @@ def main() -> None:
             for mode in asked.modes
         ]
         check_equal(case, ours, peers)
-        for side in (ours, *peers):
-            side.warm_up(0)
-        for round_ in range(1, asked.rounds + 1):
-            for side in (ours, *peers):
-                side.run(round_)
+        take_turns([ours, *peers], asked.rounds)
         report(case, asked.members, ours, peers)
 
 

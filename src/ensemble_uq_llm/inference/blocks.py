@@ -16,7 +16,7 @@ from ensemble_uq_llm.inference.calibration import LogProbs
 from ensemble_uq_llm.inference.distributions import reliability
 from ensemble_uq_llm.inference.diversity import measure_diversity
 from ensemble_uq_llm.inference.measured import Measured
-from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS, metrics_for, quality_family
+from ensemble_uq_llm.inference.metrics import CENTRED, HEADLINE, metrics_for, quality_family
 from ensemble_uq_llm.inference.noise_floor import noise_floor
 from ensemble_uq_llm.inference.post_hoc import HeldOut
 from ensemble_uq_llm.inference.score_choice import answer, choose_score
@@ -27,8 +27,6 @@ from ensemble_uq_llm.inference.statistic import family_of, joined
 from ensemble_uq_llm.inference.temperature import CalibratedLogProbs
 from ensemble_uq_llm.inference.truth import CENTRED as TRUTH_CENTRED
 from ensemble_uq_llm.inference.truth import truth_statistics
-
-_CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
 
 
 def resample_labelled(
@@ -168,7 +166,7 @@ def _with_floors(
         for metric in metrics_for(measured.classes)
         if metric.calibration is not None
     }
-    estimates = resampled.estimates(centred=_CENTRED)
+    estimates = resampled.estimates(centred=CENTRED)
     for name, floor in noise_floor(log_probs_NC, errors, draws=draws, seed=seed).items():
         estimates[name]["noise_floor"] = floor.as_json(estimates[name]["value"])
     accuracy = estimates["accuracy"]
@@ -210,7 +208,7 @@ def _anatomy(measured: Measured, resampled: Resampled, *, draws: int, seed: int)
 
 
 def _changes(after: Resampled, before: Resampled) -> dict[str, Any]:
-    after, before = after.centred(_CENTRED), before.centred(_CENTRED)
+    after, before = after.centred(CENTRED), before.centred(CENTRED)
     common = [name for name in after.values if name in before.values]
     return {
         name: compare(after.values[name], after.draws_D[name], before.values[name], before.draws_D[name]).as_json()

@@ -12,20 +12,19 @@ from rich.text import Text
 
 from ensemble_uq_llm.inference.alignment import Aligned, align
 from ensemble_uq_llm.inference.bootstrap import DRAWS, Comparison, Resampled, compare, resample
-from ensemble_uq_llm.inference.metrics import METRICS, Metric, metrics_for
+from ensemble_uq_llm.inference.metrics import CENTRED, Metric, metrics_for, quality_family
 from ensemble_uq_llm.inference.predictions import Predictions
 from ensemble_uq_llm.inference.scores import BASELINE, Quantity, uncertainty_scores
 from ensemble_uq_llm.inference.selective import QUANTITIES, selective_family
 from ensemble_uq_llm.inference.significance import holm, mcnemar
-from ensemble_uq_llm.inference.statistic import Family, family_of, joined
-from ensemble_uq_llm.inference.table import UNDEFINED, show_value
+from ensemble_uq_llm.inference.statistic import Family, joined
+from ensemble_uq_llm.inference.table import UNDEFINED, direction, show_value
 from ensemble_uq_llm.inference.uncertainty import Uncertainty, measure_uncertainty
 
 LEVEL = 0.05
 """The p-value below which a difference counts."""
 
 _AURC = next(quantity for quantity in QUANTITIES if quantity.name == "aurc")
-_CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
 
 
 def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def comparison_table(result: Mapping[str, Any]) -> RenderableType:
         table.add_column(header, justify="right", no_wrap=True)
     for each in _quantities(result["classes"]):
         table.add_row(
-            f"{each.title} {'↑' if each.higher_is_better else '↓'}",
+            f"{each.title} {direction(each.higher_is_better)}",
             *_cells(each, result["metrics"][each.name]),
         )
     test = result["mcnemar"]
@@ -97,15 +96,14 @@ def _quantities(classes: int) -> list[Metric | Quantity]:
 
 
 def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family:
-    metrics = _metrics(side.log_probs_NC.shape[1])
-    statistics = family_of({metric.name: metric.statistic(side.log_probs_NC, labels_N) for metric in metrics})
+    quality = quality_family(side.log_probs_NC, labels_N)
     selective = selective_family(uncertainty_scores(side)[BASELINE], side.prediction_N != labels_N)
-    return lambda weights_DN: {**statistics(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
+    return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 
 def _compared(each: Metric | Quantity, a: Resampled, b: Resampled) -> dict[str, Any]:
-    name, centred = each.name, each.name in _CENTRED
-    of_a, of_b = (each.centred(_CENTRED).draws_D[name] for each in (a, b))
+    name, centred = each.name, each.name in CENTRED
+    of_a, of_b = (each.centred(CENTRED).draws_D[name] for each in (a, b))
     difference = compare(b.values[name], of_b, a.values[name], of_a)
     return {
         "A": a.estimate(name, centred=centred).as_json(),

@@ -158,6 +158,9 @@ METRICS = (
 
 HEADLINE = tuple(metric for metric in METRICS if metric.headline)
 
+CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
+"""The names of the metrics whose bootstrap draws must be centred on their value."""
+
 
 def metrics_for(classes: int) -> tuple[Metric, ...]:
     """Return the metrics that are defined for so many classes."""

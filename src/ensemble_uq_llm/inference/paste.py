@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS, Metric
-from ensemble_uq_llm.inference.table import UNDEFINED, show_interval, show_value
+from ensemble_uq_llm.inference.table import UNDEFINED, direction, show_interval, show_value
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
 _LATEX = str.maketrans(
@@ -48,7 +48,7 @@ def headline_plain(name: str, metrics: Mapping[str, Any], *, raw: bool) -> Plain
     return PlainTable(
         title=name,
         header=("Metric", "Ensemble", "95% interval", "Mean member", "Noise floor", "Its 95th percentile"),
-        rows=tuple((f"{m.title} {'↑' if m.higher_is_better else '↓'}", *_shown_cells(m, metrics)) for m in shown),
+        rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
     )
 
 

@@ -47,6 +47,11 @@ def show_interval(estimate: Mapping[str, Any], form: str) -> str:
     return f"{low} to {high}"
 
 
+def direction(higher_is_better: bool | None) -> str:
+    """Return the arrow that says which way is better; empty where neither is."""
+    return {True: "↑", False: "↓", None: ""}[higher_is_better]
+
+
 def headline_table(name: str, metrics: Mapping[str, Any]) -> RenderableType:
     """Return what is to be said of one evaluated set: its metrics, uncertainties and distance from the truth."""
     n, labelled = metrics["n"], metrics.get("labelled", metrics["n"])
@@ -102,7 +107,7 @@ def _metric_table(metrics: Mapping[str, Any]) -> Table:
             continue
         estimate = metrics["ensemble"][metric.name]
         table.add_row(
-            f"{metric.title} {'↑' if metric.higher_is_better else '↓'}",
+            f"{metric.title} {direction(metric.higher_is_better)}",
             Text(show_value(estimate["value"], metric.format), style="bold"),
             show_interval(estimate, metric.format),
             show_value(metrics["members_mean"][metric.name]["value"], metric.format),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble_uq_llm.inference.table import UNDEFINED, show_interval, show_value
+from ensemble_uq_llm.inference.table import UNDEFINED, direction, show_interval, show_value
 
 CHANCE = 0.05
 """The p-value above which a difference may well be chance."""
@@ -79,7 +79,7 @@ def show_difference(difference: float, form: str) -> str:
 
 def direction_mark(higher_is_better: bool | None) -> str:
     """Return the arrow behind a title that says which way is better; empty where neither is."""
-    arrow = {True: "↑", False: "↓", None: ""}[higher_is_better]
+    arrow = direction(higher_is_better)
     return arrow and f"\N{NO-BREAK SPACE}{arrow}"
 
 

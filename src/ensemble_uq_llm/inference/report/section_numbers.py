@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ensemble_uq_llm.inference.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.inference.metrics import HEADLINE, Metric
 from ensemble_uq_llm.inference.report.cells import (
     CHANCE,
@@ -19,7 +20,6 @@ from ensemble_uq_llm.inference.report.source import Metrics, ReportSource
 from ensemble_uq_llm.inference.report.titles import METRIC_BY_NAME
 from ensemble_uq_llm.inference.table import TRUTH_ROWS, UNCERTAINTY_ROWS, UNDEFINED
 
-_BRIER_PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 _BRIER_NOTES = {
     "brier_reliability": "what wrong confidence costs",
     "brier_resolution": "what telling examples apart saves",
@@ -112,7 +112,7 @@ def _brier(metrics: Metrics) -> Table | None:
             note=_BRIER_NOTES.get(name, ""),
             cells=[estimate_cell(ensemble[name], METRIC_BY_NAME[name].format)],
         )
-        for name in _BRIER_PARTS
+        for name in BRIER_PARTS
         if name in ensemble and name in METRIC_BY_NAME
     ]
     return (

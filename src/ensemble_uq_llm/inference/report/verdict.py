@@ -67,11 +67,7 @@ def _abstention(metrics: Metrics) -> Markup:
 
 def _shift(source: ReportSource) -> Markup:
     best = {name: metrics["shift"].get("best") for name, metrics in source.others.items() if "shift" in metrics}
-    areas = {
-        name: (each["auroc"]["value"] if isinstance(each["auroc"], Mapping) else each["auroc"], each["score"])
-        for name, each in best.items()
-        if each
-    }
+    areas = {name: (each["auroc"], each["score"]) for name, each in best.items() if each}
     known = sorted((name for name in areas if areas[name][0] is not None), key=lambda name: -areas[name][0])
     if not known:
         return Markup()
