@@ -44,7 +44,9 @@ class Ours:
 
     def check(self) -> NDArray[np.float32]:
         """Return the first members' logits on the first rows."""
-        return predict_logits(self.ensemble, self.case.sequences[:CHECK_ROWS], budget=self.budget)[:CHECK_MEMBERS]
+        return predict_logits(self.ensemble, self.case.sequences[: min(CHECK_ROWS, self.rows)], budget=self.budget)[
+            :CHECK_MEMBERS
+        ]
 
     def block(self, index: int) -> int:
         """Predict everything."""
