@@ -12,7 +12,14 @@ from torch import nn
 from ensemble_uq_llm.models import passes
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
-from ensemble_uq_llm.models.passes import bytes_per_token, cut_to_budget, plan_passes, predict_logits, token_budget
+from ensemble_uq_llm.models.passes import (
+    bytes_per_token,
+    cut_to_budget,
+    plan_lanes,
+    plan_passes,
+    predict_logits,
+    token_budget,
+)
 from tiny_models import ALL_TARGETS, random_sequences, randomise, spec, tiny_ensemble, tiny_llama
 
 CPU = torch.device("cpu")
@@ -62,6 +69,15 @@ def test_a_pass_is_filled_to_the_last_token():
         [0, 1],
         [2],
     ]
+
+
+@given(st.lists(ROWS, max_size=6), LENGTHS, BUDGETS, st.integers(1, 8))
+def test_every_member_keeps_to_one_lane_and_is_cut_there_as_ever(rows_by_member, lengths_N, budget, count):
+    lanes = plan_lanes(rows_by_member, lengths_N, budget=budget, lanes=count)
+    assert len(lanes) == min(count, len(rows_by_member))
+    for member, rows in enumerate(rows_by_member):
+        alone = pieces(plan_passes([rows], lengths_N, budget=budget), 0)
+        assert [found for plan in lanes if (found := pieces(plan, member))] == ([alone] if alone else [])
 
 
 def test_no_members_need_no_pass():
@@ -147,6 +163,35 @@ def test_a_budget_follows_the_free_memory_in_powers_of_two(training, monkeypatch
     ):
         monkeypatch.setattr(passes, "free_bytes", lambda device, free=free: free)
         assert token_budget(decoder, wanted=None, training=training, device=CPU) == expected
+
+
+def test_the_lanes_share_the_free_memory(monkeypatch):
+    decoder = tiny_llama()
+    free = 2 * 4096 * bytes_per_token(decoder, training=True)
+    monkeypatch.setattr(passes, "free_bytes", lambda device: free)
+    for lanes, expected in ((1, 4096), (2, 2048), (3, 1024), (4, 1024)):
+        monkeypatch.setattr(passes, "lane_count", lambda device, lanes=lanes: lanes)
+        assert token_budget(decoder, wanted=None, training=True, device=CPU) == expected
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [(32, 8192), (256, 8192), (576, 2048), (2048, 1024), (8192, 256)])
+def test_wide_models_have_short_passes_on_a_cpu(hidden, expected, monkeypatch):
+    monkeypatch.setattr(passes, "free_bytes", lambda device: 10**15)
+    with torch.device("meta"):
+        decoder = tiny_llama(hidden_size=hidden)
+    assert token_budget(decoder, wanted=None, training=True, device=CPU) == expected
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_predictions_do_not_depend_on_the_lanes(ensemble, sequences, lanes, monkeypatch):
+    one_lane = predict_logits(ensemble, sequences, budget=100)
+    before = torch.get_num_threads()
+    torch.set_num_threads(lanes)
+    try:
+        logits_MNC = predict_logits(ensemble, sequences, budget=100)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(logits_MNC, one_lane)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

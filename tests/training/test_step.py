@@ -14,10 +14,16 @@ ROWS = tuple(np.random.default_rng(seed).permutation(44)[:8] for seed in SEEDS)
 
 
 def one_step(
-    tiny_base: Path, *, budget: int, max_grad_norm: float = 1.0, dropout: float = 0.0, memory: int | None = None
+    tiny_base: Path,
+    *,
+    budget: int,
+    max_grad_norm: float = 1.0,
+    dropout: float = 0.0,
+    memory: int | None = None,
+    bf16: bool = False,
 ):
     """Take a step; `memory` is how many tokens a pass may have before it runs out of it, in the backward."""
-    settings = config(lora_dropout=dropout, warmup_steps=0)
+    settings = config(lora_dropout=dropout, warmup_steps=0, use_bf16=bf16)
     ensemble = stack(tiny_base, settings, SEEDS)
     optimizer, schedule = make_optimizer(ensemble.trainable(), settings, steps=10)
     trainer = Trainer(
@@ -57,6 +63,22 @@ def test_a_step_does_not_depend_on_how_it_is_cut_into_passes(tiny_base: Path, bu
     for ours, theirs in zip(ensemble.trainable(), whole.trainable(), strict=True):
         # AdamW's first step is lr * sign(gradient): a gradient that is zero up to rounding may turn
         assert ((ours - theirs).abs() < 1e-5).float().mean() > 0.995
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_step_does_not_depend_on_the_lanes(tiny_base: Path, threads: int, bf16: bool) -> None:
+    settings = {"budget": 60, "dropout": 0.3, "bf16": bf16}
+    losses, one_lane = one_step(tiny_base, **settings)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        lane_losses, lanes = one_step(tiny_base, **settings)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(lane_losses, losses)
+    for ours, theirs in zip(lanes.trainable(), one_lane.trainable(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_a_step_moves_every_member_and_frees_the_gradients(tiny_base: Path) -> None:

@@ -17,12 +17,16 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens, make_pack
 from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.utils.device import free_bytes
+from ensemble_uq_llm.utils.lanes import lane_count, shares, side_by_side
 
 Rows = NDArray[np.int64]
 """Indices of examples."""
 
-DEFAULT_BUDGET = {"cpu": 8_192, "cuda": 32_768}
-"""Tokens that keep the matrix units busy (GPU) or stay near the caches (CPU); more gains nothing."""
+MOST_TOKENS = {"cpu": 8_192, "cuda": 32_768}
+"""Tokens of a pass that keep the machine busy; more gains nothing."""
+
+CACHED_ELEMENTS = 1 << 21
+"""A layer's hidden states should not be larger on a CPU: they would leave its caches between two operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,22 @@ class Chunk:
 
     member: int
     rows: Rows
+
+
+def plan_lanes(
+    rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], *, budget: int, lanes: int
+) -> list[list[list[Chunk]]]:
+    """Spread the members evenly over lanes, and return each lane's passes as `plan_passes` groups them.
+
+    A member keeps to one lane, so that its gradients are summed in one order whatever the lanes' pace.
+    """
+    return [
+        [
+            [Chunk(members[chunk.member], chunk.rows) for chunk in chunks]
+            for chunks in plan_passes([rows_by_member[member] for member in members], lengths_N, budget=budget)
+        ]
+        for members in shares(len(rows_by_member), lanes)
+    ]
 
 
 def plan_passes(rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], *, budget: int) -> list[list[Chunk]]:
@@ -83,16 +103,20 @@ def predict_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, bu
     )
 
 
-@torch.inference_mode()
 def _predict(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
     members, classes = len(ensemble.seeds), ensemble.spec.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)
-    for group, rows in _prediction_passes(members, sequences, budget):
+
+    @torch.inference_mode()
+    def one_pass(members_and_rows: tuple[range, Rows]) -> None:
+        group, rows = members_and_rows
         own = [sequences[row] for row in rows]
         pack = make_pack([(member, own) for member in group], device=device)
         index = torch.from_numpy(rows).to(device)
         logits_MNC[group.start : group.stop, index] = ensemble(pack).unflatten(0, (len(group), len(rows)))
+
+    side_by_side(one_pass, list(_prediction_passes(members, sequences, budget)), device=device)
     return logits_MNC.cpu().numpy()
 
 
@@ -108,13 +132,17 @@ def _prediction_passes(members: int, sequences: Sequence[Tokens], budget: int) -
 
 
 def token_budget(decoder: PreTrainedModel, *, wanted: int | None, training: bool, device: torch.device) -> int:
-    """Return the tokens of a pass: what is wanted, or else what half of the free memory holds, up to the default."""
+    """Return the tokens of a pass: what is wanted, or else what half of the free memory holds and is of use.
+
+    On a CPU as many passes as it has lanes share the memory, and wide models have short passes.
+    """
     if wanted is not None:
         return wanted
-    fits = free_bytes(device) // 2 // bytes_per_token(decoder, training=training)
-    largest = DEFAULT_BUDGET.get(device.type, DEFAULT_BUDGET["cpu"])
+    fits = free_bytes(device) // 2 // bytes_per_token(decoder, training=training) // lane_count(device)
+    if device.type == "cpu":
+        fits = min(fits, CACHED_ELEMENTS // decoder.config.get_text_config().hidden_size)
     # A power of two, so that small changes of the free memory do not change a run's rounding.
-    return min(largest, 1 << max(8, int(fits).bit_length() - 1))
+    return min(MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"]), 1 << max(8, int(fits).bit_length() - 1))
 
 
 def bytes_per_token(decoder: PreTrainedModel, *, training: bool) -> int:

@@ -5,6 +5,7 @@ the M members and every row of x belonging to one member. Gradients of member m 
 so no member can touch another, not even by a NaN.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ from torch import Generator, Tensor, nn
 from ensemble_uq_llm.models.pack import Pack, Span
 
 
-class ActivePass:
-    """What the pass under way works on; every stacked layer of an ensemble reads it from one shared object.
+class ActivePass(threading.local):
+    """What the pass under way in this thread works on; every stacked layer of an ensemble reads it from one object.
 
     transformers' decoder layers call their linear layers with nothing but activations, so the rows' owners and
     the members' dropout generators cannot arrive as arguments.

@@ -10,11 +10,12 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
 from ensemble_uq_llm.models.adapter_spec import spec_of
 from ensemble_uq_llm.models.base import devices_of, find_base, load_skeleton, load_tokenizer
-from ensemble_uq_llm.models.passes import bytes_per_token, plan_passes, token_budget
+from ensemble_uq_llm.models.passes import bytes_per_token, plan_lanes, token_budget
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.member_record import check_same_making
 from ensemble_uq_llm.training.order import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, free_bytes
+from ensemble_uq_llm.utils.lanes import lane_count
 
 BYTES_PER_TRAINED = 16
 """A float32 weight, its gradient, and AdamW's two moments."""
@@ -71,6 +72,7 @@ def dry_run(config: Config) -> DryRun:
     trained += config.num_labels * skeleton.config.get_text_config().hidden_size
     batch = config.effective_batch_size
     first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]
+    lanes = plan_lanes(first, train.lengths_N, budget=budget, lanes=lane_count(device))
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
     return DryRun(
@@ -87,12 +89,12 @@ def dry_run(config: Config) -> DryRun:
         optimizer_steps=config.optimizer_steps(len(train)),
         warmup_steps=config.warmup_steps,
         tokens_per_pass=budget,
-        passes_in_first_step=len(plan_passes(first, train.lengths_N, budget=budget)),
+        passes_in_first_step=sum(map(len, lanes)),
         trainable_parameters_per_member=trained,
         base_parameters=base,
         base_bytes=base * width,
         adapters_and_optimizer_bytes=len(missing) * trained * BYTES_PER_TRAINED,
-        pass_bytes=budget * bytes_per_token(skeleton, training=True),
+        pass_bytes=max(1, len(lanes)) * budget * bytes_per_token(skeleton, training=True),
         free_bytes=free_bytes(device),
         disk_bytes=len(missing) * trained * 4,
         device=describe_device(device),

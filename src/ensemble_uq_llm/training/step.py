@@ -14,9 +14,10 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
-from ensemble_uq_llm.models.passes import plan_passes
+from ensemble_uq_llm.models.passes import Chunk, plan_lanes
 from ensemble_uq_llm.training.loss import member_losses
 from ensemble_uq_llm.training.optimizer import clip_per_member
+from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 
@@ -59,15 +60,21 @@ def _accumulate(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *
     device = ensemble.trainable()[0].device
     generators = _dropout_generators(ensemble, step, device)
     batch_sizes = [len(rows) for rows in rows_by_member]
-    losses_M = torch.zeros(len(batch_sizes), device=device)
-    for chunks in plan_passes(rows_by_member, trainer.data.lengths_N, budget=budget):
-        pack = make_pack([(c.member, [trainer.data.sequences[row] for row in c.rows]) for c in chunks], device=device)
-        labels_B = torch.from_numpy(np.concatenate([trainer.data.labels_N[c.rows] for c in chunks])).to(device)
-        logits_BC = ensemble(pack, dropout_generators=generators)
-        pass_losses_M = member_losses(logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes)
-        pass_losses_M.sum().backward()
-        losses_M += pass_losses_M.detach()
-    return losses_M
+    data = trainer.data
+
+    def lane(passes: list[list[Chunk]]) -> Tensor:
+        losses_M = torch.zeros(len(batch_sizes), device=device)
+        for chunks in passes:
+            pack = make_pack([(c.member, [data.sequences[row] for row in c.rows]) for c in chunks], device=device)
+            labels_B = torch.from_numpy(np.concatenate([data.labels_N[c.rows] for c in chunks])).to(device)
+            logits_BC = ensemble(pack, dropout_generators=generators)
+            pass_losses_M = member_losses(logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes)
+            pass_losses_M.sum().backward()
+            losses_M += pass_losses_M.detach()
+        return losses_M
+
+    lanes = plan_lanes(rows_by_member, data.lengths_N, budget=budget, lanes=lane_count(device))
+    return torch.stack(side_by_side(lane, lanes, device=device)).sum(0)
 
 
 def _dropout_generators(ensemble: StackedEnsemble, step: int, device: torch.device) -> list[Generator] | None:
