@@ -20,15 +20,18 @@ def test_sequences_lie_end_to_end_and_positions_restart():
     assert pack.tokens_T.tolist() == [5, 6, 7, 8, 9, 9]
     assert pack.positions_T.tolist() == [0, 1, 2, 0, 0, 1]
     assert pack.last_B.tolist() == [2, 3, 5]
-    assert pack.lengths == (3, 1, 2)
+    assert pack.offsets_B1.tolist() == [0, 3, 4, 6]
+    assert (pack.lengths, pack.longest) == ((3, 1, 2), 3)
     assert pack.token_spans == (Span(2, 0, 4), Span(0, 4, 6))
     assert pack.sequence_spans == (Span(2, 0, 2), Span(0, 2, 3))
     assert {each.dtype for each in (pack.tokens_T, pack.positions_T, pack.last_B)} == {torch.int64}
+    assert pack.offsets_B1.dtype == torch.int32, "the kernels of attention take no other"
 
 
 def test_one_token_is_a_pack():
     pack = make_pack([(0, [tokens(3)])], device=CPU)
     assert (pack.tokens_T.tolist(), pack.positions_T.tolist(), pack.last_B.tolist()) == ([3], [0], [0])
+    assert (pack.offsets_B1.tolist(), pack.longest) == ([0, 1], 1)
     assert pack.token_spans == pack.sequence_spans == (Span(0, 0, 1),)
 
 
@@ -47,6 +50,10 @@ def test_every_row_is_its_members_own(drawn):
         assert pack.tokens_T[rows.start : rows.stop].tolist() == [token for sequence in own for token in sequence]
         assert pack.positions_T[rows.start : rows.stop].tolist() == [i for each in own for i in range(len(each))]
         assert pack.lengths[count.start : count.stop] == tuple(map(len, own))
+    assert pack.longest == max(pack.lengths)
+    assert pack.offsets_B1[0] == 0
+    assert pack.offsets_B1.diff().tolist() == list(pack.lengths)
+    assert torch.equal(pack.offsets_B1[1:] - 1, pack.last_B)
     assert_covered(pack)
 
 

@@ -26,14 +26,17 @@ class Pack:
     """One pass: T tokens of B sequences, sorted by member.
 
     `tokens_T` and `positions_T` are int64 (positions restart at every sequence), `last_B` the index of each
-    sequence's last token, `lengths` the B lengths. The spans say which rows are whose: `token_spans` among the
-    T tokens, `sequence_spans` among the B sequences. `buckets` put sequences of like length side by side.
+    sequence's last token, `lengths` the B lengths and `longest` the largest. `offsets_B1`, int32, says where each
+    sequence starts, and at its end where the last one stops. The spans say which rows are whose: `token_spans`
+    among the T tokens, `sequence_spans` among the B sequences. `buckets` put sequences of like length side by side.
     """
 
     tokens_T: Tensor
     positions_T: Tensor
     last_B: Tensor
+    offsets_B1: Tensor
     lengths: tuple[int, ...]
+    longest: int
     token_spans: tuple[Span, ...]
     sequence_spans: tuple[Span, ...]
     buckets: tuple[Bucket, ...]
@@ -53,7 +56,9 @@ def make_pack(sequences_by_member: Sequence[tuple[int, Sequence[Tokens]]], *, de
         tokens_T=_to(np.concatenate(sequences).astype(np.int64), device),
         positions_T=_to(positions_T, device),
         last_B=_to(ends_B - 1, device),
+        offsets_B1=_to(np.concatenate(([0], ends_B)).astype(np.int32), device),
         lengths=tuple(lengths_B.tolist()),
+        longest=int(lengths_B.max()),
         token_spans=_spans(sizes),
         sequence_spans=_spans(counts),
         buckets=make_buckets(lengths_B) if device.type == "cpu" else (),

@@ -2,6 +2,7 @@
 
 Registered with transformers under `PACKED_ATTENTION`, so that every decoder that dispatches its attention
 through `AttentionInterface` (Llama, Mistral, Qwen2, Qwen3, Gemma ...) runs packed without a fork of its code.
+A kernel for the whole pack computes it on a GPU, batched products on a CPU; what neither can goes one by one.
 """
 
 from typing import Any
@@ -13,6 +14,12 @@ from transformers import AttentionInterface
 
 from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.models.product_attention import product_attention, product_attention_of_last
+from ensemble_uq_llm.models.varlen_attention import (
+    expand_heads,
+    kernel_attends,
+    varlen_attention,
+    varlen_attention_of_last,
+)
 
 PACKED_ATTENTION = "ensemble_uq_packed"
 
@@ -38,17 +45,19 @@ def packed_attention(
     Returns:
         The output [1, T, H, D], and None where transformers expects attention weights.
     """
-    lengths = pack.lengths
+    if kernel_attends(query_1HTD, pack=pack, scaling=scaling, window=sliding_window, softcap=softcap):
+        query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
+        return varlen_attention(query, key, value, pack=pack, scaling=scaling, window=sliding_window)[None], None
     if _as_products(query_1HTD, pack, window=sliding_window, softcap=softcap):
-        query, key, value = (each[0].transpose(0, 1) for each in (query_1HTD, key_1GTD, value_1GTD))
+        query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
         return product_attention(query, key, value, buckets=pack.buckets, scaling=scaling)[None], None
     outputs = [
         _attend(query, key, value, scaling=scaling, window=sliding_window, softcap=softcap)
         for query, key, value in zip(
             # split, not slices: the backward of a slice fills a tensor of the whole pack with zeros
-            query_1HTD.split(lengths, dim=2),
-            _expand_heads(key_1GTD, query_1HTD).split(lengths, dim=2),
-            _expand_heads(value_1GTD, query_1HTD).split(lengths, dim=2),
+            query_1HTD.split(pack.lengths, dim=2),
+            expand_heads(key_1GTD, query_1HTD).split(pack.lengths, dim=2),
+            expand_heads(value_1GTD, query_1HTD).split(pack.lengths, dim=2),
             strict=True,
         )
     ]
@@ -59,15 +68,18 @@ def last_token_attention(
     query_1HBD: Tensor, key_1GTD: Tensor, value_1GTD: Tensor, *, pack: Pack, scaling: float, window: int | None
 ) -> Tensor:
     """Attend from each sequence's last token to its own sequence. Returns [1, B, H, D]."""
+    if kernel_attends(query_1HBD, pack=pack, scaling=scaling, window=window):
+        query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
+        return varlen_attention_of_last(query, key, value, pack=pack, scaling=scaling, window=window)[None]
     if _as_products(query_1HBD, pack, window=window):
-        query, key, value = (each[0].transpose(0, 1) for each in (query_1HBD, key_1GTD, value_1GTD))
+        query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
         return product_attention_of_last(query, key, value, buckets=pack.buckets, scaling=scaling)[None]
     outputs = [
         F.scaled_dot_product_attention(query, _last(key, window), _last(value, window), scale=scaling)
         for query, key, value in zip(
             query_1HBD.split(1, dim=2),
-            _expand_heads(key_1GTD, query_1HBD).split(pack.lengths, dim=2),
-            _expand_heads(value_1GTD, query_1HBD).split(pack.lengths, dim=2),
+            expand_heads(key_1GTD, query_1HBD).split(pack.lengths, dim=2),
+            expand_heads(value_1GTD, query_1HBD).split(pack.lengths, dim=2),
             strict=True,
         )
     ]
@@ -76,9 +88,12 @@ def last_token_attention(
 
 def _as_products(query: Tensor, pack: Pack, *, window: int | None, softcap: float | None = None) -> bool:
     """Tell whether batched products compute this attention, and pay."""
-    longest = max(pack.lengths)
-    visible = window is None or window >= longest
-    return query.device.type == "cpu" and visible and softcap is None and longest <= LONGEST_AS_PRODUCTS
+    visible = window is None or window >= pack.longest
+    return query.device.type == "cpu" and visible and softcap is None and pack.longest <= LONGEST_AS_PRODUCTS
+
+
+def _rows_first(*tensors_1HTD: Tensor) -> tuple[Tensor, ...]:
+    return tuple(each[0].transpose(0, 1) for each in tensors_1HTD)
 
 
 def _attend(
@@ -111,11 +126,6 @@ def _causal_mask(length: int, window: int | None, device: torch.device) -> Tenso
 
 def _last(keys: Tensor, window: int | None) -> Tensor:
     return keys if window is None else keys[:, :, -window:]
-
-
-def _expand_heads(key_1GTD: Tensor, query: Tensor) -> Tensor:
-    repeats = query.shape[1] // key_1GTD.shape[1]
-    return key_1GTD if repeats == 1 else key_1GTD.repeat_interleave(repeats, dim=1)
 
 
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)
