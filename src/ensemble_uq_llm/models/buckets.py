@@ -17,31 +17,50 @@ TOKENS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """S sequences padded on the right to P places: where in the pack their tokens are.
+    """S sequences padded on the right to P places: which rows of the pack are in them.
 
-    `rows_SP` are rows of the pack, padding repeats the sequence's own last row. The R places that are not padding
-    are `places_R` of the S * P, and hold the pack's `real_rows_R`. `sequences_S` are indices of sequences.
+    `rows_SP` are rows of the pack, padding repeats the sequence's own last row and is at `padding_R` of the S * P
+    places. `sequences_S` are indices of sequences, `lengths_S` their lengths.
     """
 
     rows_SP: Tensor
-    places_R: Tensor
-    real_rows_R: Tensor
+    padding_R: Tensor
     sequences_S: Tensor
     lengths_S: Tensor
 
 
-def make_buckets(lengths_B: NDArray[np.int64]) -> tuple[Bucket, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """All buckets of a pack, and the way back from their places, bucket after bucket, to the pack's order.
+
+    `places_T` says at which place each of the T tokens is, `places_B` the same of the B sequences.
+    """
+
+    each: tuple[Bucket, ...]
+    places_T: Tensor
+    places_B: Tensor
+
+
+def make_buckets(lengths_B: NDArray[np.int64]) -> Buckets:
     """Put the B sequences of a pack, laid end to end, into buckets."""
     starts_B = np.cumsum(lengths_B) - lengths_B
     padded_B = np.array([padded_length(length) for length in lengths_B.tolist()])
-    buckets = []
+    groups: list[NDArray[np.int64]] = []
     for padded in np.unique(padded_B).tolist():
         own = np.flatnonzero(padded_B == padded)
         while own.size:
             count = 1 << (min(own.size, max(1, TOKENS_AT_ONCE // padded)).bit_length() - 1)
-            buckets.append(_bucket(own[:count], starts_B, lengths_B, padded))
+            groups.append(own[:count])
             own = own[count:]
-    return tuple(buckets)
+    order_B = np.concatenate(groups)
+    first_places_B = np.empty_like(starts_B)
+    first_places_B[order_B] = np.cumsum(padded_B[order_B]) - padded_B[order_B]
+    places_T = np.arange(lengths_B.sum()) + np.repeat(first_places_B - starts_B, lengths_B)
+    return Buckets(
+        each=tuple(_bucket(own, starts_B, lengths_B, padded_B[own[0]]) for own in groups),
+        places_T=torch.from_numpy(places_T),
+        places_B=torch.from_numpy(np.argsort(order_B)),
+    )
 
 
 def padded_length(length: int) -> int:
@@ -55,12 +74,9 @@ def _bucket(
 ) -> Bucket:
     lengths_S1 = lengths_B[sequences_S, None]
     places_P = np.arange(padded)
-    rows_SP = starts_B[sequences_S, None] + np.minimum(places_P, lengths_S1 - 1)
-    places_R = np.flatnonzero(places_P < lengths_S1)
     arrays = {
-        "rows_SP": rows_SP,
-        "places_R": places_R,
-        "real_rows_R": rows_SP.ravel()[places_R],
+        "rows_SP": starts_B[sequences_S, None] + np.minimum(places_P, lengths_S1 - 1),
+        "padding_R": np.flatnonzero(places_P >= lengths_S1),
         "sequences_S": sequences_S,
         "lengths_S": lengths_S1[:, 0],
     }

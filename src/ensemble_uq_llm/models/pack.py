@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ensemble_uq_llm.models.buckets import Bucket, make_buckets
+from ensemble_uq_llm.models.buckets import Buckets, make_buckets
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int32]]
 
@@ -28,7 +28,8 @@ class Pack:
     `tokens_T` and `positions_T` are int64 (positions restart at every sequence), `last_B` the index of each
     sequence's last token, `lengths` the B lengths and `longest` the largest. `offsets_B1`, int32, says where each
     sequence starts, and at its end where the last one stops. The spans say which rows are whose: `token_spans`
-    among the T tokens, `sequence_spans` among the B sequences. `buckets` put sequences of like length side by side.
+    among the T tokens, `sequence_spans` among the B sequences. `buckets` put sequences of like length side by
+    side, for CPUs.
     """
 
     tokens_T: Tensor
@@ -39,7 +40,7 @@ class Pack:
     longest: int
     token_spans: tuple[Span, ...]
     sequence_spans: tuple[Span, ...]
-    buckets: tuple[Bucket, ...]
+    buckets: Buckets | None
 
 
 def make_pack(sequences_by_member: Sequence[tuple[int, Sequence[Tokens]]], *, device: torch.device) -> Pack:
@@ -61,7 +62,7 @@ def make_pack(sequences_by_member: Sequence[tuple[int, Sequence[Tokens]]], *, de
         longest=int(lengths_B.max()),
         token_spans=_spans(sizes),
         sequence_spans=_spans(counts),
-        buckets=make_buckets(lengths_B) if device.type == "cpu" else (),
+        buckets=make_buckets(lengths_B) if device.type == "cpu" else None,
     )
 
 

@@ -48,7 +48,7 @@ def packed_attention(
     if kernel_attends(query_1HTD, pack=pack, scaling=scaling, window=sliding_window, softcap=softcap):
         query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
         return varlen_attention(query, key, value, pack=pack, scaling=scaling, window=sliding_window)[None], None
-    if _as_products(query_1HTD, pack, window=sliding_window, softcap=softcap):
+    if pack.buckets is not None and _as_products(pack, window=sliding_window, softcap=softcap):
         query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
         return product_attention(query, key, value, buckets=pack.buckets, scaling=scaling)[None], None
     outputs = [
@@ -71,7 +71,7 @@ def last_token_attention(
     if kernel_attends(query_1HBD, pack=pack, scaling=scaling, window=window):
         query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
         return varlen_attention_of_last(query, key, value, pack=pack, scaling=scaling, window=window)[None]
-    if _as_products(query_1HBD, pack, window=window):
+    if pack.buckets is not None and _as_products(pack, window=window):
         query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
         return product_attention_of_last(query, key, value, buckets=pack.buckets, scaling=scaling)[None]
     outputs = [
@@ -86,10 +86,10 @@ def last_token_attention(
     return torch.cat([output.transpose(1, 2) for output in outputs], dim=1)
 
 
-def _as_products(query: Tensor, pack: Pack, *, window: int | None, softcap: float | None = None) -> bool:
+def _as_products(pack: Pack, *, window: int | None, softcap: float | None = None) -> bool:
     """Tell whether batched products compute this attention, and pay."""
     visible = window is None or window >= pack.longest
-    return query.device.type == "cpu" and visible and softcap is None and pack.longest <= LONGEST_AS_PRODUCTS
+    return visible and softcap is None and pack.longest <= LONGEST_AS_PRODUCTS
 
 
 def _rows_first(*tensors_1HTD: Tensor) -> tuple[Tensor, ...]:

@@ -5,20 +5,20 @@ weights of the forward are kept for the backward, and one product serves a whole
 that most of the scores which no query may see are never computed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ensemble_uq_llm.models.buckets import Bucket
+from ensemble_uq_llm.models.buckets import Bucket, Buckets
 
 QUERY_BLOCK = 128
 
 
 def product_attention(
-    query_THD: Tensor, key_TGD: Tensor, value_TGD: Tensor, *, buckets: Sequence[Bucket], scaling: float
+    query_THD: Tensor, key_TGD: Tensor, value_TGD: Tensor, *, buckets: Buckets, scaling: float
 ) -> Tensor:
     """Attend causally within each sequence; H query heads share G key heads (GQA). Returns [T, H, D]."""
     output_THD: Tensor = _ProductAttention.apply(query_THD, key_TGD, value_TGD, buckets, scaling, False)
@@ -26,7 +26,7 @@ def product_attention(
 
 
 def product_attention_of_last(
-    query_BHD: Tensor, key_TGD: Tensor, value_TGD: Tensor, *, buckets: Sequence[Bucket], scaling: float
+    query_BHD: Tensor, key_TGD: Tensor, value_TGD: Tensor, *, buckets: Buckets, scaling: float
 ) -> Tensor:
     """Attend from each sequence's last token to its whole sequence. Returns [B, H, D]."""
     output_BHD: Tensor = _ProductAttention.apply(query_BHD, key_TGD, value_TGD, buckets, scaling, True)
@@ -36,11 +36,11 @@ def product_attention_of_last(
 class _ProductAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, buckets: Sequence[Bucket], scaling: float, of_last: bool
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, buckets: Buckets, scaling: float, of_last: bool
     ) -> Tensor:
-        output = torch.empty_like(query, memory_format=torch.contiguous_format)
+        outputs: list[Tensor] = []
         kept: list[Tensor] = []
-        for bucket in buckets:
+        for bucket in buckets.each:
             side = _Side(bucket, query, key, of_last)
             own_query, own_key, own_value = side.queries(query), side.keys(key), side.keys(value)
             own_output = torch.empty_like(own_query)
@@ -49,19 +49,20 @@ class _ProductAttention(torch.autograd.Function):
                 weights = torch.baddbmm(mask, block, own_key[:, :seen].mT, alpha=scaling).softmax(-1)
                 own_output[:, :, rows] = (weights @ own_value[:, :seen]).unflatten(1, (side.repeats, -1))
                 kept.append(weights)
-            side.put_queries(own_output, output)
+            outputs.append(side.query_rows(own_output))
         ctx.save_for_backward(query, key, value, *kept)
         ctx.buckets, ctx.scaling, ctx.of_last = buckets, scaling, of_last
-        return output
+        return torch.cat(outputs).index_select(0, buckets.places_B if of_last else buckets.places_T)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *kept = ctx.saved_tensors
-        grad_query, grad_key, grad_value = (
-            torch.empty_like(each, memory_format=torch.contiguous_format) for each in (query, key, value)
-        )
+        grads_query: list[Tensor] = []
+        grads_key: list[Tensor] = []
+        grads_value: list[Tensor] = []
         weights_of_blocks = iter(kept)
-        for bucket in ctx.buckets:
+        nothing = query.new_zeros(1)
+        for bucket in ctx.buckets.each:
             side = _Side(bucket, query, key, ctx.of_last)
             own_query, own_key, own_value = side.queries(query), side.keys(key), side.keys(value)
             own_grad = side.gradients(grads[0])
@@ -70,14 +71,19 @@ class _ProductAttention(torch.autograd.Function):
             for rows, seen, _ in side.blocks():
                 weights = next(weights_of_blocks)
                 grad = own_grad[:, :, rows].flatten(1, 2)
-                grad_scores = grad @ own_value[:, :seen].mT
-                grad_scores = torch._softmax_backward_data(grad_scores, weights, -1, weights.dtype).mul_(ctx.scaling)
-                own_grad_query[:, :, rows] = (grad_scores @ own_key[:, :seen]).unflatten(1, (side.repeats, -1))
-                own_grad_key[:, :seen] += grad_scores.mT @ own_query[:, :, rows].flatten(1, 2)
-                own_grad_value[:, :seen] += weights.mT @ grad
-            side.put_queries(own_grad_query, grad_query)
-            side.put_keys(own_grad_key, grad_key)
-            side.put_keys(own_grad_value, grad_value)
+                grad_scores = torch._softmax_backward_data(grad @ own_value[:, :seen].mT, weights, -1, weights.dtype)
+                # The products scale: there are more scores than what comes out of them.
+                grad_block = torch.baddbmm(nothing, grad_scores, own_key[:, :seen], beta=0, alpha=ctx.scaling)
+                own_grad_query[:, :, rows] = grad_block.unflatten(1, (side.repeats, -1))
+                block = own_query[:, :, rows].flatten(1, 2)
+                own_grad_key[:, :seen].baddbmm_(grad_scores.mT, block, alpha=ctx.scaling)
+                own_grad_value[:, :seen].baddbmm_(weights.mT, grad)
+            grads_query.append(side.query_rows(own_grad_query))
+            grads_key.append(side.key_rows(own_grad_key))
+            grads_value.append(side.key_rows(own_grad_value))
+        places_T = ctx.buckets.places_T
+        grad_query = torch.cat(grads_query).index_select(0, ctx.buckets.places_B if ctx.of_last else places_T)
+        grad_key, grad_value = (torch.cat(each).index_select(0, places_T) for each in (grads_key, grads_value))
         return grad_query, grad_key, grad_value, None, None, None
 
 
@@ -100,27 +106,22 @@ class _Side:
         """Return the gradient of the bucket's output, in the layout of the queries; padding has none."""
         if self.of_last:
             return self.queries(grad_QHD)
-        padded = grad_QHD.new_zeros(self.sequences * self.places, *grad_QHD.shape[1:])
-        real = grad_QHD.index_select(0, self.bucket.real_rows_R)
-        return self._split(padded.index_copy_(0, self.bucket.places_R, real))
+        rows = grad_QHD.index_select(0, self.bucket.rows_SP.view(-1))
+        return self._split(rows.index_fill_(0, self.bucket.padding_R, 0))
 
     def keys(self, x_TGD: Tensor) -> Tensor:
         """Return the bucket's keys or values [S * G, P, D]."""
         rows = x_TGD.index_select(0, self.bucket.rows_SP.view(-1))
         return rows.unflatten(0, (self.sequences, -1)).transpose(1, 2).flatten(0, 1)
 
-    def put_queries(self, own: Tensor, out_QHD: Tensor) -> None:
-        """Write rows in the layout of `queries` to their place in the pack."""
-        rows = own.view(self.sequences, self.groups, self.repeats, -1, own.shape[-1]).permute(0, 3, 1, 2, 4)
-        if self.of_last:
-            out_QHD.index_copy_(0, self.bucket.sequences_S, rows.flatten(2, 3).flatten(0, 1))
-        else:
-            self._put_real(rows.reshape(-1, *out_QHD.shape[1:]), out_QHD)
+    def query_rows(self, own: Tensor) -> Tensor:
+        """Return what is in the layout of `queries` as rows [S * P or S, H, D]."""
+        rows = own.unflatten(0, (self.sequences, self.groups)).permute(0, 3, 1, 2, 4)
+        return rows.reshape(-1, self.groups * self.repeats, own.shape[-1])
 
-    def put_keys(self, own: Tensor, out_TGD: Tensor) -> None:
-        """Write rows in the layout of `keys` to their place in the pack."""
-        rows = own.unflatten(0, (self.sequences, -1)).transpose(1, 2)
-        self._put_real(rows.reshape(-1, *out_TGD.shape[1:]), out_TGD)
+    def key_rows(self, own: Tensor) -> Tensor:
+        """Return what is in the layout of `keys` as rows [S * P, G, D]."""
+        return own.unflatten(0, (self.sequences, -1)).transpose(1, 2).flatten(0, 1)
 
     def blocks(self) -> Iterator[tuple[slice, int, Tensor]]:
         """Yield blocks of queries: their rows, how many keys they may see, and the mask to add to their scores."""
@@ -136,9 +137,6 @@ class _Side:
     def _split(self, rows: Tensor) -> Tensor:
         split = rows.view(self.sequences, -1, self.groups, self.repeats, rows.shape[-1]).permute(0, 2, 3, 1, 4)
         return split.flatten(0, 1)
-
-    def _put_real(self, rows: Tensor, out: Tensor) -> None:
-        out.index_copy_(0, self.bucket.real_rows_R, rows.index_select(0, self.bucket.places_R))
 
 
 @lru_cache(maxsize=256)
