@@ -25,6 +25,7 @@ from cases import Case, as_tokenized, device_of, fresh_ensemble, make_case
 from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.models.passes import token_budget
+from ensemble_uq_llm.models.trunk import cache_trunk
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step
 from peer import MODES, Peer, grouped_steps, member_tensors
@@ -104,13 +105,16 @@ def make_trainer(case: Case, members: int) -> Trainer:
     ensemble = fresh_ensemble(case, range(members))
     optimizer, schedule = make_optimizer(ensemble.trainable(), config, steps=STEPS)
     device = device_of(config)
+    budget = token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)
+    data = as_tokenized(case)
     return Trainer(
         ensemble=ensemble,
         optimizer=optimizer,
         schedule=schedule,
-        data=as_tokenized(case),
+        data=data,
         max_grad_norm=config.max_grad_norm,
-        budget=PassBudget(token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)),
+        budget=PassBudget(budget),
+        trunk=cache_trunk(ensemble, data.sequences, budget=budget),
     )
 
 

@@ -80,6 +80,18 @@ def test_every_member_keeps_to_one_lane_and_is_cut_there_as_ever(rows_by_member,
         assert [found for plan in lanes if (found := pieces(plan, member))] == ([alone] if alone else [])
 
 
+@given(st.lists(ROWS.filter(len), min_size=1, max_size=6), LENGTHS, st.integers(1, 8))
+def test_lanes_are_about_equally_long(rows_by_member, lengths_N, count):
+    lanes = plan_lanes(rows_by_member, lengths_N, budget=50, lanes=count)
+    sizes = [int(lengths_N[rows].sum()) for rows in rows_by_member]
+    loads = [sum(sizes[member] for member in {c.member for each in plan for c in each}) for plan in lanes]
+    assert sum(loads) == sum(sizes)
+    assert max(loads) - min(loads) <= max(sizes)
+    assert [list(dict.fromkeys(c.member for c in plan[0])) for plan in lanes] == [
+        sorted(c.member for c in plan[0]) for plan in lanes
+    ]
+
+
 def test_no_members_need_no_pass():
     assert plan_passes([], np.array([], dtype=np.int64), budget=10) == []
 
@@ -232,10 +244,10 @@ def test_predictions_that_run_out_of_memory_are_made_in_smaller_passes(ensemble,
     expected = predict_logits(ensemble, sequences, budget=200)
     whole = ensemble.forward
 
-    def forward(pack):
+    def forward(pack, **settings):
         if pack.tokens_T.numel() > 200:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(pack)
+        return whole(pack, **settings)
 
     monkeypatch.setattr(ensemble, "forward", forward)
     with pytest.warns(UserWarning, match="out of memory: passes of 200 tokens instead of 400"):

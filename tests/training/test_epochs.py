@@ -14,11 +14,12 @@ from transformers import get_linear_schedule_with_warmup
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
 from ensemble_uq_llm.training.order import epoch_batches
-from tiny_models import peft_member
+from tiny_models import assert_close, peft_member
 
 
 def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[StackedEnsemble, dict[int, list[float]]]:
@@ -188,3 +189,21 @@ def test_unlabelled_validation_data_are_left_out(tiny_base: Path) -> None:
     data = TrainingData(train=DATA.train, validation=unlabelled)
     train_ensemble(stack(tiny_base, settings, SEEDS), data, settings, listeners=[events.append])
     assert [event.validation_loss for event in events if isinstance(event, EpochEnded)] == [{}]
+
+
+def test_training_with_a_trunk_is_training_without_one(tiny_base: Path, monkeypatch):
+    settings = config(lora_layers=(1,), lora_dropout=0.2, num_epochs=2)
+    trained = []
+    for memory in (10**12, 0):
+        ensemble = stack(tiny_base, settings, SEEDS)
+        monkeypatch.setattr(trunk, "free_bytes", lambda device, memory=memory: memory)
+        seen = []
+        whole = ensemble.trunk
+        monkeypatch.setattr(ensemble, "trunk", lambda pack, whole=whole, seen=seen: seen.append(pack) or whole(pack))
+        outcomes = train_ensemble(ensemble, DATA, settings)
+        assert len(seen) > 0
+        trained.append((ensemble, [outcome.loss for outcome in outcomes]))
+    (cached, losses), (plain, plain_losses) = trained
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-5)
+    for ours, theirs in zip(cached.trainable(), plain.trainable(), strict=True):
+        assert_close(ours.detach(), theirs.detach(), relative=1e-4)

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ensemble_uq_llm.utils.lanes import lane_count, shares, side_by_side
+from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -20,15 +18,6 @@ def four_threads() -> Iterator[None]:
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
-
-
-@given(st.integers(0, 60), st.integers(1, 20))
-def test_shares_hold_everything_once_and_differ_by_one_at_most(count, lanes):
-    parts = shares(count, lanes)
-    assert [index for part in parts for index in part] == list(range(count))
-    sizes = [len(part) for part in parts]
-    assert len(parts) == min(count, lanes)
-    assert not sizes or (min(sizes) > 0 and max(sizes) - min(sizes) <= 1)
 
 
 def test_a_cpu_has_a_lane_for_each_thread_and_a_gpu_one(four_threads):

@@ -1,15 +1,22 @@
 """K members over one frozen base: a pack of tokens in, the logits of every sequence out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.models.adapter_spec import AdapterSpec, decoder_layers
-from ensemble_uq_llm.models.last_layer import LAST_TOKEN_MODULES, LastTokenLayer
+from ensemble_uq_llm.models.lean_layer import LeanLastLayer, LeanLayer, is_lean
 from ensemble_uq_llm.models.pack import Pack
-from ensemble_uq_llm.models.stacked_lora import ActivePass, LoraSpec, StackedHead, StackedLoraLinear
+from ensemble_uq_llm.models.stacked_lora import (
+    ActivePass,
+    LoraSpec,
+    LoraStack,
+    StackedHead,
+    StackedLoraLinear,
+    linear_of,
+)
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 HEAD = "score"
@@ -19,8 +26,8 @@ HEAD = "score"
 class StackedEnsemble(nn.Module):
     """A frozen decoder whose target layers carry the adapters of M members, and the members' heads.
 
-    The decoder is changed in place: its adapted linear layers become `StackedLoraLinear`, its last layer a
-    `LastTokenLayer` where its form is known. Members start with the initialisation of their own seed.
+    The decoder is changed in place: its layers become `LeanLayer` where the form of all is known, else their adapted
+    linear layers become `StackedLoraLinear`. Members start with the initialisation of their own seed.
     """
 
     def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, seeds: Sequence[int]) -> None:
@@ -29,35 +36,66 @@ class StackedEnsemble(nn.Module):
         self.spec = spec
         self.seeds = tuple(seeds)
         self._active = ActivePass()
+        stacks = {
+            name: LoraStack(linear_of(decoder, name), members=len(seeds), rank=spec.rank) for name in spec.modules
+        }
+        self.adapters = {f"model.{name}": stack for name, stack in stacks.items()}
         layers = decoder_layers(decoder)
-        self._pools_itself = LastTokenLayer.supports(layers[-1])
-        self.adapters = {f"model.{name}": self._attach(name, len(seeds)) for name in spec.modules}
-        if self._pools_itself:
-            layers[-1] = LastTokenLayer(layers[-1])
+        self._is_lean = all(map(is_lean, layers))
+        lowest = min(int(name.split(".")[1]) for name in spec.modules)
+        self.trunk_depth = lowest if self._is_lean else 0
+        self._put_on(layers, stacks)
         device = next(decoder.parameters()).device
         hidden = decoder.config.get_text_config().hidden_size
         self.head = StackedHead(members=len(seeds), classes=spec.classes, hidden=hidden, device=device)
         for member, seed in enumerate(seeds):
             self.initialise_member(member, seed)
 
-    def forward(self, pack: Pack, *, dropout_generators: Sequence[Generator] | None = None) -> Tensor:
+    def forward(
+        self, pack: Pack, *, dropout_generators: Sequence[Generator] | None = None, trunk_TH: Tensor | None = None
+    ) -> Tensor:
         """Return the float32 logits [B, C] of the pack's sequences.
 
         With `dropout_generators`, one a member, the adapters' dropout is on and each member draws from its own.
+        `trunk_TH` is what `trunk` returned for these tokens, if that is known already.
         """
-        self._active.pack, self._active.dropout_generators = pack, dropout_generators
-        try:
-            output = self.decoder(
-                input_ids=pack.tokens_T.unsqueeze(0),
-                position_ids=pack.positions_T.unsqueeze(0),
-                use_cache=False,
-                pack=pack,
-            )
-        finally:
-            self._active.pack = self._active.dropout_generators = None
-        hidden = output.last_hidden_state.squeeze(0)
-        hidden_BH = hidden if self._pools_itself else hidden.index_select(0, pack.last_B)
+        with self._active.during(pack, dropout_generators):
+            if self._is_lean:
+                states_TH = self._embed_and_run(pack, self.trunk_depth) if trunk_TH is None else trunk_TH
+                hidden_BH = self.decoder.norm(self._run(states_TH, pack, slice(self.trunk_depth, None)))
+            else:
+                hidden_BH = self._run_as_transformers_does(pack).index_select(0, pack.last_B)
         return self.head(hidden_BH, pack.sequence_spans)
+
+    @torch.no_grad()
+    def trunk(self, pack: Pack) -> Tensor:
+        """Return the hidden states [T, H] after the `trunk_depth` layers below the first adapter.
+
+        They do not depend on the member, so a pack of one member serves all.
+        """
+        with self._active.during(pack, None):
+            return self._embed_and_run(pack, self.trunk_depth)
+
+    def _embed_and_run(self, pack: Pack, depth: int) -> Tensor:
+        return self._run(self.decoder.embed_tokens(pack.tokens_T), pack, slice(0, depth))
+
+    def _run(self, states_TH: Tensor, pack: Pack, part: slice) -> Tensor:
+        """Run some of the layers, without what transformers' decoders do besides: masks, caches, recorded outputs."""
+        states_1TH = states_TH.unsqueeze(0)
+        rotary = self.decoder.rotary_emb(states_1TH, pack.positions_T.unsqueeze(0))
+        for layer in list(self.decoder.layers)[part]:
+            states_1TH = layer(states_1TH, position_embeddings=rotary)
+        return states_1TH.squeeze(0)
+
+    def _run_as_transformers_does(self, pack: Pack) -> Tensor:
+        output = self.decoder(
+            input_ids=pack.tokens_T.unsqueeze(0),
+            position_ids=pack.positions_T.unsqueeze(0),
+            use_cache=False,
+            pack=pack,
+        )
+        states_TH: Tensor = output.last_hidden_state.squeeze(0)
+        return states_TH
 
     def trainable(self) -> list[nn.Parameter]:
         """The stacked tensors that are trained, in a fixed order; the first axis of each is the member."""
@@ -83,19 +121,17 @@ class StackedEnsemble(nn.Module):
                 initial.normal_(std=std, generator=generator)
             stack[member].copy_(initial)
 
-    def _attach(self, name: str, members: int) -> StackedLoraLinear:
-        """Put the members' adapters on the linear layer of that name."""
-        path, _, leaf = name.rpartition(".")
-        base = self.decoder.get_submodule(name)
-        assert isinstance(base, nn.Linear), f"{name} is a {type(base).__name__}, and only linear layers are adapted"
-        is_last = name.startswith(f"layers.{len(decoder_layers(self.decoder)) - 1}.")
-        stacked = StackedLoraLinear(
-            base,
-            members=members,
-            rank=self.spec.rank,
-            spec=LoraSpec(self.spec.scaling, self.spec.dropout),
-            active=self._active,
-            last_tokens=is_last and self._pools_itself and leaf in LAST_TOKEN_MODULES,
-        )
-        setattr(self.decoder.get_submodule(path), leaf, stacked)
-        return stacked
+    def _put_on(self, layers: nn.ModuleList, stacks: Mapping[str, LoraStack]) -> None:
+        """Put the adapters on the decoder's layers, which become lean ones where all of them can."""
+        spec = LoraSpec(self.spec.scaling, self.spec.dropout)
+        for index, layer in enumerate(layers):
+            prefix = f"layers.{index}."
+            own = {name.removeprefix(prefix): stack for name, stack in stacks.items() if name.startswith(prefix)}
+            if self._is_lean:
+                kind = LeanLayer if index < len(layers) - 1 else LeanLastLayer
+                layers[index] = kind(layer, own, spec=spec, active=self._active)
+                continue
+            for name, stack in own.items():
+                path, _, leaf = name.rpartition(".")
+                adapted = StackedLoraLinear(linear_of(layer, name), stack, spec=spec, active=self._active)
+                setattr(layer.get_submodule(path), leaf, adapted)

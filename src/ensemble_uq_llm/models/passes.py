@@ -17,7 +17,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens, make_pack
 from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.utils.device import free_bytes
-from ensemble_uq_llm.utils.lanes import lane_count, shares, side_by_side
+from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 
 Rows = NDArray[np.int64]
 """Indices of examples."""
@@ -40,17 +40,27 @@ class Chunk:
 def plan_lanes(
     rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], *, budget: int, lanes: int
 ) -> list[list[list[Chunk]]]:
-    """Spread the members evenly over lanes, and return each lane's passes as `plan_passes` groups them.
+    """Spread the members over lanes so that these have about equally many tokens; return each lane's passes.
 
-    A member keeps to one lane, so that its gradients are summed in one order whatever the lanes' pace.
+    The longest member goes first to the lane with the fewest tokens (Graham, 1969). A member keeps to one lane, so
+    that its gradients are summed in one order whatever the lanes' pace.
     """
-    return [
-        [
-            [Chunk(members[chunk.member], chunk.rows) for chunk in chunks]
-            for chunks in plan_passes([rows_by_member[member] for member in members], lengths_N, budget=budget)
-        ]
-        for members in shares(len(rows_by_member), lanes)
-    ]
+    lanes = min(lanes, len(rows_by_member))
+    sizes = [int(lengths_N[rows].sum()) for rows in rows_by_member]
+    loads = [0] * lanes
+    members_by_lane: list[list[int]] = [[] for _ in range(lanes)]
+    for member in sorted(range(len(sizes)), key=lambda member: -sizes[member]):
+        lane = loads.index(min(loads))
+        loads[lane] += max(1, sizes[member])
+        members_by_lane[lane].append(member)
+    return [_passes_of(sorted(members), rows_by_member, lengths_N, budget) for members in members_by_lane]
+
+
+def _passes_of(
+    members: Sequence[int], rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], budget: int
+) -> list[list[Chunk]]:
+    passes = plan_passes([rows_by_member[member] for member in members], lengths_N, budget=budget)
+    return [[Chunk(members[chunk.member], chunk.rows) for chunk in chunks] for chunks in passes]
 
 
 def plan_passes(rows_by_member: Sequence[Rows], lengths_N: NDArray[np.int64], *, budget: int) -> list[list[Chunk]]:
@@ -114,7 +124,11 @@ def _predict(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: 
         own = [sequences[row] for row in rows]
         pack = make_pack([(member, own) for member in group], device=device)
         index = torch.from_numpy(rows).to(device)
-        logits_MNC[group.start : group.stop, index] = ensemble(pack).unflatten(0, (len(group), len(rows)))
+        trunk_TH = None
+        if ensemble.trunk_depth > 0:
+            trunk_TH = ensemble.trunk(make_pack([(group.start, own)], device=device)).repeat(len(group), 1)
+        logits_BC = ensemble(pack, trunk_TH=trunk_TH)
+        logits_MNC[group.start : group.stop, index] = logits_BC.unflatten(0, (len(group), len(rows)))
 
     side_by_side(one_pass, list(_prediction_passes(members, sequences, budget)), device=device)
     return logits_MNC.cpu().numpy()

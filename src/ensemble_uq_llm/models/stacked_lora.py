@@ -6,7 +6,8 @@ so no member can touch another, not even by a NaN.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,25 @@ from ensemble_uq_llm.models.pack import Pack, Span
 
 
 class ActivePass(threading.local):
-    """What the pass under way in this thread works on; every stacked layer of an ensemble reads it from one object.
+    """What the pass under way in this thread works on; every layer of an ensemble reads it from one object.
 
-    transformers' decoder layers call their linear layers with nothing but activations, so the rows' owners and
-    the members' dropout generators cannot arrive as arguments.
+    transformers' decoder hands its layers nothing but activations and positions, so the rows' owners and the
+    members' dropout generators cannot arrive as arguments.
     """
 
     def __init__(self) -> None:
         self.pack: Pack | None = None
         self.dropout_generators: Sequence[Generator] | None = None
+        self.rotary: tuple[Tensor, Tensor] | None = None
+
+    @contextmanager
+    def during(self, pack: Pack, dropout_generators: Sequence[Generator] | None) -> Iterator[None]:
+        """Let the layers work on `pack` as long as the context lasts."""
+        self.pack, self.dropout_generators = pack, dropout_generators
+        try:
+            yield
+        finally:
+            self.pack = self.dropout_generators = self.rotary = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,100 +48,168 @@ class LoraSpec:
     dropout: float
 
 
-class StackedLoraLinear(nn.Module):
-    """A frozen linear layer with the LoRA adapters of all members on it.
+def linear_of(module: nn.Module, name: str) -> nn.Linear:
+    """Return the linear layer of that name within `module`."""
+    linear = module.get_submodule(name)
+    assert isinstance(linear, nn.Linear), f"{name} is a {type(linear).__name__}, and only linear layers are adapted"
+    return linear
 
-    `lora_a_MRI` and `lora_b_MOR` are float32 whatever the base is. With `last_tokens` the rows are the B last
-    tokens of the sequences instead of all T tokens.
-    """
 
-    def __init__(
-        self, base: nn.Linear, *, members: int, rank: int, spec: LoraSpec, active: ActivePass, last_tokens: bool
-    ) -> None:
+class LoraStack(nn.Module):
+    """The adapters of all members on one linear layer: `lora_a_MRI` and `lora_b_MOR`, in float32 whatever the base."""
+
+    def __init__(self, base: nn.Linear, *, members: int, rank: int) -> None:
         super().__init__()
-        self.base = base
         device = base.weight.device
         self.lora_a_MRI = nn.Parameter(torch.zeros(members, rank, base.in_features, device=device))
         self.lora_b_MOR = nn.Parameter(torch.zeros(members, base.out_features, rank, device=device))
+
+
+class StackedProjection(nn.Module):
+    """Frozen linear layers that read the same input, with the members' adapters on any of them.
+
+    `stacks` holds a stack, or None, for each layer. The rows are the T tokens of a pack, or with `last_tokens` the B
+    last tokens of its sequences. The layers' weights stay apart: elementwise work on a CPU wants rows without gaps.
+    """
+
+    def __init__(
+        self,
+        linears: Sequence[nn.Linear],
+        stacks: Sequence[LoraStack | None],
+        *,
+        spec: LoraSpec,
+        active: ActivePass,
+        last_tokens: bool = False,
+    ) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(linears)
+        self.stacks = nn.ModuleList(stack for stack in stacks if stack is not None)
+        self.adapted = tuple(index for index, stack in enumerate(stacks) if stack is not None)
         self.spec = spec
         self.active = active
         self.last_tokens = last_tokens
 
-    def forward(self, x_1TI: Tensor) -> Tensor:
-        """Apply the base layer and each row's own adapter. [1, T, I] -> [1, T, O]."""
-        pack, generators = self.active.pack, self.active.dropout_generators
+    def forward(self, x_TI: Tensor, residual_TO: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return every layer's output [T, O] with each row's own adapter; `residual_TO` is added to the first."""
+        pack = self.active.pack
         assert pack is not None, "a stacked layer runs only inside StackedEnsemble.forward"
-        y_TO = _StackedLora.apply(
-            x_1TI.squeeze(0),
-            self.base.weight,
-            self.base.bias,
-            self.lora_a_MRI,
-            self.lora_b_MOR,
+        outputs: tuple[Tensor, ...] = _StackedLora.apply(
+            x_TI,
+            residual_TO,
             pack.sequence_spans if self.last_tokens else pack.token_spans,
+            self.adapted,
             self.spec,
-            generators,
+            self.active.dropout_generators,
+            len(self.linears),
+            *(linear.weight for linear in self.linears),
+            *(linear.bias for linear in self.linears),
+            *(stack.lora_a_MRI for stack in self.stacks),
+            *(stack.lora_b_MOR for stack in self.stacks),
         )
+        return outputs
+
+
+class StackedLoraLinear(nn.Module):
+    """One adapted linear layer in the place of a layer of transformers: [1, T, I] -> [1, T, O]."""
+
+    def __init__(self, base: nn.Linear, stack: LoraStack, *, spec: LoraSpec, active: ActivePass) -> None:
+        super().__init__()
+        self.projection = StackedProjection([base], [stack], spec=spec, active=active)
+
+    def forward(self, x_1TI: Tensor) -> Tensor:
+        """Apply the layer and each row's own adapter."""
+        (y_TO,) = self.projection(x_1TI.squeeze(0))
         return y_TO.unsqueeze(0)
 
 
 class _StackedLora(torch.autograd.Function):
-    """Base product for all rows at once, adapters member by member, added in place.
+    """Base products for all rows at once, adapters member by member, added in place.
 
-    One function instead of a graph of small ones: nothing is copied per member, the input is saved once, and
-    any rank works (grouped kernels want multiples of 4).
+    One function instead of a graph of small ones: nothing is copied per member, the input is saved once for all
+    layers that read it, their gradients meet in one product, and any rank works (grouped kernels want multiples of 4).
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x_TI: Tensor,
-        weight_OI: Tensor,
-        bias_O: Tensor | None,
-        a_MRI: Tensor,
-        b_MOR: Tensor,
+        residual_TO: Tensor | None,
         spans: tuple[Span, ...],
+        adapted: tuple[int, ...],
         spec: LoraSpec,
         generators: Sequence[Generator] | None,
-    ) -> Tensor:
-        y_TO = F.linear(x_TI, weight_OI, bias_O)
+        layers: int,
+        *tensors: Any,
+    ) -> tuple[Tensor, ...]:
+        weights, biases, adapters = tensors[:layers], tensors[layers : 2 * layers], tensors[2 * layers :]
+        residuals = (residual_TO, *[None] * (layers - 1))
+        outputs = tuple(_product(x_TI, *each) for each in zip(weights, biases, residuals, strict=True))
         dropping = generators is not None and spec.dropout > 0
         scaling = spec.scaling / (1 - spec.dropout) if dropping else spec.scaling
-        h_TR = x_TI.new_empty((x_TI.shape[0], a_MRI.shape[1]), dtype=torch.float32)
-        keep_TI = torch.empty_like(x_TI, dtype=torch.bfloat16) if dropping else None
-        for span in spans:
-            rows = slice(span.start, span.stop)
-            x = x_TI[rows].float()
-            if keep_TI is not None and generators is not None:
-                x = x * draw_keep(keep_TI[rows], spec.dropout, generators[span.member])
-            torch.mm(x, a_MRI[span.member].t(), out=h_TR[rows])
-            _add_product(y_TO[rows], h_TR[rows], b_MOR[span.member].t(), scaling)
-        ctx.save_for_backward(x_TI, weight_OI, a_MRI, b_MOR, h_TR, keep_TI)
-        ctx.spans, ctx.scaling = spans, scaling
-        return y_TO
+        stacks_a, stacks_b = adapters[: len(adapted)], adapters[len(adapted) :]
+        hidden: list[Tensor] = []
+        keeps: list[Tensor] = []
+        for layer, a_MRI, b_MOR in zip(adapted, stacks_a, stacks_b, strict=True):
+            h_TR = x_TI.new_empty((x_TI.shape[0], a_MRI.shape[1]), dtype=torch.float32)
+            keep_TI = torch.empty_like(x_TI) if dropping else None
+            for span in spans:
+                rows = slice(span.start, span.stop)
+                if keep_TI is not None and generators is not None:
+                    draw_keep(keep_TI[rows], spec.dropout, generators[span.member])
+                torch.mm(_kept(x_TI, keep_TI, rows), a_MRI[span.member].t(), out=h_TR[rows])
+                _add_product(outputs[layer][rows], h_TR[rows], b_MOR[span.member].t(), scaling)
+            hidden.append(h_TR)
+            keeps += [] if keep_TI is None else [keep_TI]
+        ctx.save_for_backward(x_TI if adapted else None, *weights, *adapters, *hidden, *keeps)
+        ctx.layers, ctx.spans, ctx.adapted, ctx.scaling = layers, spans, adapted, scaling
+        return outputs
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad_y_TO,) = grads
-        x_TI, weight_OI, a_MRI, b_MOR, h_TR, keep_TI = ctx.saved_tensors
-        grad_x_TI = grad_y_TO @ weight_OI if ctx.needs_input_grad[0] else None
-        grad_a_MRI, grad_b_MOR = torch.zeros_like(a_MRI), torch.zeros_like(b_MOR)
-        for span in ctx.spans:
-            rows, member = slice(span.start, span.stop), span.member
-            grad_y = grad_y_TO[rows].float()
-            x = x_TI[rows].float()
-            if keep_TI is not None:
-                x = x * keep_TI[rows]
-            # Both by way of transposes: a product with few columns is several times slower than one with few rows.
-            grad_b_MOR[member] = (h_TR[rows].t() @ grad_y).mul_(ctx.scaling).t()
-            grad_h = (grad_y @ b_MOR[member].t().contiguous().t()).mul_(ctx.scaling)
-            torch.mm(grad_h.t(), x, out=grad_a_MRI[member])
-            if grad_x_TI is None:
-                continue
-            if keep_TI is None:
-                _add_product(grad_x_TI[rows], grad_h, a_MRI[member], 1.0)
-            else:
-                grad_x_TI[rows].add_((grad_h @ a_MRI[member]).mul_(keep_TI[rows]))
-        return grad_x_TI, None, None, grad_a_MRI, grad_b_MOR, None, None, None
+    def backward(ctx: Any, *grads_TO: Tensor) -> tuple[Tensor | None, ...]:
+        x_TI, *saved = ctx.saved_tensors
+        count = len(ctx.adapted)
+        weights, saved = saved[: ctx.layers], saved[ctx.layers :]
+        stacks_a, stacks_b, hidden, keeps = (saved[count * part : count * (part + 1)] for part in range(4))
+        grad_x_TI = _product_of_all(grads_TO, weights) if ctx.needs_input_grad[0] else None
+        grads_a, grads_b = ([torch.zeros_like(stack) for stack in stacks] for stacks in (stacks_a, stacks_b))
+        for index, layer in enumerate(ctx.adapted):
+            a_MRI, b_MOR, h_TR = stacks_a[index], stacks_b[index], hidden[index]
+            keep_TI = keeps[index] if keeps else None
+            for span in ctx.spans:
+                rows, member = slice(span.start, span.stop), span.member
+                grad_y = grads_TO[layer][rows].float()
+                # Both by way of transposes: a product with few columns is several times slower than one with few rows.
+                grads_b[index][member] = (h_TR[rows].t() @ grad_y).mul_(ctx.scaling).t()
+                grad_h = (grad_y @ b_MOR[member].t().contiguous().t()).mul_(ctx.scaling)
+                torch.mm(grad_h.t(), _kept(x_TI, keep_TI, rows), out=grads_a[index][member])
+                if grad_x_TI is None:
+                    continue
+                if keep_TI is None:
+                    _add_product(grad_x_TI[rows], grad_h, a_MRI[member], 1.0)
+                else:
+                    grad_x_TI[rows].addcmul_((grad_h @ a_MRI[member]).to(keep_TI.dtype), keep_TI[rows])
+        grad_residual = grads_TO[0] if ctx.needs_input_grad[1] else None
+        return grad_x_TI, grad_residual, *[None] * (5 + 2 * ctx.layers), *grads_a, *grads_b
+
+
+def _product(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, residual_TO: Tensor | None) -> Tensor:
+    if residual_TO is None:
+        return F.linear(x_TI, weight_OI, bias_O)
+    y_TO = torch.addmm(residual_TO, x_TI, weight_OI.t())
+    return y_TO if bias_O is None else y_TO.add_(bias_O)
+
+
+def _product_of_all(grads_TO: Sequence[Tensor], weights_OI: Sequence[Tensor]) -> Tensor:
+    """Return the gradient [T, I] of the input that several layers read."""
+    grad_TI = grads_TO[0] @ weights_OI[0]
+    for grad_TO, weight_OI in zip(grads_TO[1:], weights_OI[1:], strict=True):
+        grad_TI.addmm_(grad_TO, weight_OI)
+    return grad_TI
+
+
+def _kept(x_TI: Tensor, keep_TI: Tensor | None, rows: slice) -> Tensor:
+    """Return rows of the input in float32, without what was dropped; multiplied first, because that is exact."""
+    return x_TI[rows].float() if keep_TI is None else (x_TI[rows] * keep_TI[rows]).float()
 
 
 def draw_keep(keep: Tensor, dropout: float, generator: Generator) -> Tensor:

@@ -12,6 +12,7 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.models.passes import Rows, predict_logits, token_budget
+from ensemble_uq_llm.models.trunk import cache_trunk
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.order import epoch_batches
@@ -39,13 +40,15 @@ def train_ensemble(
     parameters = ensemble.trainable()
     device = parameters[0].device
     optimizer, schedule = make_optimizer(parameters, config, steps=steps)
+    budget = token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)
     trainer = Trainer(
         ensemble=ensemble,
         optimizer=optimizer,
         schedule=schedule,
         data=data.train,
         max_grad_norm=config.max_grad_norm,
-        budget=PassBudget(token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)),
+        budget=PassBudget(budget),
+        trunk=cache_trunk(ensemble, data.train.sequences, budget=budget),
     )
     outcomes = [MemberOutcome(seed=seed) for seed in ensemble.seeds]
 

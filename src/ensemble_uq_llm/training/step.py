@@ -15,6 +15,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.models.passes import Chunk, plan_lanes
+from ensemble_uq_llm.models.trunk import TrunkCache
 from ensemble_uq_llm.training.loss import member_losses
 from ensemble_uq_llm.training.optimizer import clip_per_member
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
@@ -23,7 +24,7 @@ from ensemble_uq_llm.utils.seeding import derive_seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """What a step works on and with; it holds no state of its own."""
+    """What a step works on and with; it holds no state of its own. `trunk` saves the layers below the adapters."""
 
     ensemble: StackedEnsemble
     optimizer: AdamW
@@ -31,6 +32,7 @@ class Trainer:
     data: TokenizedExamples
     max_grad_norm: float
     budget: PassBudget
+    trunk: TrunkCache | None = None
 
 
 def train_step(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *, step: int) -> Tensor:
@@ -67,7 +69,8 @@ def _accumulate(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *
         for chunks in passes:
             pack = make_pack([(c.member, [data.sequences[row] for row in c.rows]) for c in chunks], device=device)
             labels_B = torch.from_numpy(np.concatenate([data.labels_N[c.rows] for c in chunks])).to(device)
-            logits_BC = ensemble(pack, dropout_generators=generators)
+            trunk_TH = None if trainer.trunk is None else trainer.trunk.of([row for c in chunks for row in c.rows])
+            logits_BC = ensemble(pack, dropout_generators=generators, trunk_TH=trunk_TH)
             pass_losses_M = member_losses(logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes)
             pass_losses_M.sum().backward()
             losses_M += pass_losses_M.detach()

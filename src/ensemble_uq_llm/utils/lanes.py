@@ -21,12 +21,6 @@ def lane_count(device: torch.device) -> int:
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
-def shares(count: int, lanes: int) -> list[range]:
-    """Return `range(count)` in at most `lanes` runs whose sizes differ by one at most; no run is empty."""
-    lanes = min(count, lanes)
-    return [range(count * lane // lanes, count * (lane + 1) // lanes) for lane in range(lanes)]
-
-
 def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, device: torch.device) -> list[Result]:
     """Do `work` on every item, as many at a time as the device has lanes; the results are in the items' order.
 
