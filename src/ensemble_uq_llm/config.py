@@ -134,7 +134,7 @@ class Config(BaseModel):
     )
     num_gpus: CountOrZero = Field(1, description="GPUs to spread the members over; more than there are is a warning.")
     tokens_per_pass: Count | None = Field(
-        None, description="Tokens of all members in one pass; null is chosen from the free memory."
+        None, description="Tokens in one pass, of which a CPU has one a core under way; null fits the free memory."
     )
 
     @property

@@ -53,8 +53,8 @@ class LeanLayer(nn.Module):
         self.gate_up = projection("mlp.gate_proj", "mlp.up_proj")
         self.down = projection("mlp.down_proj")
 
-    def forward(self, hidden_1TH: Tensor, *, position_embeddings: tuple[Tensor, Tensor], **_: Any) -> Tensor:
-        """Compute the layer; transformers passes the rest."""
+    def forward(self, hidden_1TH: Tensor, *, position_embeddings: tuple[Tensor, Tensor]) -> Tensor:
+        """Compute the layer; `position_embeddings` are the cosines and sines of transformers, [1, T, D] each."""
         pack = self.active.pack
         assert pack is not None, "a lean layer runs only inside StackedEnsemble.forward"
         hidden = hidden_1TH.squeeze(0)
