@@ -1,4 +1,4 @@
-"""Does training ten members need more memory than one, beyond their adapters and one pass?
+"""Does training ten members need more memory than one, beyond their adapters and the passes under way?
 
     python benchmarks/peak_memory.py [--members 10] [--set KEY=VALUE ...]
 
@@ -57,7 +57,7 @@ def main() -> None:
     print(
         f"more: {extra / MIB:.1f} MiB; allowed: {allowed / MIB:.1f} MiB = adapters and optimiser {adapters / MIB:.1f}"
     )
-    print(f"  + one pass of {many['tokens_per_pass']:,} tokens {many['pass'] / MIB:.1f} (estimated)")
+    print(f"  + the passes under way, of {many['tokens_per_pass']:,} tokens, {many['pass'] / MIB:.1f} (estimated)")
     print("holds" if extra <= allowed else "DOES NOT HOLD")
 
 
