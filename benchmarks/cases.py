@@ -38,6 +38,9 @@ SMOLLM_135M: Final = {
 SHAPES: Final = {"smollm-135m": SMOLLM_135M, "llama-1b": LLAMA_1B}
 """Shapes that are filled with random weights on the spot: speed does not depend on what the weights say."""
 
+SMALL_FORM: Final = {"llama-1b": {"num_hidden_layers": 2, "vocab_size": 4096}}
+"""What replaces parts of a shape where there is no GPU: the same script end to end, for figures of its own."""
+
 EXAMPLES: Final = 4096
 PAD: Final = 0
 
@@ -91,8 +94,12 @@ def make_case(name: str, scratch: Path, *, model: Path | None, train_file: Path 
     if train_file is not None:
         overrides += [f"train_file={train_file}", f"validation_file={train_file}"]
     config = load_config(None, overrides)
+    shape = SHAPES.get(name, {})
+    if name in SMALL_FORM and device_of(config).type == "cpu":
+        shape = shape | SMALL_FORM[name]
+        print(f"no GPU: {name} in its small form, with {SMALL_FORM[name]}")
     if name in SHAPES:
-        base = write_random_model(scratch, SHAPES[name], bf16=config.use_bf16)
+        base = write_random_model(scratch, shape, bf16=config.use_bf16)
     elif model is not None:
         base = model
     else:
@@ -102,7 +109,7 @@ def make_case(name: str, scratch: Path, *, model: Path | None, train_file: Path 
         tokens = tokenize(config, load_training(config).kept, tokenizer)
         sequences, labels_N = tokens.sequences, tokens.labels_N
     else:
-        sequences, labels_N = boolq_like(EXAMPLES, vocabulary=SHAPES[name]["vocab_size"])
+        sequences, labels_N = boolq_like(EXAMPLES, vocabulary=shape["vocab_size"])
     return Case(name=name, base=base, config=config, sequences=list(sequences), labels_N=labels_N)
 
 

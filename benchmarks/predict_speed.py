@@ -2,7 +2,7 @@
 
     python benchmarks/predict_speed.py embedded
     python benchmarks/predict_speed.py folder --model FOLDER --train-file dev.jsonl
-    python benchmarks/predict_speed.py llama-1b          (needs a GPU)
+    python benchmarks/predict_speed.py llama-1b          (two of its layers where there is no GPU)
 
 Loading is not timed on either side. First a check: every member's logits must be those of its `peft` model. Then
 the sides take turns; a ratio is that of a round's costs per real token and member, the report is the rounds' median.

@@ -3,7 +3,7 @@
     python benchmarks/train_speed.py embedded
     python benchmarks/train_speed.py folder --model FOLDER --train-file train.jsonl
     python benchmarks/train_speed.py smollm-135m --members 4 --set gradient_accumulation_steps=1
-    python benchmarks/train_speed.py llama-1b            (needs a GPU)
+    python benchmarks/train_speed.py llama-1b            (two of its layers where there is no GPU)
 
 Both sides train the same rows from the same initial weights with the same settings. First a check without dropout:
 two steps of the first two members must give the peer's losses and gradient norms. Then the sides take turns, block by
