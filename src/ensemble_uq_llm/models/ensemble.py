@@ -61,8 +61,11 @@ class StackedEnsemble(nn.Module):
         """
         with self._active.during(pack, dropout_generators):
             if self._is_lean:
-                states_TH = self._embed_and_run(pack, self.trunk_depth) if trunk_TH is None else trunk_TH
-                hidden_BH = self.decoder.norm(self._run(states_TH, pack, slice(self.trunk_depth, None)))
+                if trunk_TH is None:
+                    states_BH = self._run(self.decoder.embed_tokens(pack.tokens_T), pack, slice(None))
+                else:
+                    states_BH = self._run(trunk_TH, pack, slice(self.trunk_depth, None))
+                hidden_BH = self.decoder.norm(states_BH)
             else:
                 hidden_BH = self._run_as_transformers_does(pack).index_select(0, pack.last_B)
         return self.head(hidden_BH, pack.sequence_spans)
@@ -74,10 +77,7 @@ class StackedEnsemble(nn.Module):
         They do not depend on the member, so a pack of one member serves all.
         """
         with self._active.during(pack, None):
-            return self._embed_and_run(pack, self.trunk_depth)
-
-    def _embed_and_run(self, pack: Pack, depth: int) -> Tensor:
-        return self._run(self.decoder.embed_tokens(pack.tokens_T), pack, slice(0, depth))
+            return self._run(self.decoder.embed_tokens(pack.tokens_T), pack, slice(self.trunk_depth))
 
     def _run(self, states_TH: Tensor, pack: Pack, part: slice) -> Tensor:
         """Run some of the layers, without what transformers' decoders do besides: masks, caches, recorded outputs."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
@@ -21,15 +20,14 @@ SHARE_OF_MEMORY = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkCache:
-    """The trunk's hidden states `states_TH` of all examples end to end; `ends_N` says where each ends."""
+    """The trunk's hidden states `states_TH` of all N examples end to end, cut at the N + 1 `bounds`."""
 
     states_TH: Tensor
-    ends_N: NDArray[np.int64]
+    bounds: list[int]
 
     def of(self, rows: Sequence[int]) -> Tensor:
         """Return the states [T, H] of these examples end to end, in the order of `rows`."""
-        bounds = [0, *self.ends_N.tolist()]
-        return torch.cat([self.states_TH[bounds[row] : bounds[row + 1]] for row in rows])
+        return torch.cat([self.states_TH[self.bounds[row] : self.bounds[row + 1]] for row in rows])
 
 
 def cache_trunk(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> TrunkCache | None:
@@ -47,16 +45,16 @@ def cache_trunk(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budge
     hidden = ensemble.decoder.config.get_text_config().hidden_size
     if lengths_N.sum() * hidden * base.element_size() > free_bytes(base.device) // SHARE_OF_MEMORY:
         return None
-    ends_N = lengths_N.cumsum()
-    states_TH = torch.empty(int(ends_N[-1]), hidden, dtype=base.dtype, device=base.device)
+    bounds = [0, *lengths_N.cumsum().tolist()]
+    states_TH = torch.empty(bounds[-1], hidden, dtype=base.dtype, device=base.device)
 
     @torch.no_grad()
     def one_pass(rows: Rows) -> None:
         pack = make_pack([(0, [sequences[row] for row in rows])], device=base.device)
-        states_TH[ends_N[rows[0]] - lengths_N[rows[0]] : ends_N[rows[-1]]] = ensemble.trunk(pack)
+        states_TH[bounds[rows[0]] : bounds[rows[-1] + 1]] = ensemble.trunk(pack)
 
     def all_passes(tokens: int) -> None:
         side_by_side(one_pass, cut_to_budget(np.arange(len(sequences)), lengths_N, budget=tokens), device=base.device)
 
     within_memory(all_passes, PassBudget(budget), longest=int(lengths_N.max()))
-    return TrunkCache(states_TH=states_TH, ends_N=ends_N)
+    return TrunkCache(states_TH=states_TH, bounds=bounds)
