@@ -1,5 +1,6 @@
 """The jobs that are timed: a base model, tokenised examples, and the settings that both sides share."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,6 +81,21 @@ class Case:
         """Return a member's own batch at a step, the same for whoever trains it."""
         size = self.config.effective_batch_size
         return np.random.default_rng((member, step)).choice(len(self.sequences), size, replace=False)
+
+
+def add_options(parser: ArgumentParser, *, rounds: int) -> None:
+    """Declare the options that choose a case, its members, and how often the sides take turns."""
+    parser.add_argument("case", choices=["embedded", "folder", *SHAPES])
+    parser.add_argument("--model", type=Path, help="folder of the base (of the tokenizer, for a shape)")
+    parser.add_argument("--train-file", type=Path, help="examples to train on or to predict")
+    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+
+
+def case_of(asked: Namespace, scratch: str) -> Case:
+    """Build the case that the options ask for."""
+    return make_case(asked.case, Path(scratch), model=asked.model, train_file=asked.train_file, settings=asked.set)
 
 
 def make_case(name: str, scratch: Path, *, model: Path | None, train_file: Path | None, settings: list[str]) -> Case:

@@ -12,7 +12,6 @@ the sides take turns; a ratio is that of a round's costs per real token and memb
 import argparse
 import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Generator
 
 from arithmetic import GIGA, least_flops, matrix_rate
-from cases import Case, device_of, fresh_ensemble, make_case
+from cases import Case, add_options, case_of, device_of, fresh_ensemble
 from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.passes import predict_logits, token_budget
@@ -111,17 +110,12 @@ def report(case: Case, ours: Side, peers: list[Side], *, members: int, rows: int
 def main() -> None:
     """Check, time in turns, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=["embedded", "folder", "smollm-135m", "llama-1b"])
-    parser.add_argument("--model", type=Path, help="folder of the base (of the tokenizer, for a shape)")
-    parser.add_argument("--train-file", type=Path, help="examples to predict")
-    parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--rows", type=int, default=3270)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    add_options(parser, rounds=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        case = make_case(asked.case, Path(scratch), model=asked.model, train_file=asked.train_file, settings=asked.set)
+        case = case_of(asked, scratch)
         rows = min(asked.rows, len(case.sequences))
         print(f"{asked.members} members, {case.describe()}, {rows} rows")
         ours = stack.enter_context(Side("joint", Ours, case, asked.members, rows))

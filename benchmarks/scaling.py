@@ -15,11 +15,10 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from cases import Case, make_case
+from cases import Case, add_options, case_of
 from ensemble_uq_llm.models.base import load_skeleton
 from sides import Side, ratios, take_turns
 from train_speed import MIB, TOLERANCE, Ours
@@ -81,15 +80,10 @@ def main() -> None:
     """Check, time in turns, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["members", "lengths", "passes", "layers"])
-    parser.add_argument("case", choices=["embedded", "folder", "smollm-135m", "llama-1b"])
-    parser.add_argument("--model", type=Path, help="folder of the base")
-    parser.add_argument("--train-file", type=Path, help="examples to train on")
-    parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    add_options(parser, rounds=5)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        case = make_case(asked.case, Path(scratch), model=asked.model, train_file=asked.train_file, settings=asked.set)
+        case = case_of(asked, scratch)
         lines = lines_of(asked.what, case, asked.members)
         print(f"{asked.what}, {case.describe()}")
         sides = [stack.enter_context(Side(name, Ours, own, members)) for name, own, members in lines]

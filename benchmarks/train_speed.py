@@ -14,14 +14,13 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from arithmetic import GIGA, least_flops, matrix_rate
-from cases import Case, as_tokenized, device_of, fresh_ensemble, make_case
+from cases import Case, add_options, as_tokenized, case_of, device_of, fresh_ensemble
 from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.pass_budget import PassBudget
 from ensemble_uq_llm.models.passes import token_budget
@@ -158,17 +157,12 @@ def report(case: Case, members: int, ours: Side, peers: Sequence[Side]) -> None:
 def main() -> None:
     """Check, time in turns, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=["embedded", "folder", "smollm-135m", "llama-1b"])
-    parser.add_argument("--model", type=Path, help="folder of the base (of the tokenizer, for a shape)")
-    parser.add_argument("--train-file", type=Path, help="examples to train on")
-    parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--members-per-block", type=int, default=1, help="member-steps in a peer's block")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    add_options(parser, rounds=5)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        case = make_case(asked.case, Path(scratch), model=asked.model, train_file=asked.train_file, settings=asked.set)
+        case = case_of(asked, scratch)
         print(f"{asked.members} members, {case.describe()}")
         ours = stack.enter_context(Side("joint", Ours, case, asked.members))
         peers = [
