@@ -15,9 +15,11 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.prepare import load_training, tokenize
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
-from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.spec import spec_of
+from ensemble_uq_llm.training.making import base_folder, lora_settings
 
 LLAMA_1B: Final = {
     "hidden_size": 2048,
@@ -119,7 +121,7 @@ def make_case(name: str, scratch: Path, *, model: Path | None, train_file: Path 
     elif model is not None:
         base = model
     else:
-        base = find_base(config)
+        base = base_folder(config)
     if name == "embedded" or train_file is not None:
         tokenizer = load_tokenizer(base if name not in SHAPES or model is None else model)
         tokens = tokenize(config, load_training(config).kept, tokenizer)
@@ -153,7 +155,11 @@ def device_of(config: Config) -> torch.device:
 def fresh_ensemble(case: Case, seeds: Sequence[int]) -> StackedEnsemble:
     """Return new members over the case's base."""
     decoder = load_decoder(case.base, device=device_of(case.config), bf16=case.config.use_bf16)
-    return StackedEnsemble(decoder, spec=spec_of(case.config, decoder), seeds=seeds)
+    return StackedEnsemble(
+        decoder,
+        spec=spec_of(lora_settings(case.config), decoder, classes=case.config.num_labels),
+        members=trained(seeds),
+    )
 
 
 def as_tokenized(case: Case) -> TokenizedExamples:

@@ -21,11 +21,11 @@ from rich.table import Table
 from ensemble_uq_llm import load_config, predict, train
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.inference.bootstrap import Estimate, Resampled, compare, resample
-from ensemble_uq_llm.inference.predictions import Predictions, read_predictions
-from ensemble_uq_llm.inference.statistic import Statistic, family_of, weighted_mean
-from ensemble_uq_llm.inference.truth import truth_statistics
-from ensemble_uq_llm.inference.uncertainty import measure_uncertainty
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, read_predictions
+from ensemble_uq_llm.evaluation.quality.truth import truth_statistics
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Estimate, Resampled, compare, resample
+from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean
+from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.pipeline import demo_config
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 

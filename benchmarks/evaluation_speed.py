@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.member import trained
 
 MEMBERS = 10
 CHILD = """
@@ -97,7 +98,7 @@ def write(folder: Path, name: str, examples: int, *, classes: int, seed: int, no
     predictions = Predictions(
         ids=tuple(f"{name}-{i}" for i in range(examples)),
         labels=tuple(labels_N.tolist()),
-        seeds=tuple(range(42, 42 + MEMBERS)),
+        members=trained(range(42, 42 + MEMBERS)),
         logits_MNC=noisy_MNC.astype(np.float32),
     )
     write_predictions(path, predictions)

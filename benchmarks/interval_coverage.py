@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ensemble_uq_llm.inference import blocks
-from ensemble_uq_llm.inference.bootstrap import Resampled, compare
-from ensemble_uq_llm.inference.measured import Measured
-from ensemble_uq_llm.inference.metrics import CENTRED as CENTRED_METRICS
-from ensemble_uq_llm.inference.predictions import Predictions
+from ensemble_uq_llm.evaluation import describe as blocks
+from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.quality.metrics import CENTRED as CENTRED_METRICS
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
 
 LARGE = 1_000_000
 SCORES = ("one_minus_confidence", "mutual_information")

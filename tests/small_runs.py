@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 
 
@@ -19,4 +20,4 @@ def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) 
 
 
 def weights(folder: RunFolder, seed: int) -> dict[str, torch.Tensor]:
-    return load_file(folder.member(seed) / "adapter_model.safetensors")
+    return load_file(folder.member(MemberId(seed)) / "adapter_model.safetensors")

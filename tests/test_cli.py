@@ -17,7 +17,8 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.utils import doctor
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +76,7 @@ def lone_parquet(tmp_path_factory):
     labels = tuple(None if n % 7 == 0 else n % 2 for n in range(20))
     logits_MNC = np.random.default_rng(0).normal(size=(2, 20, 2)).astype(np.float32)
     ids = tuple(f"q{n}" for n in range(20))
-    write_predictions(path, Predictions(ids=ids, labels=labels, seeds=(1, 2), logits_MNC=logits_MNC))
+    write_predictions(path, Predictions(ids=ids, labels=labels, members=trained((1, 2)), logits_MNC=logits_MNC))
     return path
 
 
@@ -481,7 +482,9 @@ def test_members_made_differently_are_not_mixed(cli, own_run, override, told):
     before = digests(own_run)
     answer = cli("train", own_run, "--set", "seeds=[42, 43, 44]", "--set", override)
     assert answer.code == 2
-    assert answer.err.startswith(f"error: output_dir: {own_run} holds member 42, made differently:\n  {told}\n")
+    assert answer.err.startswith(
+        f"error: output_dir: {own_run} holds the member of seed 42, made differently:\n  {told}\n"
+    )
     assert digests(own_run) == before
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.cli import main
-from ensemble_uq_llm.inference.metrics import HEADLINE, METRICS
-from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
+from ensemble_uq_llm.member import trained
 
 
 def predictions(n=60, *, members=3, seed=0, noise=1.0, first=0):
@@ -18,7 +19,7 @@ def predictions(n=60, *, members=3, seed=0, noise=1.0, first=0):
     return Predictions(
         ids=tuple(f"q{i}" for i in range(first, first + n)),
         labels=tuple(labels_N.tolist()),
-        seeds=tuple(range(members)),
+        members=trained(range(members)),
         logits_MNC=noisy_MNC.astype(np.float32),
     )
 
@@ -108,7 +109,7 @@ def read_seeds(run, folder):
     other = predictions(members=len(seeds), seed=4)
     path = folder / "by_members.parquet"
     write_predictions(
-        path, Predictions(ids=other.ids, labels=other.labels, seeds=tuple(seeds), logits_MNC=other.logits_MNC)
+        path, Predictions(ids=other.ids, labels=other.labels, members=trained(seeds), logits_MNC=other.logits_MNC)
     )
     return path
 

@@ -7,7 +7,8 @@ from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data import synthetic
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
-from ensemble_uq_llm.inference.predictions import read_predictions
+from ensemble_uq_llm.evaluation.predictions.record import read_predictions
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display
 from ensemble_uq_llm.run_folder import RunFolder
 
@@ -40,7 +41,7 @@ def test_the_survivors_predict_and_the_failure_is_handed_back(config, monkeypatc
     folder.predictions("validation").unlink()
     failure = run_all(config.model_copy(update={"seeds": (42, 7, 43), "num_ensemble_models": 3}), console=QUIET)
     assert str(failure) == "1 of 3 members diverged"
-    assert read_predictions(folder.predictions("validation")).seeds == (42, 43)
+    assert read_predictions(folder.predictions("validation")).members == trained((42, 43))
 
 
 def test_without_survivors_the_failure_is_raised(config, monkeypatch, nothing_is_loaded):
@@ -52,7 +53,7 @@ def test_without_survivors_the_failure_is_raised(config, monkeypatch, nothing_is
 def test_training_is_shown(tiny_yaml):
     stream = io.StringIO()
     folder = train_with_display(load_config(tiny_yaml), console=Console(file=stream))
-    assert folder.member_seeds() == [42, 43]
+    assert folder.members() == [MemberId(seed) for seed in [42, 43]]
     assert stream.getvalue().startswith("training 2 members jointly on 24 examples")
     assert "trained in" in stream.getvalue()
 
@@ -83,7 +84,7 @@ def test_several_sets_with_one_loading(config, tiny_data, monkeypatch):
 def test_adapter_folders_instead_of_the_run(config, own_run, tmp_path):
     foreign = (own_run / "seed_43").rename(tmp_path / "seed_7")
     [path] = predict(config, adapters=[foreign])
-    assert read_predictions(path).seeds == (7,)
+    assert read_predictions(path).members == trained((7,))
 
 
 @pytest.mark.parametrize(

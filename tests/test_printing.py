@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from ensemble_uq_llm.inference.evaluate import evaluate
-from ensemble_uq_llm.inference.predictions import Predictions
+from ensemble_uq_llm.evaluation.evaluate import evaluate
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_record
 
 
@@ -14,7 +15,9 @@ def evaluated(n):
     ids = tuple(str(index) for index in range(n))
     labels = tuple(index % 2 for index in range(n))
     logits_MNC = np.random.default_rng(0).normal(size=(2, n, 2)).astype(np.float32)
-    return evaluate(Predictions(ids=ids, labels=labels, seeds=(42, 43), logits_MNC=logits_MNC), draws=0).metrics
+    return evaluate(
+        Predictions(ids=ids, labels=labels, members=trained((42, 43)), logits_MNC=logits_MNC), draws=0
+    ).metrics
 
 
 def test_json_is_readable_and_keeps_every_letter(capsys):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 
 FOLDER = RunFolder(Path("out"))
@@ -12,8 +13,8 @@ def test_the_paths_of_the_contract():
     assert FOLDER.run_record == Path("out/run.json")
     assert FOLDER.events == Path("out/events.jsonl")
     assert FOLDER.report == Path("out/report.html")
-    assert FOLDER.member(42) == Path("out/seed_42")
-    assert FOLDER.member_record(42) == Path("out/seed_42/member.json")
+    assert FOLDER.member(MemberId(42)) == Path("out/seed_42")
+    assert FOLDER.member_record(MemberId(42)) == Path("out/seed_42/member.json")
     assert FOLDER.predictions("validation") == Path("out/predictions/validation.parquet")
     assert FOLDER.examples("validation") == Path("out/predictions/validation.examples.jsonl")
     assert FOLDER.scores("validation") == Path("out/scores/validation.csv")
@@ -36,7 +37,7 @@ def test_plain_names_stay_inside(name):
 def test_asking_creates_nothing(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.prediction_names() == []
-    assert folder.member_seeds() == []
+    assert folder.members() == []
     folder.predictions("x")
     assert list(tmp_path.iterdir()) == []
 
@@ -54,10 +55,10 @@ def test_predicted_sets_begin_with_the_runs_own(tmp_path):
 def test_a_member_counts_when_its_record_is_there(tmp_path):
     folder = RunFolder(tmp_path)
     for seed in (100, 9):
-        folder.member(seed).mkdir()
-        folder.member_record(seed).touch()
-    folder.member(7).mkdir()
+        folder.member(MemberId(seed)).mkdir()
+        folder.member_record(MemberId(seed)).touch()
+    folder.member(MemberId(7)).mkdir()
     for name in ("seed_", "seed_x", ".seed_5.1234abcd.tmp", "seed_1.old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "member.json").touch()
-    assert folder.member_seeds() == [9, 100]
+    assert folder.members() == [MemberId(seed) for seed in [9, 100]]

@@ -21,9 +21,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-from ensemble_uq_llm.models.adapter_spec import AdapterSpec, adapted_modules
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
+from ensemble_uq_llm.models.lora.spec import AdapterSpec, adapted_modules
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 VOCABULARY = 97
@@ -127,7 +128,7 @@ def spec(
 def randomise(ensemble: StackedEnsemble, scale: float = 0.1) -> StackedEnsemble:
     """Give every member adapters and a head of its own, that depend on nothing but its seed, and return it."""
     for name, stack in ensemble.named_stacks():
-        for member, seed in enumerate(ensemble.seeds):
+        for member, (seed, _) in enumerate(ensemble.members):
             generator = Generator().manual_seed(derive_seed(seed, "randomise", name))
             stack[member].copy_(torch.randn(stack.shape[1:], generator=generator) * scale)
     return ensemble
@@ -136,7 +137,7 @@ def randomise(ensemble: StackedEnsemble, scale: float = 0.1) -> StackedEnsemble:
 def tiny_ensemble(family: str = "llama", *, seeds: Sequence[int] = (42, 43, 44), **adapters) -> StackedEnsemble:
     """Return a randomised ensemble over a tiny decoder; `adapters` are the arguments of `spec`."""
     decoder = tiny_decoder(tiny_config(family))
-    return randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, **adapters), seeds=seeds))
+    return randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, **adapters), members=trained(seeds)))
 
 
 def sequence_classifier(folder_or_base: Path | PreTrainedModel, *, classes: int) -> PreTrainedModel:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.evaluation.comparison import compare_predictions
+    from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_run
+    from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
-    from ensemble_uq_llm.inference.comparison import compare_predictions
-    from ensemble_uq_llm.inference.evaluate import evaluate, evaluate_files, evaluate_run
-    from ensemble_uq_llm.inference.foreign import load_predictions
-    from ensemble_uq_llm.inference.report.page import write_report
     from ensemble_uq_llm.pipeline import predict
+    from ensemble_uq_llm.report.page import write_report
     from ensemble_uq_llm.training.loop import train
 
 __all__ = [
@@ -45,15 +45,15 @@ _HOMES = {
     "Config": "config",
     "EnsembleClassifier": "inference.classifier",
     "Prediction": "inference.classifier",
-    "compare_predictions": "inference.comparison",
-    "evaluate": "inference.evaluate",
-    "evaluate_files": "inference.evaluate",
-    "evaluate_run": "inference.evaluate",
+    "compare_predictions": "evaluation.comparison",
+    "evaluate": "evaluation.evaluate",
+    "evaluate_files": "evaluation.evaluate",
+    "evaluate_run": "evaluation.evaluate",
     "load_config": "config_file",
-    "load_predictions": "inference.foreign",
+    "load_predictions": "evaluation.predictions.foreign_tables",
     "predict": "pipeline",
     "train": "training.loop",
-    "write_report": "inference.report.page",
+    "write_report": "report.page",
 }
 
 

@@ -74,9 +74,9 @@ def train(
 
     folder = train_with_display(settings, console=console)
     if as_json:
-        print_json({"output_dir": str(folder.root), "members": folder.member_seeds()})
+        print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
     else:
-        console.print(f"{len(folder.member_seeds())} members in {folder.root}")
+        console.print(f"{len(folder.members())} members in {folder.root}")
 
 
 @app.command()
@@ -238,7 +238,7 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
-    from ensemble_uq_llm.inference.evaluate import evaluate_run
+    from ensemble_uq_llm.evaluation.evaluate import evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
     folder = RunFolder(settings.output_dir)

@@ -10,7 +10,7 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain
 
 if TYPE_CHECKING:
-    from ensemble_uq_llm.inference.evaluate import Evaluation
+    from ensemble_uq_llm.evaluation.evaluate import Evaluation
     from ensemble_uq_llm.run_folder import RunFolder
 
 Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% intervals.")]
@@ -46,7 +46,7 @@ def evaluate(
     not given.
     """
     from ensemble_uq_llm.config_file import load_config
-    from ensemble_uq_llm.inference.evaluate import evaluate_files, evaluate_run
+    from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
     _check_format(table_format)
@@ -73,8 +73,8 @@ def report(
     table_format: Format = None,
 ) -> None:
     """Write the report of an evaluation again, or print its headline table to paste."""
-    from ensemble_uq_llm.inference.report.page import write_report
-    from ensemble_uq_llm.inference.report.source import read_metrics
+    from ensemble_uq_llm.report.page import write_report
+    from ensemble_uq_llm.report.source import read_metrics
     from ensemble_uq_llm.run_folder import RunFolder
 
     _check_format(table_format)
@@ -96,9 +96,10 @@ def compare(
 
     Every metric's paired difference on the same examples, with its 95% interval and p-value.
     """
-    from ensemble_uq_llm.inference.bootstrap import DRAWS
-    from ensemble_uq_llm.inference.comparison import compare_predictions, comparison_table
-    from ensemble_uq_llm.inference.foreign import load_predictions
+    from ensemble_uq_llm.evaluation.comparison import compare_predictions
+    from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
+    from ensemble_uq_llm.report.terminal import comparison_table
 
     a, b = (load_predictions(_predictions_of(path, name)) for path in (run_a, run_b))
     result = compare_predictions(a, b, draws=draws or DRAWS, seed=seed or 0)
@@ -118,7 +119,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Print evaluations in the form asked for, and write the report where they have a folder."""
-    from ensemble_uq_llm.inference.report.page import write_report
+    from ensemble_uq_llm.report.page import write_report
 
     written = write_report(folder) if folder is not None else None
     metrics = {name: evaluation.metrics for name, evaluation in evaluations.items()}
@@ -131,7 +132,7 @@ def show(
 
 
 def _check_format(name: str | None) -> None:
-    from ensemble_uq_llm.inference.paste import FORMATS
+    from ensemble_uq_llm.report.paste import FORMATS
     from ensemble_uq_llm.utils.suggest import did_you_mean
 
     if name is not None and name not in FORMATS:

@@ -12,6 +12,7 @@ from ensemble_uq_llm.data.prepare import load_file, load_named
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_set
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.progress import TrainingDisplay
@@ -30,8 +31,8 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
     try:
         train_with_display(config, console=console)
     except MembersFailedError as error:
-        finished = set(RunFolder(config.output_dir).member_seeds())
-        survivors = tuple(seed for seed in config.member_seeds if seed in finished)
+        finished = RunFolder(config.output_dir).members()
+        survivors = tuple(seed for seed in config.member_seeds if MemberId(seed) in finished)
         if not survivors:
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})

@@ -46,7 +46,7 @@ def print_evaluations(metrics: Mapping[str, Mapping[str, Any]], *, as_json: bool
     if as_json:
         print_json(metrics)
         return
-    from ensemble_uq_llm.inference.table import headline_table, shift_table
+    from ensemble_uq_llm.report.terminal import headline_table, shift_table
 
     console = console_for(as_json=False)
     first = next(iter(metrics))
@@ -59,7 +59,7 @@ def print_plain(metrics: Mapping[str, Mapping[str, Any]], form: str) -> None:
     """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
     from dataclasses import replace
 
-    from ensemble_uq_llm.inference.paste import FORMATS, headline_plain
+    from ensemble_uq_llm.report.paste import FORMATS, headline_plain
 
     tables = [headline_plain(name, each, raw=form == "csv") for name, each in metrics.items()]
     if form == "csv":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.member import MemberId, member_of_folder
 
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
@@ -44,13 +45,13 @@ class RunFolder:
         """The self-contained HTML report."""
         return self.root / "report.html"
 
-    def member(self, seed: int) -> Path:
-        """The PEFT adapter folder of the member with this seed."""
-        return self.root / f"seed_{seed}"
+    def member(self, member: MemberId) -> Path:
+        """The PEFT adapter folder of a member."""
+        return self.root / member.folder_name
 
-    def member_record(self, seed: int) -> Path:
+    def member_record(self, member: MemberId) -> Path:
         """How the member was made, and the digest of its weights; lies inside its adapter folder."""
-        return self.member(seed) / MEMBER_RECORD
+        return self.member(member) / MEMBER_RECORD
 
     def predictions(self, name: str) -> Path:
         """The tidy Parquet of every member's logits on the set `name`."""
@@ -78,10 +79,10 @@ class RunFolder:
         names = sorted(stem for stem in stems if _NAME.fullmatch(stem))
         return sorted(names, key=lambda name: name != VALIDATION)
 
-    def member_seeds(self) -> list[int]:
-        """The seeds that have a finished adapter folder, ascending."""
-        found = (re.fullmatch(r"seed_(-?\d+)", path.name) for path in self.root.glob("seed_*"))
-        return sorted(int(match[1]) for match in found if match and self.member_record(int(match[1])).exists())
+    def members(self) -> list[MemberId]:
+        """The members that have a finished adapter folder, by seed and sample."""
+        found = (member_of_folder(path.name) for path in self.root.glob("seed_*"))
+        return sorted(member for member in found if member is not None and self.member_record(member).exists())
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not _NAME.fullmatch(name):

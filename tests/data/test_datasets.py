@@ -91,7 +91,13 @@ def test_reading_local_files_imports_nothing_heavy(tmp_path):
     path.write_text('{"question": "a", "passage": "b", "answer": true}\n')
     program = f"""
 import sys
-from ensemble_uq_llm.data import cut, datasets, hub, prompts, records, split, tokenize
+from ensemble_uq_llm.data import cut
+from ensemble_uq_llm.data import datasets
+from ensemble_uq_llm.data import hub_rows as hub
+from ensemble_uq_llm.data import prompts
+from ensemble_uq_llm.data import records
+from ensemble_uq_llm.data import split
+from ensemble_uq_llm.data import tokenize
 from ensemble_uq_llm.data.columns import Columns
 source = datasets.DataSource(dataset="boolq", split="train", file={str(path)!r})
 assert len(datasets.load_split(source, Columns(prompt=("question",)))) == 1

@@ -6,9 +6,10 @@ import pytest
 from ensemble_uq_llm import EnsembleClassifier
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples
-from ensemble_uq_llm.inference.uncertainty import measure_uncertainty
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
 
@@ -34,9 +35,9 @@ def test_it_says_what_the_run_predicts(run) -> None:
 def test_a_moved_run_and_single_adapters_load_too(run, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     moved.symlink_to(run.output_dir)
-    assert EnsembleClassifier.from_pretrained(moved).seeds == (1, 2, 3)
+    assert EnsembleClassifier.from_pretrained(moved).members == trained((1, 2, 3))
     one = EnsembleClassifier.from_pretrained(run.output_dir, adapters=[run.output_dir / "seed_2"])
-    assert one.seeds == (2,)
+    assert one.members == trained((2,))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
 
@@ -11,7 +12,7 @@ from small_runs import settings
 def test_members_come_in_the_configs_order(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(3, 1, 2))
     train(config)
-    assert load_members(config).ensemble.seeds == (3, 1, 2)
+    assert load_members(config).ensemble.members == trained((3, 1, 2))
 
 
 def test_a_member_that_is_not_trained_yet_is_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_a_member_that_is_not_trained_yet_is_named(tiny_base: Path, tiny_data: P
 
 def test_an_altered_adapter_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
-    weights = train(config).member(1) / "adapter_model.safetensors"
+    weights = train(config).member(MemberId(1)) / "adapter_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
@@ -41,14 +42,14 @@ def test_another_number_of_classes_is_refused(tiny_base: Path, tiny_data: Path, 
 def test_foreign_folders_are_named_by_their_seed_or_numbered(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=2)
     folder = train(config)
-    own = [folder.member(2), folder.member(1)]
-    assert load_members(config, adapters=own).ensemble.seeds == (2, 1)
-    renamed = folder.member(1).rename(tmp_path / "mine")
-    assert load_members(config, adapters=[folder.member(2), renamed]).ensemble.seeds == (0, 1)
+    own = [folder.member(MemberId(2)), folder.member(MemberId(1))]
+    assert load_members(config, adapters=own).ensemble.members == trained((2, 1))
+    renamed = folder.member(MemberId(1)).rename(tmp_path / "mine")
+    assert load_members(config, adapters=[folder.member(MemberId(2)), renamed]).ensemble.members == trained((0, 1))
 
 
 def test_a_torn_record_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
-    train(config).member_record(1).write_text('{"seed": 1', encoding="utf-8")
+    train(config).member_record(MemberId(1)).write_text('{"seed": 1', encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"member\.json: not a member's record"):
         load_members(config)

@@ -9,9 +9,10 @@ from transformers import AutoModelForSequenceClassification
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
+from ensemble_uq_llm.evaluation.predictions.record import read_predictions
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, predict_set
-from ensemble_uq_llm.inference.predictions import read_predictions
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
 
@@ -33,7 +34,7 @@ def test_saved_members_give_their_predictions_in_peft_on_a_padded_batch(
         # the id of padding must be one that no text holds, or transformers takes text for padding
         base.config.pad_token_id = base.config.vocab_size - 1
         padded_here = padded.masked_fill(mask == 0, base.config.pad_token_id)
-        model = peft.PeftModel.from_pretrained(base, folder.member(seed)).eval()
+        model = peft.PeftModel.from_pretrained(base, folder.member(MemberId(seed))).eval()
         with torch.no_grad():
             alone = torch.cat([model(input_ids=each[None]).logits for each in tokens])
             together = model(input_ids=padded_here, attention_mask=mask).logits

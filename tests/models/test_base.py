@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import huggingface_hub
@@ -12,28 +13,26 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.errors import ConfigError, ModelError
+from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models import base
+from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base import (
     base_digest,
-    devices_of,
     find_base,
     load_decoder,
     load_skeleton,
     load_tokenizer,
 )
-from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
 from hub_content import tiny_llama_files
 from hub_server import Repo, client_environment
 from tiny_models import save_tiny_llama, tiny_llama
 
+local_base = partial(find_base, revision=None, cache_dir=None)
 CPU = torch.device("cpu")
 CLIENT = """
 import json, sys, time, warnings
 from pathlib import Path
 import torch
-from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 import huggingface_hub  # its own import is not what is timed
@@ -42,7 +41,9 @@ for asked in json.loads(sys.argv[1]):
     weights = asked.pop("weights", True)
     begin = time.perf_counter()
     try:
-        folder = find_base(Config(**asked), weights=weights)
+        cache = asked.get("cache_dir")
+        name, revision = asked["model_name"], asked.get("model_revision")
+        folder = find_base(name, revision=revision, cache_dir=cache and Path(cache), weights=weights)
         answer = {"folder": str(folder), "files": sorted(path.name for path in folder.iterdir())}
         if weights:
             decoder = load_decoder(folder, device=torch.device("cpu"), bf16=False)
@@ -86,7 +87,7 @@ def with_weights(files: dict[str, bytes], **more: bytes) -> dict[str, bytes]:
 
 
 def test_the_embedded_model_is_a_folder_of_this_package():
-    folder = find_base(Config(model_name="embedded"))
+    folder = local_base("embedded")
     if not (folder / "config.json").exists():
         pytest.skip("the embedded model is not built yet")
     decoder = load_decoder(folder, device=CPU, bf16=True)
@@ -94,21 +95,21 @@ def test_the_embedded_model_is_a_folder_of_this_package():
 
 
 def test_a_local_folder_is_taken_as_it_is(saved, monkeypatch):
-    assert find_base(Config(model_name=str(saved))) == saved
+    assert local_base(str(saved)) == saved
     monkeypatch.setenv("HOME", str(saved.parent))
-    assert find_base(Config(model_name=f"~/{saved.name}")) == saved
+    assert local_base(f"~/{saved.name}") == saved
 
 
 def test_a_folder_without_config_is_refused(tmp_path):
     with pytest.raises(ModelError, match=rf"model_name: {tmp_path} is a folder without config\.json"):
-        find_base(Config(model_name=str(tmp_path)))
+        local_base(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "../nowhere", "~/no-such-folder", "a/b/c"])
 def test_a_path_that_is_not_there_is_not_asked_of_the_hub(name):
     message = rf"model_name: there is no folder {re.escape(name)}; give a hub name, a model folder, or `embedded`"
     with pytest.raises(ModelError, match=message):
-        find_base(Config(model_name=name))
+        local_base(name)
 
 
 def test_the_hub_gives_a_model_once_and_says_why_not(hub, tmp_path):
@@ -188,7 +189,7 @@ def test_offline_mode_is_named_as_the_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     message = rf"'google/absent' is not in the cache \({tmp_path}\), and HF_HUB_OFFLINE is set; connect to download it"
     with pytest.raises(ModelError, match=message):
-        find_base(Config(model_name="google/absent", cache_dir=tmp_path))
+        find_base("google/absent", revision=None, cache_dir=tmp_path)
 
 
 def test_a_silent_hub_is_not_asked_again(monkeypatch, tmp_path):
@@ -196,7 +197,7 @@ def test_a_silent_hub_is_not_asked_again(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **how: asked.append(how) or tmp_path)
     for silence in ("nobody answers", None):
         monkeypatch.setattr(base, "why_hub_is_silent", lambda silence=silence: silence)
-        assert find_base(Config(model_name="google/absent")) == tmp_path
+        assert local_base("google/absent") == tmp_path
     assert [how["local_files_only"] for how in asked] == [True, False]
 
 
@@ -346,63 +347,3 @@ def test_the_digest_of_the_hubs_cache_is_that_of_a_plain_copy(saved, copy, monke
 
 
 _real_sha256 = base.sha256_of
-
-
-@pytest.fixture
-def gpus(monkeypatch):
-    """Return a function that makes PyTorch see so many GPUs."""
-
-    def pretend(count: int) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-
-    return pretend
-
-
-def devices(**keys) -> list[str]:
-    return [str(device) for device in devices_of(Config(**keys))]
-
-
-@pytest.mark.parametrize("device", ["auto", "cpu"])
-@pytest.mark.parametrize("num_gpus", [0, 1])
-def test_the_cpu_is_taken_without_a_word(gpus, device, num_gpus):
-    gpus(0)
-    assert devices(device=device, num_gpus=num_gpus) == ["cpu"]
-
-
-@pytest.mark.parametrize(
-    ("device", "num_gpus", "expected"),
-    [
-        ("auto", 1, ["cuda:0"]),
-        ("auto", 2, ["cuda:0", "cuda:1"]),
-        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2"]),
-        ("cuda:2", 3, ["cuda:2"]),
-        ("auto", 0, ["cpu"]),
-        ("cpu", 1, ["cpu"]),
-    ],
-)
-def test_so_many_gpus_are_taken_as_are_asked_for(gpus, device, num_gpus, expected):
-    gpus(3)
-    assert devices(device=device, num_gpus=num_gpus) == expected
-
-
-@pytest.mark.parametrize(("present", "expected"), [(0, ["cpu"]), (2, ["cuda:0", "cuda:1"])])
-def test_more_gpus_than_there_are_is_a_warning(gpus, present, expected):
-    gpus(present)
-    with pytest.warns(
-        UserWarning, match=f"num_gpus: 4 asked for, {present} here; using {'a GPU' if present else 'CPU'}"
-    ):
-        assert devices(num_gpus=4) == expected
-
-
-@pytest.mark.parametrize(
-    ("present", "device", "found"),
-    [(0, "cuda", "no GPU here"), (0, "cuda:1", "no GPU here"), (1, "cuda:1", "only 1 here, counted from cuda:0")],
-)
-def test_a_gpu_that_is_not_there_is_refused(gpus, present, device, found):
-    gpus(present)
-    with pytest.raises(
-        ConfigError, match=f"device: '{device}' asked for, and PyTorch finds {found}; use `auto` or `cpu`"
-    ):
-        devices(device=device)

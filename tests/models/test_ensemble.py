@@ -8,8 +8,9 @@ import transformers
 from torch import Generator, Tensor
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models.adapter_spec import AdapterSpec
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.pack import make_pack
 from tiny_models import (
     ALL_TARGETS,
@@ -35,14 +36,14 @@ INIT_SPEC = {"rank": 8, "targets": ALL_TARGETS, "classes": 3}
 
 def member_logits(ensemble: StackedEnsemble, sequences: list) -> list[Tensor]:
     """Return every member's logits [B, C], all from one pack."""
-    pack = make_pack([(member, sequences) for member in range(len(ensemble.seeds))], device=CPU)
-    return list(ensemble(pack).unflatten(0, (len(ensemble.seeds), len(sequences))))
+    pack = make_pack([(member, sequences) for member in range(len(ensemble.members))], device=CPU)
+    return list(ensemble(pack).unflatten(0, (len(ensemble.members), len(sequences))))
 
 
 def fresh(seeds, **adapters) -> dict[str, dict[int, Tensor]]:
     """Return the initial tensors by name and seed."""
     decoder = tiny_llama()
-    ensemble = StackedEnsemble(decoder, spec=spec(decoder=decoder, **INIT_SPEC | adapters), seeds=seeds)
+    ensemble = StackedEnsemble(decoder, spec=spec(decoder=decoder, **INIT_SPEC | adapters), members=trained(seeds))
     return {name: dict(zip(seeds, stack.detach(), strict=True)) for name, stack in ensemble.named_stacks()}
 
 
@@ -109,7 +110,7 @@ def test_one_member_and_thirty_two(seeds, tmp_path):
 def test_a_text_of_exactly_the_longest_length():
     longest = 64
     decoder = tiny_llama(max_position_embeddings=longest)
-    ensemble = randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder), seeds=(1, 2)))
+    ensemble = randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder), members=trained((1, 2))))
     sequences = random_sequences(1, seed=5, lowest=longest, highest=longest) + random_sequences(1, seed=6)
     base = tiny_llama(max_position_embeddings=longest)
     alone = peft_member(base, ensemble, 1, targets=QV, rank=4, alpha=8)
@@ -218,4 +219,8 @@ def test_initialisation_has_the_distribution_of_peft():
 def test_a_model_of_another_kind_is_refused():
     gpt2 = transformers.GPT2Model(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=5))
     with pytest.raises(ModelError, match="GPT2Model is not a decoder of the LLaMA kind"):
-        StackedEnsemble(gpt2, spec=AdapterSpec(rank=1, scaling=1, dropout=0, classes=2, modules=()), seeds=(1,))
+        StackedEnsemble(
+            gpt2,
+            spec=AdapterSpec(rank=1, scaling=1, dropout=0, classes=2, modules=()),
+            members=trained((1,)),
+        )

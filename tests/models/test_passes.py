@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import passes
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
@@ -111,7 +112,7 @@ def reference(ensemble, sequences) -> np.ndarray:
     with torch.no_grad():
         logits = [
             [ensemble(make_pack([(member, [tokens])], device=CPU))[0] for tokens in sequences]
-            for member in range(len(ensemble.seeds))
+            for member in range(len(ensemble.members))
         ]
     return np.array([[each.numpy() for each in row] for row in logits])
 
@@ -211,7 +212,7 @@ def test_predictions_do_not_depend_on_the_lanes(ensemble, sequences, lanes, monk
 def test_bytes_per_token_covers_what_autograd_keeps(targets, dtype):
     decoder = tiny_llama(num_hidden_layers=8, dtype=dtype)
     estimated = bytes_per_token(decoder, training=True)
-    ensemble = randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, targets=targets), seeds=(1,)))
+    ensemble = randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, targets=targets), members=trained((1,))))
     weights = {parameter.untyped_storage().data_ptr() for parameter in ensemble.parameters()}
     kept: dict[int, int] = {}
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Generator
 
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import make_pack
@@ -22,7 +23,7 @@ def upper(
 ) -> StackedEnsemble:
     """Return members with adapters on some of four layers only."""
     decoder = tiny_decoder(tiny_config(family, num_hidden_layers=4)).to(dtype)
-    return randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, layers=layers), seeds=(1, 2, 3)))
+    return randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, layers=layers), members=trained((1, 2, 3))))
 
 
 @pytest.mark.parametrize(("layers", "depth"), [((0, 1, 2, 3), 0), ((0, 3), 0), ((1,), 1), ((3, 2), 2), ((3,), 3)])
@@ -45,7 +46,7 @@ def test_logits_and_gradients_are_those_without_a_cache(family, layers):
     pack = make_pack([(member, [SEQUENCES[row] for row in own]) for member, own in enumerate(rows)], device=CPU)
     results = []
     for states in (None, cache.of([row for own in rows for row in own])):
-        generators = [Generator().manual_seed(seed) for seed in ensemble.seeds]
+        generators = [Generator().manual_seed(member.seed) for member in ensemble.members]
         logits = ensemble(pack, dropout_generators=generators, trunk_TH=states)
         results.append((logits, torch.autograd.grad(logits.square().sum(), ensemble.trainable())))
     (plain, plain_grads), (cached, cached_grads) = results

@@ -6,6 +6,7 @@ import torch
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, DataError, ModelError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.dry_run import BYTES_PER_TRAINED, dry_run
 from ensemble_uq_llm.training.member_record import MemberRecord, member_settings
@@ -48,7 +49,7 @@ def finish(config, *seeds):
             steps=1,
             final_train_loss=0.5,
         )
-        path = RunFolder(config.output_dir).member_record(seed)
+        path = RunFolder(config.output_dir).member_record(MemberId(seed))
         path.parent.mkdir(parents=True)
         write_json(path, record.as_json())
 

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_training import DATA, SEEDS, config, stack
 from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
 from ensemble_uq_llm.training.order import epoch_batches
+from small_training import DATA, SEEDS, config, stack
 from tiny_models import assert_close, peft_member
 
 
@@ -36,7 +37,7 @@ def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[Stacke
 
 
 def weights_of(ensemble: StackedEnsemble, seed: int) -> dict[str, Tensor]:
-    member = ensemble.seeds.index(seed)
+    member = ensemble.members.index(MemberId(seed))
     return {name: parameter[member].detach().clone() for name, parameter in ensemble.named_stacks()}
 
 
@@ -65,7 +66,7 @@ def train_with_peft(
     schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
     losses = []
     for epoch in range(settings.num_epochs):
-        for rows in epoch_batches(ensemble.seeds[member], epoch=epoch, examples=count, batch_size=size):
+        for rows in epoch_batches(ensemble.members[member].seed, epoch=epoch, examples=count, batch_size=size):
             loss_sum = 0.0
             for start in range(0, len(rows), settings.batch_size):
                 own = rows[start : start + settings.batch_size]

@@ -6,6 +6,7 @@ import torch
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import Ended, Started
 from ensemble_uq_llm.training.group import Source, train_group
@@ -27,8 +28,8 @@ def test_a_group_trains_and_saves_just_its_seeds_in_their_order(
     outcomes = train_group(config, [3, 1], source=source_of(config, tiny_base), device=CPU, listeners=[events.append])
     assert [outcome.seed for outcome in outcomes] == [3, 1]
     folder = RunFolder(config.output_dir)
-    assert folder.member_seeds() == [1, 3]
-    assert read_member_record(folder, 3).data_digest == "d"
+    assert folder.members() == [MemberId(seed) for seed in [1, 3]]
+    assert read_member_record(folder, MemberId(3)).data_digest == "d"
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Ended)
     assert events[0].seeds == (3, 1)

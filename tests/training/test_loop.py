@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings, weights
@@ -18,7 +19,9 @@ def test_adding_members_later_equals_training_them_at_once(
     train(settings(tiny_base, tiny_data, tmp_path / "grown", use_bf16=bf16, num_ensemble_models=1))
     first = (tmp_path / "grown" / "seed_1" / "adapter_model.safetensors").read_bytes()
     grown = train(settings(tiny_base, tiny_data, tmp_path / "grown", use_bf16=bf16))
-    assert (grown.member(1) / "adapter_model.safetensors").read_bytes() == first, "a finished member is not touched"
+    assert (grown.member(MemberId(1)) / "adapter_model.safetensors").read_bytes() == first, (
+        "a finished member is not touched"
+    )
     for seed in (1, 2, 3):
         expected, found = weights(at_once, seed), weights(grown, seed)
         for name, tensor in expected.items():
@@ -58,7 +61,7 @@ def test_diverged_members_are_reported_and_nothing_of_them_is_kept(
     config = settings(tiny_base, tiny_data, tmp_path / "run", learning_rate=1e35, max_grad_norm=0)
     with pytest.raises(MembersFailedError, match=r"3 of 3 members diverged \(seed 1 at step \d+.*none is saved"):
         train(config)
-    assert RunFolder(config.output_dir).member_seeds() == []
+    assert RunFolder(config.output_dir).members() == []
 
 
 def test_the_record_of_the_run_and_its_events(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:

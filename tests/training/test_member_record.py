@@ -5,6 +5,7 @@ import pytest
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.member_record import (
     SETTINGS,
@@ -43,12 +44,12 @@ def record(seed=42, **more):
 @pytest.fixture
 def folder(tmp_path):
     run = RunFolder(tmp_path)
-    write_json(run.member_record(42), record(history=[{"epoch": 1, "validation_loss": 0.5}]).as_json())
+    write_json(run.member_record(MemberId(42)), record(history=[{"epoch": 1, "validation_loss": 0.5}]).as_json())
     return run
 
 
 def test_a_record_is_read_as_it_was_written(folder):
-    found = read_member_record(folder, 42)
+    found = read_member_record(folder, MemberId(42))
     assert found == record(history=[{"epoch": 1, "validation_loss": 0.5}])
 
 
@@ -64,28 +65,28 @@ def test_settings_survive_json():
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"seed": 42}', '{"unknown": 1}', "\udcff"])
 def test_what_is_no_record_is_told(folder, content):
-    path = folder.member_record(42)
+    path = folder.member_record(MemberId(42))
     path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(
         IntegrityError, match=r"member\.json: not a member's record .*; delete .*seed_42 to train it anew"
     ):
-        read_member_record(folder, 42)
+        read_member_record(folder, MemberId(42))
 
 
 def test_an_absent_record_is_told(tmp_path):
     with pytest.raises(IntegrityError, match="not a member's record"):
-        read_member_record(RunFolder(tmp_path), 7)
+        read_member_record(RunFolder(tmp_path), MemberId(7))
 
 
 def test_the_same_making_passes(folder):
-    check_same_making(folder, [42], Config(), digests=DIGESTS)
+    check_same_making(folder, trained([42]), Config(), digests=DIGESTS)
     check_same_making(folder, [], Config(lora_r=64), digests=Digests(data="x", base="y"))
 
 
 @pytest.mark.parametrize("key", sorted(NOT_OF_A_MEMBER & {"seeds", "device", "tokens_per_pass", "output_dir"}))
 def test_other_members_and_machines_are_no_difference(folder, key):
     value = {"seeds": (1,), "device": "cpu", "tokens_per_pass": 99, "output_dir": Path("x")}[key]
-    check_same_making(folder, [42], Config().model_copy(update={key: value}), digests=DIGESTS)
+    check_same_making(folder, trained([42]), Config().model_copy(update={key: value}), digests=DIGESTS)
 
 
 @pytest.mark.parametrize("key", SETTINGS)
@@ -95,9 +96,9 @@ def test_another_setting_is_refused_by_name(folder, key):
         value = getattr(Config(), key) + (0.25 if isinstance(getattr(Config(), key), float) else 1)
     config = Config().model_copy(update={key: value})
     with pytest.raises(
-        ConfigError, match=rf"holds member 42, made differently:\n  {key}: .* there, .* now\nUse another"
+        ConfigError, match=rf"holds the member of seed 42, made differently:\n  {key}: .* there, .* now\nUse another"
     ):
-        check_same_making(folder, [42], config, digests=DIGESTS)
+        check_same_making(folder, trained([42]), config, digests=DIGESTS)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +110,10 @@ def test_another_setting_is_refused_by_name(folder, key):
 )
 def test_other_data_or_another_base_are_refused(folder, digests, message):
     with pytest.raises(ConfigError, match=message):
-        check_same_making(folder, [42], Config(), digests=digests)
+        check_same_making(folder, trained([42]), Config(), digests=digests)
 
 
 def test_all_differences_are_told(folder):
     config = Config(lora_r=4, num_epochs=9)
     with pytest.raises(ConfigError, match=r"num_epochs: 3 there, 9 now\n  lora_r: 8 there, 4 now\n  the training data"):
-        check_same_making(folder, [42], config, digests=Digests(data="x", base="b"))
+        check_same_making(folder, trained([42]), config, digests=Digests(data="x", base="b"))

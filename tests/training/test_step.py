@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_training import DATA, SEEDS, config, stack
 
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.models.pass_budget import PassBudget
+from ensemble_uq_llm.models.memory import PassBudget
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step
+from small_training import DATA, SEEDS, config, stack
 
 ROWS = tuple(np.random.default_rng(seed).permutation(44)[:8] for seed in SEEDS)
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ensemble_uq_llm.utils.device import choose_device, describe_device, free_bytes
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.device import choose_device, describe_device, devices_of, free_bytes
 
 
 @pytest.fixture
@@ -11,6 +12,7 @@ def gpus(monkeypatch):
     def pretend(count):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
 
     return pretend
 
@@ -57,3 +59,51 @@ def test_the_gpu_in_numbers_and_words():
     device = choose_device("auto")
     assert free_bytes(device) > 1 << 20
     assert describe_device(device) == torch.cuda.get_device_name(0)
+
+
+def devices(**keys) -> list[str]:
+    return [str(device) for device in devices_of(**{"wanted": "auto", "num_gpus": 1} | keys)]
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("num_gpus", [0, 1])
+def test_the_cpu_is_taken_without_a_word(gpus, device, num_gpus):
+    gpus(0)
+    assert devices(wanted=device, num_gpus=num_gpus) == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("device", "num_gpus", "expected"),
+    [
+        ("auto", 1, ["cuda:0"]),
+        ("auto", 2, ["cuda:0", "cuda:1"]),
+        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:2", 3, ["cuda:2"]),
+        ("auto", 0, ["cpu"]),
+        ("cpu", 1, ["cpu"]),
+    ],
+)
+def test_so_many_gpus_are_taken_as_are_asked_for(gpus, device, num_gpus, expected):
+    gpus(3)
+    assert devices(wanted=device, num_gpus=num_gpus) == expected
+
+
+@pytest.mark.parametrize(("present", "expected"), [(0, ["cpu"]), (2, ["cuda:0", "cuda:1"])])
+def test_more_gpus_than_there_are_is_a_warning(gpus, present, expected):
+    gpus(present)
+    with pytest.warns(
+        UserWarning, match=f"num_gpus: 4 asked for, {present} here; using {'a GPU' if present else 'CPU'}"
+    ):
+        assert devices(num_gpus=4) == expected
+
+
+@pytest.mark.parametrize(
+    ("present", "device", "found"),
+    [(0, "cuda", "no GPU here"), (0, "cuda:1", "no GPU here"), (1, "cuda:1", "only 1 here, counted from cuda:0")],
+)
+def test_a_gpu_that_is_not_there_is_refused(gpus, present, device, found):
+    gpus(present)
+    with pytest.raises(
+        ConfigError, match=f"device: '{device}' asked for, and PyTorch finds {found}; use `auto` or `cpu`"
+    ):
+        devices(wanted=device)

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.formats import Record
-from ensemble_uq_llm.data.problems import Problems, clipped, listed
+from ensemble_uq_llm.data.problems import Problems
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped, listed
 
 LABEL_COLUMNS: Final = ("answer", "label")  # official BoolQ, SuperGLUE
 ID_COLUMNS: Final = ("id", "idx")

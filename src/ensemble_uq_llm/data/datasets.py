@@ -8,11 +8,11 @@ from typing import Final
 from ensemble_uq_llm.data import synthetic
 from ensemble_uq_llm.data.columns import Columns, examples_from_records
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.hub import BOOLQ_REPO, load_hub_rows
-from ensemble_uq_llm.data.problems import listed
+from ensemble_uq_llm.data.hub_rows import BOOLQ_REPO, load_hub_rows
 from ensemble_uq_llm.data.records import read_examples
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)

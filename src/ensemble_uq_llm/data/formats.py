@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ensemble_uq_llm.data.problems import Problems, clipped, listed
+from ensemble_uq_llm.data.problems import Problems
+from ensemble_uq_llm.utils.text import clipped, listed
 
 LONGEST_LINE: Final = 16 * 2**20
 ONE_A_LINE: Final = "rewrite the file with `jq -c '.[]' old.json > new.jsonl`"

@@ -1,11 +1,10 @@
 """What is wrong with one data source: all of it is collected, and raised once as a DataError."""
 
-from typing import Any, Final, Never
+from typing import Final, Never
 
 from ensemble_uq_llm.errors import DataError
 
 MOST_SHOWN: Final = 10
-CLIP: Final = 80
 
 
 class Problems:
@@ -34,22 +33,3 @@ class Problems:
         hidden = self._count - len(self._shown)
         more = [f"and {hidden:,} more"] if hidden else []
         raise DataError("\n".join(self._shown + more))
-
-
-def clipped(value: Any) -> str:
-    """Return a value as an error message shows it: at most about 80 characters, containers by name."""
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, str | bytes):
-        return repr(value) if len(value) <= CLIP else f"{value[:CLIP]!r}..."
-    shown = repr(value)
-    return shown if len(shown) <= CLIP else f"{shown[:CLIP]}..."
-
-
-def listed(names: Any, most: int = 12) -> str:
-    """Return names in quotes with commas between them, the tail of a long list as a count."""
-    names = list(names)
-    shown = ", ".join(clipped(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

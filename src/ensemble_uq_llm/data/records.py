@@ -7,9 +7,10 @@ from typing import Final
 from ensemble_uq_llm.data.columns import Columns, examples_from_records
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.formats import Record, read_csv, read_jsonl, read_parquet
-from ensemble_uq_llm.data.problems import Problems, listed
+from ensemble_uq_llm.data.problems import Problems
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import listed
 
 READERS: Final[dict[str, Callable[[Path, Problems], list[Record]]]] = {
     ".jsonl": read_jsonl,

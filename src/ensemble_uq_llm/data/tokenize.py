@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.data.cut import Prompt, cut_to_fit, encode
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.problems import clipped
 from ensemble_uq_llm.data.prompts import Template, default_cut_column, parse_template
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.text import clipped
 
 UNLABELLED: Final = -1
 PROMPTS_AT_ONCE: Final = 1000  # a tokenizer's intermediate results take about 150 bytes a token

@@ -13,9 +13,10 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import predict_examples
-from ensemble_uq_llm.inference.uncertainty import Uncertainty, log_softmax, measure_uncertainty
+from ensemble_uq_llm.member import MemberId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,9 @@ class EnsembleClassifier:
         return cls(load_members(config, adapters=[Path(adapter) for adapter in adapters]), config)
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """The members, by their seeds."""
-        return self._loaded.ensemble.seeds
+    def members(self) -> tuple[MemberId, ...]:
+        """The members that answer."""
+        return self._loaded.ensemble.members
 
     def predict(self, questions: Sequence[Mapping[str, str]]) -> Prediction:
         """Answer questions, each a mapping of the prompt's columns to texts (for BoolQ: question, passage).

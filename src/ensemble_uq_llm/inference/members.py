@@ -1,6 +1,5 @@
 """Finished members from disk onto one base: those of a run, or PEFT adapter folders made anywhere."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.models.adapters import WEIGHTS, ensemble_of, read_adapter
-from ensemble_uq_llm.models.base import devices_of, find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.member import MemberId, member_of_folder
+from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter
 from ensemble_uq_llm.models.passes import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
+from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import read_json, sha256_of
 
 
@@ -33,43 +34,44 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         IntegrityError: an adapter was altered after training, or does not fit the base or the classes.
     """
     folders = dict(_foreign(adapters) if adapters else _own(config))
-    members = [read_adapter(folder) for folder in folders.values()]
-    for member in members:
-        if member.head_CH.shape[0] != config.num_labels:
+    adapters_read = [read_adapter(folder) for folder in folders.values()]
+    for each in adapters_read:
+        if each.head_CH.shape[0] != config.num_labels:
             raise IntegrityError(
-                f"{member.folder}: its head has {member.head_CH.shape[0]} classes, and num_labels is "
-                f"{config.num_labels}"
+                f"{each.folder}: its head has {each.head_CH.shape[0]} classes, and num_labels is {config.num_labels}"
             )
-    base = find_base(config)
-    device = devices_of(config)[0]
+    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16)
     return LoadedEnsemble(
-        ensemble=ensemble_of(decoder, members, seeds=list(folders)).eval(),
+        ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=load_tokenizer(base),
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
     )
 
 
-def _own(config: Config) -> dict[int, Path]:
+def _own(config: Config) -> dict[MemberId, Path]:
+    """Return the folders of the configured seeds' members, with every sample that there is of each."""
     folder = RunFolder(config.output_dir)
-    finished = set(folder.member_seeds())
-    if missing := [seed for seed in config.member_seeds if seed not in finished]:
+    finished = folder.members()
+    if missing := [seed for seed in config.member_seeds if MemberId(seed) not in finished]:
         raise ConfigError(
             f"{folder.root}: no finished member for seed {', '.join(map(str, missing))}; train first, or lower "
             "num_ensemble_models to what is there"
         )
-    for seed in config.member_seeds:
-        _check_unaltered(folder.member(seed))
-    return {seed: folder.member(seed) for seed in config.member_seeds}
+    members = [member for seed in config.member_seeds for member in finished if member.seed == seed]
+    for member in members:
+        _check_unaltered(folder.member(member))
+    return {member: folder.member(member) for member in members}
 
 
-def _foreign(adapters: Sequence[Path]) -> dict[int, Path]:
-    """Number adapter folders by the seed in their name (`seed_42`); if any has none, all from 0 in their order."""
-    matches = [re.fullmatch(r"seed_(\d+)", folder.name) for folder in adapters]
-    seeds = [int(match[1]) for match in matches if match]
-    if len(set(seeds)) < len(adapters):
-        seeds = list(range(len(adapters)))
-    return dict(zip(seeds, adapters, strict=True))
+def _foreign(adapters: Sequence[Path]) -> dict[MemberId, Path]:
+    """Name adapter folders by their own names (`seed_42`); if any has none of that form, by 0, 1 ... in their order."""
+    named = [member_of_folder(folder.name) for folder in adapters]
+    known = [member for member in named if member is not None]
+    if len(set(known)) < len(adapters):
+        known = [MemberId(index) for index in range(len(adapters))]
+    return dict(zip(known, adapters, strict=True))
 
 
 def _check_unaltered(folder: Path) -> None:

@@ -11,8 +11,8 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, tokenize
 from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
 from ensemble_uq_llm.inference.members import LoadedEnsemble
-from ensemble_uq_llm.inference.predictions import Predictions, write_predictions
 from ensemble_uq_llm.models.passes import predict_logits
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import describe_device
@@ -32,7 +32,7 @@ def predict_examples(loaded: LoadedEnsemble, examples: Sequence[Example], config
     return Predictions(
         ids=tokens.ids,
         labels=tuple(example.label for example in examples),
-        seeds=loaded.ensemble.seeds,
+        members=loaded.ensemble.members,
         logits_MNC=predict_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
@@ -57,7 +57,7 @@ def predict_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Con
         seconds=time.monotonic() - started,
         name=name,
         examples=len(examples),
-        members=len(loaded.ensemble.seeds),
+        members=len(loaded.ensemble.members),
         device=describe_device(next(loaded.ensemble.parameters()).device),
         data_digest=digest_of(examples),
     )

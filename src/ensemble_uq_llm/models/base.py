@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import warnings
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -13,11 +12,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
-from ensemble_uq_llm.errors import ConfigError, ModelError
-from ensemble_uq_llm.models.adapter_spec import decoder_layers
-from ensemble_uq_llm.models.packed_attention import PACKED_ATTENTION
-from ensemble_uq_llm.utils.device import choose_device, describe_device
+from ensemble_uq_llm.config import EMBEDDED_MODEL
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
 
@@ -25,15 +23,18 @@ _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", 
 _WEIGHTS: Final = ("*.safetensors",)
 
 
-def find_base(config: Config, *, weights: bool = True) -> Path:
-    """Return the folder that holds the base's files, downloading them if the config names a hub model.
+def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weights: bool = True) -> Path:
+    """Return the folder that holds the base's files, downloading them if `name` is that of a hub model.
 
-    Without `weights` only the small files are downloaded.
+    Args:
+        name: a hub name, a local folder, or `embedded`.
+        revision: branch, tag or commit of a hub model; None is its main branch.
+        cache_dir: where downloads are kept; None is the hub's own cache.
+        weights: False downloads the small files only.
 
     Raises:
         ModelError: there is no such folder, and no such model can be had from the hub; the message says why.
     """
-    name = config.model_name
     if name == EMBEDDED_MODEL:
         return Path(str(resources.files("ensemble_uq_llm") / "assets" / "tiny_llama"))
     folder = Path(name).expanduser()
@@ -45,30 +46,7 @@ def find_base(config: Config, *, weights: bool = True) -> Path:
         raise ModelError(
             f"model_name: there is no folder {name}; give a hub name, a model folder, or `{EMBEDDED_MODEL}`"
         )
-    return _download(name, config, weights=weights)
-
-
-def devices_of(config: Config) -> list[torch.device]:
-    """Return the devices that a configuration asks for: `num_gpus` of them where there are, or else one.
-
-    More GPUs than there are is a warning, not an error.
-
-    Raises:
-        ConfigError: a GPU is named that is not there.
-    """
-    wanted = "cpu" if config.device == "auto" and config.num_gpus == 0 else config.device
-    try:
-        first = choose_device(wanted)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    present = torch.cuda.device_count() if first.type == "cuda" else 0
-    if config.num_gpus > max(present, 1):
-        warnings.warn(
-            f"num_gpus: {config.num_gpus} asked for, {present} here; using {describe_device(first)}", stacklevel=2
-        )
-    spreads = first.type == "cuda" and wanted in ("auto", "cuda")
-    count = min(config.num_gpus, present) if spreads else 1
-    return [torch.device("cuda", index) for index in range(count)] if count > 1 else [first]
+    return _download(name, revision, cache_dir, weights=weights)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -146,25 +124,25 @@ def _file_digest(path: Path) -> str:
     return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else sha256_of(path)
 
 
-def _download(name: str, config: Config, *, weights: bool) -> Path:
+def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     silence = why_hub_is_silent()
     fetch: Any = partial(
         snapshot_download,
         name,
-        revision=config.model_revision,
-        cache_dir=config.cache_dir,
+        revision=revision,
+        cache_dir=cache_dir,
         allow_patterns=[*_SMALL_FILES, *(_WEIGHTS if weights else ())],
         local_files_only=silence is not None,
     )
     try:
         return Path(fetch())
     except Exception as error:
-        raise ModelError(f"model_name: {_explained(name, config, silence, error)}") from error
+        raise ModelError(f"model_name: {_explained(name, revision, cache_dir, silence, error)}") from error
 
 
-def _explained(name: str, config: Config, silence: str | None, error: Exception) -> str:
+def _explained(name: str, revision: str | None, cache_dir: Path | None, silence: str | None, error: Exception) -> str:
     """Say what happened and what to do, the most specific first."""
     from huggingface_hub import constants, errors
 
@@ -175,13 +153,13 @@ def _explained(name: str, config: Config, silence: str | None, error: Exception)
     if isinstance(error, errors.GatedRepoError):
         return f"{name!r} is gated: accept its licence on {constants.ENDPOINT}/{name}, then {token}"
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{name!r} has no revision {config.model_revision!r}; check model_revision"
+        return f"{name!r} has no revision {revision!r}; check model_revision"
     if isinstance(error, errors.RepositoryNotFoundError):
         return (
             f"{name!r} is neither a folder here nor a model on the hub; check the name, and if it is private, {token}"
         )
     if silence is not None and isinstance(error, errors.LocalEntryNotFoundError):
-        cache = config.cache_dir or constants.HF_HUB_CACHE
+        cache = cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"
     return f"{name!r} could not be downloaded ({type(error).__name__}: {first_line(error)}); {again}, {local}"

@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
 
-from ensemble_uq_llm.models.adapter_spec import AdapterSpec, decoder_layers
-from ensemble_uq_llm.models.lean_layer import LeanLastLayer, LeanLayer, is_lean
-from ensemble_uq_llm.models.pack import Pack
-from ensemble_uq_llm.models.stacked_lora import (
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.layers.lean import LeanLastLayer, LeanLayer, is_lean
+from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
+from ensemble_uq_llm.models.lora.stacked import (
     ActivePass,
     LoraSpec,
     LoraStack,
@@ -17,6 +17,7 @@ from ensemble_uq_llm.models.stacked_lora import (
     StackedLoraLinear,
     linear_of,
 )
+from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 HEAD = "score"
@@ -30,14 +31,14 @@ class StackedEnsemble(nn.Module):
     linear layers become `StackedLoraLinear`. Members start with the initialisation of their own seed.
     """
 
-    def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, seeds: Sequence[int]) -> None:
+    def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, members: Sequence[MemberId]) -> None:
         super().__init__()
         self.decoder = decoder.requires_grad_(False).eval()
         self.spec = spec
-        self.seeds = tuple(seeds)
+        self.members = tuple(members)
         self._active = ActivePass()
         stacks = {
-            name: LoraStack(linear_of(decoder, name), members=len(seeds), rank=spec.rank) for name in spec.modules
+            name: LoraStack(linear_of(decoder, name), members=len(members), rank=spec.rank) for name in spec.modules
         }
         self.adapters = {f"model.{name}": stack for name, stack in stacks.items()}
         layers = decoder_layers(decoder)
@@ -47,9 +48,9 @@ class StackedEnsemble(nn.Module):
         self._put_on(layers, stacks)
         device = next(decoder.parameters()).device
         hidden = decoder.config.get_text_config().hidden_size
-        self.head = StackedHead(members=len(seeds), classes=spec.classes, hidden=hidden, device=device)
-        for member, seed in enumerate(seeds):
-            self.initialise_member(member, seed)
+        self.head = StackedHead(members=len(members), classes=spec.classes, hidden=hidden, device=device)
+        for index, member in enumerate(members):
+            self.initialise_member(index, member.seed)
 
     def forward(
         self, pack: Pack, *, dropout_generators: Sequence[Generator] | None = None, trunk_TH: Tensor | None = None
@@ -109,7 +110,7 @@ class StackedEnsemble(nn.Module):
         yield f"{HEAD}.weight", self.head.weight_MCH
 
     @torch.no_grad()
-    def initialise_member(self, member: int, seed: int) -> None:
+    def initialise_member(self, index: int, seed: int) -> None:
         """Give a member the initial weights of `seed`: PEFT's for the adapters, transformers' for the head."""
         std = getattr(self.decoder.config, "initializer_range", 0.02)
         for name, stack in self.named_stacks():
@@ -119,7 +120,7 @@ class StackedEnsemble(nn.Module):
                 nn.init.kaiming_uniform_(initial, a=5**0.5, generator=generator)
             elif name.startswith(HEAD):
                 initial.normal_(std=std, generator=generator)
-            stack[member].copy_(initial)
+            stack[index].copy_(initial)
 
     def _put_on(self, layers: nn.ModuleList, stacks: Mapping[str, LoraStack]) -> None:
         """Put the adapters on the decoder's layers, which become lean ones where all of them can."""

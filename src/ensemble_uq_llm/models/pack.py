@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ensemble_uq_llm.models.buckets import Buckets, make_buckets
+from ensemble_uq_llm.models.attention.buckets import Buckets, make_buckets
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int32]]
 

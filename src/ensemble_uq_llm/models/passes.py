@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.memory import PassBudget, within_memory
 from ensemble_uq_llm.models.pack import Tokens, make_pack
-from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.utils.device import free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 
@@ -114,7 +114,7 @@ def predict_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, bu
 
 
 def _predict(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
-    members, classes = len(ensemble.seeds), ensemble.spec.classes
+    members, classes = len(ensemble.members), ensemble.spec.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)
 

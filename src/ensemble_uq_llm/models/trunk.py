@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.memory import PassBudget, within_memory
 from ensemble_uq_llm.models.pack import Tokens, make_pack
-from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.models.passes import Rows, cut_to_budget
 from ensemble_uq_llm.utils.device import free_bytes
 from ensemble_uq_llm.utils.lanes import side_by_side

@@ -8,13 +8,15 @@ from torch import nn
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
-from ensemble_uq_llm.models.adapter_spec import spec_of
-from ensemble_uq_llm.models.base import devices_of, find_base, load_skeleton, load_tokenizer
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.passes import bytes_per_token, plan_lanes, token_budget
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.making import base_folder, lora_settings
 from ensemble_uq_llm.training.member_record import check_same_making
 from ensemble_uq_llm.training.order import epoch_batches
-from ensemble_uq_llm.utils.device import describe_device, free_bytes
+from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
 BYTES_PER_TRAINED = 16
@@ -56,15 +58,15 @@ def dry_run(config: Config) -> DryRun:
         ConfigError, ModelError, DataError: as `train` would.
     """
     split = load_training(config)
-    folder = find_base(config, weights=False)
+    folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (tokenize(config, each, tokenizer) for each in (split.kept, load_validation(config)))
-    device = devices_of(config)[0]
+    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     skeleton = load_skeleton(folder, bf16=config.use_bf16)
-    spec = spec_of(config, skeleton)
+    spec = spec_of(lora_settings(config), skeleton, classes=config.num_labels)
     run = RunFolder(config.output_dir)
-    check_same_making(run, run.member_seeds(), config, digests=None)
-    finished = [seed for seed in run.member_seeds() if seed in config.member_seeds]
+    check_same_making(run, run.members(), config, digests=None)
+    finished = [seed for seed in config.member_seeds if MemberId(seed) in run.members()]
     missing = [seed for seed in config.member_seeds if seed not in finished]
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
     modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]

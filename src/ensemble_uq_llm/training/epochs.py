@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.pass_budget import PassBudget
+from ensemble_uq_llm.models.memory import PassBudget
 from ensemble_uq_llm.models.passes import Rows, predict_logits, token_budget
 from ensemble_uq_llm.models.trunk import cache_trunk
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
@@ -37,6 +37,7 @@ def train_ensemble(
     Reads nothing from disk and writes nothing; `listeners` hear of every step.
     """
     steps = config.optimizer_steps(len(data.train))
+    seeds = tuple(member.seed for member in ensemble.members)
     parameters = ensemble.trainable()
     device = parameters[0].device
     optimizer, schedule = make_optimizer(parameters, config, steps=steps)
@@ -50,7 +51,7 @@ def train_ensemble(
         budget=PassBudget(budget),
         trunk=cache_trunk(ensemble, data.train.sequences, budget=budget),
     )
-    outcomes = [MemberOutcome(seed=seed) for seed in ensemble.seeds]
+    outcomes = [MemberOutcome(seed=seed) for seed in seeds]
 
     def tell(event: Event) -> None:
         for listener in listeners:
@@ -58,7 +59,7 @@ def train_ensemble(
 
     tell(
         Started(
-            seeds=ensemble.seeds,
+            seeds=seeds,
             epochs=config.num_epochs,
             steps=steps,
             examples=len(data.train),
@@ -68,7 +69,7 @@ def train_ensemble(
     )
     started = time.monotonic()
     for epoch in range(config.num_epochs):
-        for rows_by_member in _joint_batches(ensemble.seeds, len(data.train), config, epoch):
+        for rows_by_member in _joint_batches(seeds, len(data.train), config, epoch):
             for event in _step(trainer, rows_by_member, outcomes, epoch=epoch):
                 tell(event)
         tell(_validate(ensemble, data.validation, outcomes, epoch=epoch, budget=trainer.budget.tokens))

@@ -9,13 +9,15 @@ import torch
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
-from ensemble_uq_llm.models.adapter_spec import spec_of
+from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
 from ensemble_uq_llm.training.event_log import EventLog
 from ensemble_uq_llm.training.events import Listener
+from ensemble_uq_llm.training.making import lora_settings
 from ensemble_uq_llm.training.member_record import Digests
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.training.save import save_members
@@ -49,7 +51,11 @@ def train_group(
         validation=tokenize(config, load_validation(config), tokenizer),
     )
     decoder = load_decoder(source.base, device=device, bf16=config.use_bf16)
-    ensemble = StackedEnsemble(decoder, spec=spec_of(config, decoder), seeds=seeds)
+    ensemble = StackedEnsemble(
+        decoder,
+        spec=spec_of(lora_settings(config), decoder, classes=config.num_labels),
+        members=trained(seeds),
+    )
     folder = RunFolder(config.output_dir)
     folder.root.mkdir(parents=True, exist_ok=True)
     with folder.events.open("a", encoding="utf-8") as stream:

@@ -11,14 +11,16 @@ from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.prepare import digest_of, load_training
 from ensemble_uq_llm.errors import MembersFailedError
-from ensemble_uq_llm.models.base import base_digest, devices_of, find_base
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.base import base_digest
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.group import Source
 from ensemble_uq_llm.training.launch import train_on_devices
+from ensemble_uq_llm.training.making import base_folder
 from ensemble_uq_llm.training.member_record import Digests, check_same_making
 from ensemble_uq_llm.training.outcome import MemberOutcome
-from ensemble_uq_llm.utils.device import describe_device
+from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
@@ -36,15 +38,15 @@ def train(config: Config, *, listeners: Sequence[Listener] = ()) -> RunFolder:
     folder = RunFolder(config.output_dir)
     examples = load_training(config).kept
     warn_if_warmup_outlasts(config, len(examples))
-    base = find_base(config)
+    base = base_folder(config)
     digests = Digests(data=digest_of(examples), base=base_digest(base))
-    finished = folder.member_seeds()
+    finished = folder.members()
     check_same_making(folder, finished, config, digests=digests)
-    missing = [seed for seed in config.member_seeds if seed not in finished]
+    missing = [seed for seed in config.member_seeds if MemberId(seed) not in finished]
     if not missing:
         return folder
 
-    devices = devices_of(config)
+    devices = devices_of(config.device, num_gpus=config.num_gpus)
     source = Source(base=base, examples=examples, digests=digests)
     outcomes = train_on_devices(config, missing, source=source, devices=devices, listeners=listeners)
     write_text(folder.config, config_to_yaml(with_absolute_paths(config)))

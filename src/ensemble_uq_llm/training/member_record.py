@@ -1,10 +1,12 @@
 """`member.json` beside each adapter: how the member was made, so that later runs know whether it is theirs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import read_json
 
@@ -49,13 +51,13 @@ def member_settings(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", include=set(SETTINGS))
 
 
-def read_member_record(folder: RunFolder, seed: int) -> MemberRecord:
+def read_member_record(folder: RunFolder, member: MemberId) -> MemberRecord:
     """Read the record of a finished member.
 
     Raises:
         IntegrityError: the record is absent or not one of ours.
     """
-    path = folder.member_record(seed)
+    path = folder.member_record(member)
     try:
         return MemberRecord(**read_json(path))
     except (OSError, ValueError, TypeError) as error:
@@ -64,15 +66,17 @@ def read_member_record(folder: RunFolder, seed: int) -> MemberRecord:
         ) from None
 
 
-def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, digests: Digests | None) -> None:
+def check_same_making(
+    folder: RunFolder, members: Sequence[MemberId], config: Config, *, digests: Digests | None
+) -> None:
     """Refuse to mix members that were made differently in one run folder; without digests only the settings count.
 
     Raises:
         ConfigError: a finished member has other settings, data or base; the message lists the differences.
     """
     wanted = member_settings(config)
-    for seed in seeds:
-        record = read_member_record(folder, seed)
+    for member in members:
+        record = read_member_record(folder, member)
         differences = [
             f"{key}: {record.settings.get(key)!r} there, {wanted[key]!r} now"
             for key in SETTINGS
@@ -83,7 +87,7 @@ def check_same_making(folder: RunFolder, seeds: list[int], config: Config, *, di
             differences += ["the base model's files differ"] if record.base_digest != digests.base else []
         if differences:
             raise ConfigError(
-                f"output_dir: {folder.root} holds member {seed}, made differently:\n  "
+                f"output_dir: {folder.root} holds the member of {member.title}, made differently:\n  "
                 + "\n  ".join(differences)
                 + "\nUse another output_dir, or delete that folder to train anew"
             )

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.models.adapters import WEIGHTS, write_adapter
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
+from ensemble_uq_llm.training.making import base_name, lora_settings
 from ensemble_uq_llm.training.member_record import Digests, MemberRecord, member_settings
 from ensemble_uq_llm.training.outcome import MemberOutcome
 from ensemble_uq_llm.utils.files import atomic_folder, sha256_of, write_json
@@ -25,13 +27,14 @@ def save_members(
 
     A member whose weights are not finite has diverged in its last step, and is noted as such.
     """
+    base = base_name(config)
     for member, outcome in enumerate(outcomes):
         if outcome.diverged_at is None and not _is_finite(ensemble, member):
             outcome.diverged_at = outcome.steps
         if outcome.diverged_at is not None:
             continue
-        with atomic_folder(folder.member(outcome.seed)) as temporary:
-            write_adapter(ensemble, member, temporary, config=config)
+        with atomic_folder(folder.member(MemberId(outcome.seed))) as temporary:
+            write_adapter(ensemble, member, temporary, settings=lora_settings(config), base=base)
             record = MemberRecord(
                 seed=outcome.seed,
                 settings=member_settings(config),

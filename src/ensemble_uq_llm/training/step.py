@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.memory import PassBudget, within_memory
 from ensemble_uq_llm.models.pack import make_pack
-from ensemble_uq_llm.models.pass_budget import PassBudget, within_memory
 from ensemble_uq_llm.models.passes import Chunk, plan_lanes
 from ensemble_uq_llm.models.trunk import TrunkCache
 from ensemble_uq_llm.training.loss import member_losses
@@ -84,4 +84,4 @@ def _dropout_generators(ensemble: StackedEnsemble, step: int, device: torch.devi
     """Each member's own stream for this step: what it drops never depends on its company or on a restart."""
     if ensemble.spec.dropout == 0:
         return None
-    return [Generator(device).manual_seed(derive_seed(seed, "dropout", step)) for seed in ensemble.seeds]
+    return [Generator(device).manual_seed(derive_seed(member.seed, "dropout", step)) for member in ensemble.members]

@@ -1,7 +1,11 @@
 """Which device to use, and how much of its memory is free."""
 
+import warnings
+
 import psutil
 import torch
+
+from ensemble_uq_llm.errors import ConfigError
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -18,6 +22,27 @@ def choose_device(wanted: str) -> torch.device:
         found = f"only {present} here, counted from cuda:0" if present else "no GPU here"
         raise ValueError(f"device: {wanted!r} asked for, and PyTorch finds {found}; use `auto` or `cpu`")
     return device
+
+
+def devices_of(wanted: str, *, num_gpus: int) -> list[torch.device]:
+    """Return the devices that a configuration asks for: `num_gpus` of them where there are, or else one.
+
+    More GPUs than there are is a warning, not an error.
+
+    Raises:
+        ConfigError: a GPU is named that is not there.
+    """
+    wanted = "cpu" if wanted == "auto" and num_gpus == 0 else wanted
+    try:
+        first = choose_device(wanted)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    present = torch.cuda.device_count() if first.type == "cuda" else 0
+    if num_gpus > max(present, 1):
+        warnings.warn(f"num_gpus: {num_gpus} asked for, {present} here; using {describe_device(first)}", stacklevel=2)
+    spreads = first.type == "cuda" and wanted in ("auto", "cuda")
+    count = min(num_gpus, present) if spreads else 1
+    return [torch.device("cuda", index) for index in range(count)] if count > 1 else [first]
 
 
 def free_bytes(device: torch.device) -> int:

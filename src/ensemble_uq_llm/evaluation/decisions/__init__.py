@@ -1,0 +1,1 @@
+"""What is done with uncertainty: abstain, calibrate, answer with sets, notice other data."""

@@ -1,0 +1,65 @@
+"""How well uncertainty tells a shifted set from the one that the ensemble was made for."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.scores import Quantity, uncertainty_scores
+from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking, joined
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+
+
+def shift_family(shifted: Uncertainty, reference: Uncertainty) -> Family:
+    """Return the numbers of `QUANTITIES` for every score, named `SCORE/QUANTITY`.
+
+    Weights are those of the shifted examples followed by those of the reference (the in-distribution set).
+    `auroc`: P(score of a shifted example > of a reference one), ties counting half: 0.5 says that the score does
+    not see the shift, 1 that every shifted example has more of it.
+    `aupr_out`, `aupr_in`: average precision with the shifted examples as positives, found from the highest score
+    down, or the reference ones, from the lowest up (Hendrycks and Gimpel 2017, arXiv:1610.02136). What chance
+    gives is the positives' share of the examples.
+    `fpr95`: share of the shifted examples that pass as in-distribution at the strictest threshold that lets at
+    least 95% of the reference pass: the false positive rate at 95% true positive rate of Liang et al. 2018
+    (arXiv:1706.02690), whose positive class is in-distribution. Equal scores pass together, so a score with many
+    ties pays for it.
+
+    Args:
+        shifted: of the set that may differ.
+        reference: of the set that the ensemble was made for, its members and classes being the same.
+    """
+    ours, theirs = uncertainty_scores(shifted), uncertainty_scores(reference)
+    return joined({name: separation_family(ours[name], theirs[name]) for name in ours})
+
+
+def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Family:
+    """Return the numbers of `QUANTITIES` for one score, all from one ranking; see `shift_family`.
+
+    Args:
+        shifted_S: the shifted examples' scores; at least one.
+        reference_R: the reference examples' scores; at least one.
+    """
+    scores_N = np.concatenate([shifted_S, reference_R])
+    ranking = Ranking.ascending(scores_N, np.arange(len(scores_N)) < len(shifted_S))
+
+    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        tally = ranking.tally(weights_DN)
+        passed_DG = tally.all_up_to_DG - tally.positive_up_to_DG
+        reference_D, shifted_D = passed_DG[:, -1], tally.positives_D
+        # In whole numbers, so that no rounding decides where 95% are reached.
+        at = (np.arange(len(shifted_D)), (passed_DG >= np.ceil(95 * reference_D / 100)[:, None]).argmax(axis=1))
+        precision_DG = passed_DG / np.maximum(tally.all_up_to_DG, 1.0)  # nothing called means nothing found
+        return {
+            "auroc": tally.roc_area(),
+            "aupr_in": np.vecdot(tally.all_DG - tally.positive_DG, precision_DG) / reference_D,
+            "aupr_out": tally.average_precision(),
+            "fpr95": tally.positive_up_to_DG[at] / shifted_D,
+        }
+
+    return family
+
+
+QUANTITIES = (
+    Quantity(name="auroc", title="AUROC", format=".3f", higher_is_better=True),
+    Quantity(name="aupr_in", title="AUPR-in", format=".3f", higher_is_better=True),
+    Quantity(name="aupr_out", title="AUPR-out", format=".3f", higher_is_better=True),
+    Quantity(name="fpr95", title="FPR at 95% TPR", format=".1%", higher_is_better=False),
+)

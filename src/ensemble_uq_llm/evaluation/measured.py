@@ -1,0 +1,65 @@
+"""One set of predictions, measured: what the blocks of the metrics JSON are made from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """Predictions and what is uncertain about them; N counts the labelled examples but for `uncertainty`."""
+
+    predictions: Predictions
+    uncertainty: Uncertainty
+
+    @staticmethod
+    def of(predictions: Predictions) -> "Measured":
+        """Measure the uncertainty of every example."""
+        return Measured(predictions=predictions, uncertainty=measure_uncertainty(predictions.logits_MNC))
+
+    @property
+    def n(self) -> int:
+        """The number of labelled examples."""
+        return len(self.labels_N)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.predictions.logits_MNC.shape[2]
+
+    @cached_property
+    def labels_N(self) -> NDArray[np.int64]:
+        """The labels."""
+        return self.predictions.labels_N[self.predictions.labelled_N]
+
+    @cached_property
+    def log_probs_NC(self) -> NDArray[np.float64]:
+        """The pooled log-probabilities."""
+        return self.uncertainty.log_probs_NC[self.predictions.labelled_N]
+
+    @cached_property
+    def log_probs_MNC(self) -> NDArray[np.float64]:
+        """The members' log-probabilities."""
+        return log_softmax(self.predictions.logits_MNC[:, self.predictions.labelled_N])
+
+    @cached_property
+    def confidence_N(self) -> NDArray[np.float64]:
+        """The predicted classes' pooled probabilities."""
+        return self.uncertainty.confidence_N[self.predictions.labelled_N]
+
+    @cached_property
+    def wrong_N(self) -> NDArray[np.bool_]:
+        """Where the ensemble's answer is wrong."""
+        return self.uncertainty.prediction_N[self.predictions.labelled_N] != self.labels_N
+
+    @cached_property
+    def scores(self) -> dict[str, NDArray[np.float64]]:
+        """Every uncertainty score by its name."""
+        known_N = self.predictions.labelled_N
+        return {name: scores_N[known_N] for name, scores_N in uncertainty_scores(self.uncertainty).items()}

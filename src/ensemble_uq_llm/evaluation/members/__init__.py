@@ -1,0 +1,1 @@
+"""What the members are worth: fewer of them, each alone, and how much they differ."""

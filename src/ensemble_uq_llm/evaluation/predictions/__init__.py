@@ -1,0 +1,1 @@
+"""What every member said about every example: the record, and the files that it is read from."""

@@ -1,0 +1,1 @@
+"""How good predicted probabilities are, against labels and against the truth."""

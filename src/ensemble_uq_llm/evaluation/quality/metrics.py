@@ -1,0 +1,182 @@
+"""How good predicted probabilities are against the labels.
+
+Every metric takes `log_probs_NC` and `labels_N` (all known) and returns a `Statistic`; the literal table
+`METRICS` at the end is the whole list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.quality import calibration
+from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
+from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_reliability, brier_split
+from ensemble_uq_llm.evaluation.quality.calibration import ErrorMaker, LogProbs, against_labels
+from ensemble_uq_llm.evaluation.quality.smooth_ece import smooth_ece
+from ensemble_uq_llm.evaluation.statistics.statistic import (
+    Family,
+    Statistic,
+    average_precision_of,
+    family_of,
+    roc_area,
+    weighted_mean,
+)
+
+_Labels: TypeAlias = NDArray[np.int64]
+
+
+def accuracy(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
+    """Share of examples whose most probable class is the label."""
+    return weighted_mean(log_probs_NC.argmax(axis=1) == labels_N)
+
+
+def auc(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
+    """Area under the ROC curve of class 1; for more classes the unweighted mean of one against the rest.
+
+    Undefined where a class has no example, as in scikit-learn's `roc_auc_score(multi_class="ovr")`.
+    """
+    return _over_classes(roc_area, log_probs_NC, labels_N)
+
+
+def average_precision(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
+    """Average precision of class 1; for more classes the unweighted mean of one against the rest.
+
+    Undefined where a class has no example. Definition: scikit-learn's `average_precision_score`.
+    """
+    return _over_classes(average_precision_of, log_probs_NC, labels_N)
+
+
+def nll(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
+    """Mean negative log-probability of the label, in nats: never infinite for finite logits."""
+    return weighted_mean(-log_probs_NC[np.arange(len(labels_N)), labels_N])
+
+
+def brier(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
+    """Mean squared error of the probabilities (Brier 1950): for two classes that of p_yes, from 0 to 1.
+
+    For more classes the squared errors are summed, from 0 to 2: the convention of scikit-learn's
+    `brier_score_loss(scale_by_half="auto")`.
+    """
+    classes = log_probs_NC.shape[1]
+    squared_NC = (np.exp(log_probs_NC) - np.eye(classes)[labels_N]) ** 2
+    return weighted_mean(squared_NC.sum(axis=1) / (2 if classes == 2 else 1))
+
+
+def _over_classes(
+    of_class: Callable[[NDArray[np.float64], NDArray[np.bool_]], Statistic],
+    log_probs_NC: LogProbs,
+    labels_N: _Labels,
+) -> Statistic:
+    classes = log_probs_NC.shape[1]
+    if classes == 2:
+        # The log-odds rank like p_yes, but do not tie where p_yes rounds to 1.
+        return of_class(log_probs_NC[:, 1] - log_probs_NC[:, 0], labels_N == 1)
+    parts = [of_class(log_probs_NC[:, c], labels_N == c) for c in range(classes)]
+    return lambda weights_DN: np.mean([part(weights_DN) for part in parts], axis=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One line of the table of metrics."""
+
+    name: str
+    """Its name in the metrics JSON."""
+    title: str
+    """Its name for readers."""
+    statistic: Callable[[LogProbs, _Labels], Statistic]
+    higher_is_better: bool | None
+    """None where neither is, as of what depends on the labels or the bins alone."""
+    format: str = ".3f"
+    """How its values are shown, a format specification."""
+    headline: bool = False
+    """Whether it stands in short tables, too, and is computed for every member."""
+    centred: bool = False
+    """Whether it is never below 0 and noise can only raise it, so that its draws must be centred on its value."""
+    calibration: ErrorMaker | None = None
+    """For a calibration error its maker for labels that vary: it has a noise floor."""
+    classes: int | None = None
+    """The one number of classes that it is defined for; None for any."""
+
+
+def _calibration_error(
+    name: str, title: str, make: ErrorMaker, *, headline: bool = False, classes: int | None = None
+) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        statistic=against_labels(make),
+        higher_is_better=False,
+        headline=headline,
+        centred=True,
+        calibration=make,
+        classes=classes,
+    )
+
+
+METRICS = (
+    Metric(name="accuracy", title="Accuracy", statistic=accuracy, higher_is_better=True, format=".1%", headline=True),
+    Metric(name="auc", title="ROC AUC", statistic=auc, higher_is_better=True, headline=True),
+    Metric(
+        name="average_precision",
+        title="Average precision",
+        statistic=average_precision,
+        higher_is_better=True,
+        headline=True,
+    ),
+    Metric(name="nll", title="NLL (nats)", statistic=nll, higher_is_better=False, headline=True),
+    Metric(name="brier", title="Brier score", statistic=brier, higher_is_better=False, headline=True),
+    _calibration_error("ece", "ECE (15 bins)", calibration.ece, headline=True),
+    _calibration_error("equal_mass_ece", "ECE (equal mass)", calibration.equal_mass_ece),
+    _calibration_error("classwise_ece", "Classwise ECE", calibration.classwise_ece),
+    _calibration_error("mce", "MCE (15 bins)", calibration.mce),
+    _calibration_error("smooth_ece", "Smooth ECE", smooth_ece),
+    _calibration_error("binary_ece", "ECE of class 1", calibration.binary_ece, classes=2),
+    _calibration_error("brier_reliability", "Brier: reliability", brier_reliability),
+    Metric(
+        name="brier_resolution",
+        title="Brier: resolution",
+        statistic=brier_part("brier_resolution"),
+        higher_is_better=True,
+        centred=True,
+    ),
+    Metric(
+        name="brier_uncertainty",
+        title="Brier: uncertainty",
+        statistic=brier_part("brier_uncertainty"),
+        higher_is_better=None,
+    ),
+    Metric(
+        name="brier_within_bins",
+        title="Brier: within bins",
+        statistic=brier_part("brier_within_bins"),
+        higher_is_better=None,
+    ),
+)
+
+HEADLINE = tuple(metric for metric in METRICS if metric.headline)
+
+CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
+"""The names of the metrics whose bootstrap draws must be centred on their value."""
+
+
+def metrics_for(classes: int) -> tuple[Metric, ...]:
+    """Return the metrics that are defined for so many classes."""
+    return tuple(metric for metric in METRICS if metric.classes in (None, classes))
+
+
+def quality_family(log_probs_NC: LogProbs, labels_N: _Labels) -> Family:
+    """Return all metrics of one predictor as a family, the parts of the Brier score from one split."""
+    wanted = metrics_for(log_probs_NC.shape[1])
+    split = brier_split(log_probs_NC, labels_N)
+    alone = family_of(
+        {metric.name: metric.statistic(log_probs_NC, labels_N) for metric in wanted if metric.name not in BRIER_PARTS}
+    )
+
+    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        values = {**alone(weights_DN), **split(weights_DN)}
+        return {metric.name: values[metric.name] for metric in wanted}
+
+    return family

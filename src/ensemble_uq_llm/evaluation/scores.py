@@ -1,0 +1,125 @@
+"""Scores of how uncertain an answer is, one number an example; higher is less certain.
+
+A score only ranks examples, so each is computed in the form that keeps the order where the ensemble is nearly
+sure: from the probabilities of the other classes, which have digits left where 1 - p has none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One line of the table of scores."""
+
+    name: str
+    """Its name in the metrics JSON."""
+    title: str
+    """Its name for readers."""
+    definition: str
+    """What it is, in one sentence."""
+    of: Callable[[Uncertainty], NDArray[np.float64]]
+    """The score of every example."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One line of a table of the numbers that say how good a score is at a task."""
+
+    name: str
+    """Its name in the metrics JSON."""
+    title: str
+    """Its name for readers."""
+    format: str
+    """How its values are shown, a format specification."""
+    higher_is_better: bool
+
+
+def uncertainty_scores(uncertainty: Uncertainty) -> dict[str, NDArray[np.float64]]:
+    """Return every score of the examples by its name, [N] each; higher is less certain."""
+    return {score.name: score.of(uncertainty) for score in SCORES}
+
+
+def _one_minus_confidence(uncertainty: Uncertainty) -> NDArray[np.float64]:
+    doubt_N: NDArray[np.float64] = _other_probs(uncertainty).sum(axis=1)
+    return doubt_N
+
+
+def _one_minus_margin(uncertainty: Uncertainty) -> NDArray[np.float64]:
+    others_NC = _other_probs(uncertainty)
+    # 1 - (first - second) as a sum of what is small where the ensemble is sure.
+    doubt_N: NDArray[np.float64] = others_NC.sum(axis=1) + others_NC.max(axis=1)
+    return doubt_N
+
+
+def _other_probs(uncertainty: Uncertainty) -> NDArray[np.float64]:
+    """Return the pooled probabilities with the predicted class's set to 0."""
+    others_NC = uncertainty.probs_NC.copy()
+    np.put_along_axis(others_NC, uncertainty.prediction_N[:, None], 0.0, axis=1)
+    return others_NC
+
+
+BASELINE = "one_minus_confidence"
+"""The score that needs no ensemble: another one has to be better than it (Hendrycks and Gimpel 2017)."""
+
+SCORES = (
+    Score(
+        name="one_minus_confidence",
+        title="One minus confidence",
+        definition="One minus the pooled probability of the predicted class.",
+        of=_one_minus_confidence,
+    ),
+    Score(
+        name="margin",
+        title="One minus margin",
+        definition="One minus the distance between the two highest pooled probabilities.",
+        of=_one_minus_margin,
+    ),
+    Score(
+        name="entropy",
+        title="Entropy",
+        definition="Entropy of the pooled probabilities: total uncertainty.",
+        of=lambda uncertainty: uncertainty.entropy_N,
+    ),
+    Score(
+        name="expected_entropy",
+        title="Expected entropy",
+        definition="Mean of the members' entropies: aleatoric uncertainty, what every single member is unsure of.",
+        of=lambda uncertainty: uncertainty.expected_entropy_N,
+    ),
+    Score(
+        name="mutual_information",
+        title="Mutual information",
+        definition="Entropy minus expected entropy: epistemic uncertainty, what the members disagree on.",
+        of=lambda uncertainty: uncertainty.mutual_information_N,
+    ),
+    Score(
+        name="variance",
+        title="Variance",
+        definition="Variance of the probabilities over members, the mean over classes.",
+        of=lambda uncertainty: uncertainty.variance_N,
+    ),
+    Score(
+        name="expected_pairwise_kl",
+        title="Expected pairwise KL",
+        definition="Mean Kullback-Leibler divergence between two members, over all ordered pairs.",
+        of=lambda uncertainty: uncertainty.expected_pairwise_kl_N,
+    ),
+    Score(
+        name="disagreement",
+        title="Disagreement",
+        definition="Share of members whose class differs from the ensemble's.",
+        of=lambda uncertainty: uncertainty.disagreement_N,
+    ),
+    Score(
+        name="spread",
+        title="Spread",
+        definition="Highest minus lowest probability that a member gives to the ensemble's class.",
+        of=lambda uncertainty: uncertainty.spread_N,
+    ),
+)

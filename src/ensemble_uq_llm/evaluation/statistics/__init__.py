@@ -1,0 +1,1 @@
+"""Numbers about a set of examples, and how sure one may be of them."""

@@ -1,0 +1,39 @@
+"""Who a member of an ensemble is: its seed, and which sample of what that seed trained."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_FOLDER = re.compile(r"seed_(0|[1-9]\d*)(?:_sample_([1-9]\d*))?")
+
+
+class MemberId(NamedTuple):
+    """The identity of a member, from the stack of adapters to the report.
+
+    Training makes sample 0 of every seed; a posterior over a trained member's weights adds further samples.
+    Identities sort by seed, then by sample.
+    """
+
+    seed: int
+    sample: int = 0
+
+    @property
+    def title(self) -> str:
+        """How a message or a table names the member: `seed 42`, or `seed 42, sample 3`."""
+        return f"seed {self.seed}" + (f", sample {self.sample}" if self.sample else "")
+
+    @property
+    def folder_name(self) -> str:
+        """The name of its adapter folder in a run: `seed_42`, or `seed_42_sample_3`."""
+        return f"seed_{self.seed}" + (f"_sample_{self.sample}" if self.sample else "")
+
+
+def trained(seeds: Iterable[int]) -> tuple[MemberId, ...]:
+    """Return the members that training makes of these seeds, in their order."""
+    return tuple(MemberId(seed) for seed in seeds)
+
+
+def member_of_folder(name: str) -> MemberId | None:
+    """Return whose adapter folder bears this name; None for a name of another form."""
+    match = _FOLDER.fullmatch(name)
+    return None if match is None else MemberId(int(match[1]), int(match[2] or 0))

@@ -1,0 +1,1 @@
+"""Causal attention within each sequence of a pack, in the form that suits the device."""

@@ -1,0 +1,1 @@
+"""Decoder layers of the LLaMA form, written for packed rows."""

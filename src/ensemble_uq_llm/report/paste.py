@@ -1,0 +1,111 @@
+"""Tables to paste: one neutral record, written as Markdown, LaTeX or CSV."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
+from ensemble_uq_llm.report.terminal import UNDEFINED, direction, show_interval, show_value
+
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
+_LATEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "%&_#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    # A bracket after a row's end would be taken for the argument of the line break.
+    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "\n": " "}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "—": "---"}  # noqa: RUF001 (an en dash is what a range has)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainTable:
+    """A table of text; its first column names the rows."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """Each as long as the header."""
+
+
+def headline_plain(name: str, metrics: Mapping[str, Any], *, raw: bool) -> PlainTable:
+    """Return the ensemble's metrics of one evaluated set, with their noise floors where there are some.
+
+    Args:
+        name: the set's name.
+        metrics: the content of its metrics JSON; without labels there are no rows.
+        raw: for programs: every metric in full precision, a column for every bound, empty where undefined, and the
+            set named in every row, so that tables of several sets can be joined. Otherwise the headline metrics as
+            their formats say.
+    """
+    shown = [metric for metric in (METRICS if raw else HEADLINE) if metric.name in metrics["ensemble"]]
+    if raw:
+        header = ("set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95")
+        rows = tuple((name, metric.name, *_raw_cells(metric, metrics)) for metric in shown)
+        return PlainTable(title=name, header=header, rows=rows)
+    return PlainTable(
+        title=name,
+        header=("Metric", "Ensemble", "95% interval", "Mean member", "Noise floor", "Its 95th percentile"),
+        rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
+    )
+
+
+def as_markdown(table: PlainTable) -> str:
+    """Return the table in GitHub's Markdown, its title in bold above."""
+    lines = [table.header, (":--", *["--:"] * (len(table.header) - 1)), *table.rows]
+    cells = [[cell if line is lines[1] else cell.translate(_MARKDOWN) for cell in line] for line in lines]
+    body = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    return f"**{table.title.translate(_MARKDOWN)}**\n\n{body}"
+
+
+def as_latex(table: PlainTable) -> str:
+    """Return the table as a LaTeX float with rules of the package `booktabs`, its title as the caption."""
+    header, *rows = (
+        " & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in (table.header, *table.rows)
+    )
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{table.title.translate(_LATEX)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(table: PlainTable) -> str:
+    """Return header and rows as CSV, without the title."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([table.header, *table.rows])
+    return stream.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[PlainTable], str]] = MappingProxyType(
+    {"markdown": as_markdown, "latex": as_latex, "csv": as_csv}
+)
+"""The forms of a table, by the names that the command line knows."""
+
+
+def _raw_cells(metric: Metric, metrics: Mapping[str, Any]) -> list[str]:
+    estimate = metrics["ensemble"][metric.name]
+    mean = metrics["members_mean"].get(metric.name, {}).get("value")  # not every metric is computed for members
+    noise = estimate.get("noise_floor") or {}
+    interval = estimate.get("ci95") or (None, None)
+    numbers = [estimate["value"], *interval, mean, noise.get("mean"), noise.get("p95")]
+    return ["" if number is None else repr(number) for number in numbers]
+
+
+def _shown_cells(metric: Metric, metrics: Mapping[str, Any]) -> list[str]:
+    estimate = metrics["ensemble"][metric.name]
+    noise = estimate.get("noise_floor")
+    return [
+        show_value(estimate["value"], metric.format),
+        show_interval(estimate, metric.format),
+        show_value(metrics["members_mean"][metric.name]["value"], metric.format),
+        *(show_value(noise[part], metric.format) if noise else UNDEFINED for part in ("mean", "p95")),
+    ]

@@ -1,0 +1,43 @@
+"""How it was made: commands, versions, digests of the data, and the configuration."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ensemble_uq_llm.report.source import ReportSource
+
+_NAMES = ("stage", "name")
+"""What a stage of the run is called by: what was done, and to which set."""
+
+
+def making(source: ReportSource) -> dict[str, Any] | None:
+    """Return the stages of the run, the rest of its record, and its configuration, as far as they are there."""
+    record = {key: value for key, value in source.record.items() if key != "stages"}
+    settings = source.config.model_dump(mode="json") if source.config else {}
+    content = {
+        "stages": [(_title(stage), list(_flat(_facts(stage)))) for stage in source.record.get("stages", [])],
+        "record": list(_flat(record)),
+        "settings": list(_flat(settings)),
+    }
+    return content if any(content.values()) else None
+
+
+def _title(stage: Mapping[str, Any]) -> str:
+    return " ".join(str(stage[key]) for key in _NAMES if key in stage)
+
+
+def _facts(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stage.items() if key not in _NAMES}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return "null" if value is None else str(value)

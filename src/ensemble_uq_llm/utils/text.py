@@ -1,0 +1,35 @@
+"""Words in messages: values clipped to a readable length, names listed, things counted."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+CLIP: Final = 80
+
+
+def clipped(value: Any) -> str:
+    """Return a value as an error message shows it: at most about 80 characters, containers by name."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str | bytes):
+        return repr(value) if len(value) <= CLIP else f"{value[:CLIP]!r}..."
+    shown = repr(value)
+    return shown if len(shown) <= CLIP else f"{shown[:CLIP]}..."
+
+
+def listed(names: Iterable[Any], most: int = 12) -> str:
+    """Return names in quotes with commas between them, the tail of a long list as a count."""
+    names = list(names)
+    shown = ", ".join(clipped(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 example`, `3,270 examples`."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"

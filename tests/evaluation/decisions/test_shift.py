@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ensemble_uq_llm.evaluation.decisions.shift import QUANTITIES, separation_family, shift_family
+from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
+from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
+from ensemble_uq_llm.evaluation.statistics.statistic import values_of
+from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
+from small_predictions import predicted
+
+NAMES = {f"{score.name}/{quantity.name}" for score in SCORES for quantity in QUANTITIES}
+
+
+def measured(**world):
+    return measure_uncertainty(predicted(**world).logits_MNC)
+
+
+def by_scikit_learn(shifted_S, reference_R, weights_N=None):
+    scores_N = np.concatenate([shifted_S, reference_R])
+    is_shifted_N = np.arange(len(scores_N)) < len(shifted_S)
+    weighted = {"sample_weight": weights_N}
+    false_T, true_T, _ = sklearn.metrics.roc_curve(~is_shifted_N, -scores_N, drop_intermediate=False, **weighted)
+    return {
+        "auroc": sklearn.metrics.roc_auc_score(is_shifted_N, scores_N, **weighted),
+        "aupr_in": sklearn.metrics.average_precision_score(~is_shifted_N, -scores_N, **weighted),
+        "aupr_out": sklearn.metrics.average_precision_score(is_shifted_N, scores_N, **weighted),
+        "fpr95": false_T[true_T >= 0.95][0],
+    }
+
+
+def separation(shifted, reference):
+    family = separation_family(np.array(shifted, dtype=np.float64), np.array(reference, dtype=np.float64))
+    return values_of(family, len(shifted) + len(reference))
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_every_score_agrees_with_scikit_learn(members):
+    shifted, usual = measured(n=70, seed=1, noise=3.0, members=members), measured(n=90, seed=2, members=members)
+    values = values_of(shift_family(shifted, usual), 160)
+
+    assert set(values) == NAMES
+    for name, shifted_S in uncertainty_scores(shifted).items():
+        expected = by_scikit_learn(shifted_S, uncertainty_scores(usual)[name])
+        assert {own: values[f"{name}/{own}"] for own in expected} == pytest.approx(expected), name
+
+
+def test_a_shift_is_seen():
+    values = values_of(shift_family(measured(n=70, seed=1, noise=3.0), measured(n=90, seed=2)), 160)
+
+    assert values["mutual_information/auroc"] > 0.7
+    assert values["mutual_information/aupr_in"] > 90 / 160
+    assert values["mutual_information/aupr_out"] > 70 / 160
+    assert values["mutual_information/fpr95"] < 0.95
+
+
+graded = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=30)
+
+
+@given(graded, graded)
+def test_weights_and_ties_agree_with_scikit_learn(shifted, reference):
+    shifted_S, reference_R = (np.array([float(score) for score, _ in group]) for group in (shifted, reference))
+    weights_N = np.array([float(count) for _, count in [*shifted, *reference]])
+    assume(weights_N[: len(shifted)].any() and weights_N[len(shifted) :].any())
+
+    values = separation_family(shifted_S, reference_R)(weights_N[None])
+    expected = by_scikit_learn(shifted_S, reference_R, weights_N)
+    assert {name: values_D[0] for name, values_D in values.items()} == pytest.approx(expected)
+
+
+def test_draws_do_not_touch_each_other():
+    rng = np.random.default_rng(0)
+    shifted_S, reference_R = rng.normal(1, 1, 80).round(1), rng.normal(0, 1, 120).round(1)
+    weights_DN = rng.integers(4, size=(6, 200)).astype(np.float64)
+    values = separation_family(shifted_S, reference_R)(weights_DN)
+
+    for draw, weights_N in enumerate(weights_DN):
+        expected = by_scikit_learn(shifted_S, reference_R, weights_N)
+        assert {name: values_D[draw] for name, values_D in values.items()} == pytest.approx(expected)
+
+
+def test_a_set_is_not_shifted_from_itself():
+    usual = measured(n=40)
+    values = values_of(shift_family(usual, usual), 80)
+
+    for score in SCORES:
+        assert values[f"{score.name}/auroc"] == 0.5
+        assert values[f"{score.name}/fpr95"] >= 0.95
+
+
+def test_perfect_separation_and_its_mirror():
+    torn = measure_uncertainty(np.array([[[5, -5]] * 3, [[-5, 5]] * 3], dtype=np.float32))
+    agreed = measure_uncertainty(np.array([[[5, -5]] * 4, [[5, -5]] * 4], dtype=np.float32))
+    seen, mirrored = values_of(shift_family(torn, agreed), 7), values_of(shift_family(agreed, torn), 7)
+
+    for score in SCORES:
+        if score.name != "expected_entropy":
+            found = [seen[f"{score.name}/{quantity.name}"] for quantity in QUANTITIES]
+            assert found == [1.0, 1.0, 1.0, 0.0], score.name
+            assert mirrored[f"{score.name}/auroc"] == 0.0, score.name
+            assert mirrored[f"{score.name}/fpr95"] == 1.0, score.name
+
+
+def test_exactly_95_percent_are_enough():
+    """The 19th of 20 reference examples is the threshold; one of four shifted ones lies below it."""
+    values = separation([18.5, 19.5, 20.5, 21.0], range(1, 21))
+
+    assert values["fpr95"] == 0.25
+
+
+def test_a_threshold_lets_equal_scores_pass_together():
+    assert separation([7, 7, 9], [7, 7])["fpr95"] == pytest.approx(2 / 3)
+    assert separation([1], [1]) == {"auroc": 0.5, "aupr_in": 0.5, "aupr_out": 0.5, "fpr95": 1.0}
+
+
+def test_each_set_is_resampled_within_itself():
+    resampled = resample(separation_family(np.ones(30), np.zeros(50)), sizes=[30, 50], draws=50, seed=0)
+
+    assert {name: set(draws_D.tolist()) for name, draws_D in resampled.draws_D.items()} == {
+        "auroc": {1.0},
+        "aupr_in": {1.0},
+        "aupr_out": {1.0},
+        "fpr95": {0.0},
+    }

@@ -1,0 +1,327 @@
+"""Members on disk: `peft` reads ours, we read `peft`'s, and what is not a plain adapter is refused by name."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, WEIGHTS, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.spec import spec_of
+from ensemble_uq_llm.models.passes import predict_logits
+from ensemble_uq_llm.training.making import base_name, lora_settings
+from tiny_models import (
+    ALL_TARGETS,
+    assert_close,
+    classified,
+    padded,
+    random_sequences,
+    randomise,
+    save_tiny_llama,
+    sequence_classifier,
+    tiny_llama,
+)
+
+SEQUENCES = random_sequences(6, seed=11, highest=30)
+CHOICES = {
+    "usual": {},
+    "all modules, rank 3": {"lora_target_modules": ALL_TARGETS, "lora_r": 3, "lora_alpha": 5},
+    "one layer, three classes": {"lora_target_modules": ("o_proj", "up_proj"), "lora_layers": (1,), "num_labels": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+def config_for(base: Path, **more) -> Config:
+    return Config(
+        **{"model_name": str(base), "lora_r": 4, "lora_alpha": 8, "use_bf16": False, "seeds": (42, 43)} | more
+    )
+
+
+def written(config: Config, folder: Path) -> tuple[StackedEnsemble, list[Path]]:
+    """Return a randomised ensemble and its members' folders."""
+    decoder = tiny_llama()
+    ensemble = randomise(
+        StackedEnsemble(
+            decoder,
+            spec=spec_of(lora_settings(config), decoder, classes=config.num_labels),
+            members=trained(config.member_seeds),
+        )
+    )
+    folders = [folder / f"seed_{seed}" for seed in config.member_seeds]
+    for member, each in enumerate(folders):
+        each.mkdir()
+        write_adapter(ensemble, member, each, settings=lora_settings(config), base=base_name(config))
+    return ensemble, folders
+
+
+def our_logits(ensemble: StackedEnsemble) -> Tensor:
+    return torch.from_numpy(predict_logits(ensemble, SEQUENCES, budget=10_000))
+
+
+def peft_logits(base: Path, folder: Path, *, classes: int) -> Tensor:
+    model = peft.PeftModel.from_pretrained(sequence_classifier(base, classes=classes), str(folder)).eval()
+    return classified(model, SEQUENCES)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_peft_loads_a_member_with_equal_logits(base, tmp_path, choice):
+    config = config_for(base, **CHOICES[choice])
+    ensemble, folders = written(config, tmp_path)
+    for logits, folder in zip(our_logits(ensemble), folders, strict=True):
+        assert_close(logits, peft_logits(base, folder, classes=config.num_labels), relative=1e-4)
+
+
+def test_a_member_is_a_folder_that_peft_could_have_written(base, tmp_path):
+    _, folders = written(config_for(base, lora_layers=(0,), lora_target_modules=ALL_TARGETS), tmp_path)
+    assert sorted(path.name for path in folders[0].iterdir()) == [SETTINGS, WEIGHTS]
+    settings = json.loads((folders[0] / SETTINGS).read_text())
+    expected = {
+        "base_model_name_or_path": str(base.resolve()),
+        "peft_type": "LORA",
+        "task_type": "SEQ_CLS",
+        "r": 4,
+        "lora_alpha": 8,
+        "lora_dropout": 0.1,
+        "target_modules": sorted(ALL_TARGETS),  # in this order, whatever the process's hashes are
+        "layers_to_transform": [0],
+        "modules_to_save": ["score"],
+        "inference_mode": True,
+    }
+    assert {key: settings[key] for key in expected} == expected
+    model = peft.PeftModel.from_pretrained(sequence_classifier(base, classes=2), str(folders[0]))
+    model.save_pretrained(tmp_path / "theirs")
+    ours, theirs = (load_file(folder / WEIGHTS) for folder in (folders[0], tmp_path / "theirs"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [("embedded", "/.*/assets/tiny_llama"), ("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B")],
+)
+def test_the_base_is_recorded_so_that_peft_finds_it(base, tmp_path, name, recorded):
+    _, folders = written(config_for(base, model_name=name, model_revision="abc"), tmp_path)
+    settings = peft.LoraConfig.from_pretrained(str(folders[0]))
+    assert settings.revision == "abc"
+    assert re.fullmatch(recorded, settings.base_model_name_or_path)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_is_written_is_read_back(base, tmp_path, choice):
+    config = config_for(base, **CHOICES[choice])
+    ensemble, folders = written(config, tmp_path)
+    again = ensemble_of(tiny_llama(), [read_adapter(folder) for folder in folders], members=trained((42, 43)))
+    assert again.members == trained((42, 43))
+    assert_close(our_logits(again), our_logits(ensemble))
+
+
+FOREIGN = {
+    "rank 4": {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]},
+    "rank-stabilised, all modules": {
+        "r": 3,
+        "lora_alpha": 7,
+        "target_modules": list(ALL_TARGETS),
+        "use_rslora": True,
+        "lora_dropout": 0.2,
+    },
+    "one layer, gaussian": {
+        "r": 8,
+        "lora_alpha": 4,
+        "target_modules": ["o_proj", "down_proj"],
+        "layers_to_transform": [1],
+        "init_lora_weights": "gaussian",
+    },
+    "all-linear": {"r": 1, "lora_alpha": 2, "target_modules": "all-linear"},
+    "by expression": {"r": 2, "lora_alpha": 16, "target_modules": r".*\.0\..*(k_proj|gate_proj)"},
+}
+
+
+def trained_by_peft(base: Path, folder: Path, *, classes: int = 2, **settings) -> Path:
+    """Train an adapter for a few large steps with `peft` alone, save it, and return its folder."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(str(folder)))
+        model = sequence_classifier(base, classes=classes)
+        lora = peft.LoraConfig(task_type=peft.TaskType.SEQ_CLS, **settings)
+        model = peft.get_peft_model(model, lora).train()
+        optimizer = torch.optim.Adam([each for each in model.parameters() if each.requires_grad], lr=0.05)
+        for _ in range(3):
+            labels = torch.arange(len(SEQUENCES)) % classes
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(**padded(SEQUENCES)).logits, labels).backward()
+            optimizer.step()
+        model.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def foreign(base, tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("foreign")
+    return {name: trained_by_peft(base, root / str(i), **each) for i, (name, each) in enumerate(FOREIGN.items())}
+
+
+def test_adapters_of_peft_mix_in_one_ensemble(base, foreign):
+    adapters = [read_adapter(folder) for folder in foreign.values()]
+    assert [adapter.rank for adapter in adapters] == [4, 3, 8, 1, 2]
+    ensemble = ensemble_of(tiny_llama(), adapters, members=trained(range(len(adapters))))
+    untrained = classified(sequence_classifier(base, classes=2), SEQUENCES)
+    for logits, folder in zip(our_logits(ensemble), foreign.values(), strict=True):
+        expected = peft_logits(base, folder, classes=2)
+        assert (expected - untrained).abs().max() > 0.1
+        assert_close(logits, expected)
+
+
+def test_a_half_precision_adapter_is_read_in_float32(base, foreign, tmp_path):
+    folder = copied(foreign["rank 4"], tmp_path)
+    tensors = load_file(folder / WEIGHTS)
+    save_file({name: tensor.bfloat16() for name, tensor in tensors.items()}, folder / WEIGHTS)
+    adapter = read_adapter(folder)
+    assert adapter.head_CH.dtype == torch.float32
+    logits = our_logits(ensemble_of(tiny_llama(), [adapter], members=trained((0,))))[0]
+    assert_close(logits, peft_logits(base, folder, classes=2))
+
+
+def copied(folder: Path, target: Path) -> Path:
+    for path in folder.iterdir():
+        if path.is_file():
+            (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def setting(**changes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        settings = json.loads((folder / SETTINGS).read_text())
+        (folder / SETTINGS).write_text(json.dumps(settings | changes))
+
+    return damage
+
+
+def tensors(change: Callable[[dict[str, Tensor]], None]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        held = load_file(folder / WEIGHTS)
+        change(held)
+        save_file(held, folder / WEIGHTS)
+
+    return damage
+
+
+def pickle_instead(folder: Path) -> None:
+    torch.save(load_file(folder / WEIGHTS), folder / "adapter_model.bin")
+    (folder / WEIGHTS).unlink()
+
+
+def truncate(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
+
+
+Q = "base_model.model.model.layers.0.self_attn.q_proj"
+HEAD = "base_model.model.score.weight"
+DAMAGES = {
+    "no settings": (
+        lambda folder: (folder / SETTINGS).unlink(),
+        "adapter_config.json: there is no such file, so .*/a ",
+    ),
+    "torn settings": (lambda folder: (folder / SETTINGS).write_text('{"r": 4'), "adapter_config.json: not JSON: "),
+    "binary settings": (lambda folder: (folder / SETTINGS).write_bytes(b"\xff\xfe"), "adapter_config.json: not JSON: "),
+    "a list": (lambda folder: (folder / SETTINGS).write_text("[1]"), "adapter_config.json: .*not a JSON object"),
+    "another task": (setting(task_type="CAUSAL_LM"), "task_type 'CAUSAL_LM'; only LORA for SEQ_CLS"),
+    "another method": (setting(peft_type="LOHA"), "peft_type 'LOHA'"),
+    "DoRA": (setting(use_dora=True), "use_dora = True: DoRA is not supported"),
+    "LoRA bias": (setting(lora_bias=True), "lora_bias = True: LoRA with a bias is not supported"),
+    "trained biases": (setting(bias="lora_only"), "bias = 'lora_only': trained biases"),
+    "a rank per layer": (setting(rank_pattern={"q_proj": 2}), "rank_pattern = .*: a rank per layer"),
+    "an alpha per layer": (setting(alpha_pattern={"q_proj": 2}), "alpha_pattern = .*: an alpha per layer"),
+    "replicated layers": (setting(layer_replication=[[0, 2]]), "layer_replication = .*: layer replication"),
+    "trained tokens": (setting(trainable_token_indices=[1]), "trainable_token_indices = .*: trained token embeddings"),
+    "changed base": (setting(init_lora_weights="pissa"), "init_lora_weights = 'pissa'"),
+    "rank zero": (setting(r=0), "adapter_config.json: r and lora_alpha must be positive"),
+    "alpha a text": (setting(lora_alpha="8"), "adapter_config.json: r and lora_alpha must be positive"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "adapter_model.safetensors: there is no such file$"),
+    "pickle": (pickle_instead, "adapter_model.safetensors: there is no such file; adapter_model.bin is a pickle"),
+    "truncated": (truncate, "adapter_model.safetensors: not a readable safetensors file"),
+    "garbage": (lambda folder: (folder / WEIGHTS).write_bytes(b"PK" * 50), "not a readable safetensors file"),
+    "no head": (tensors(lambda held: held.pop(HEAD)), "no classification head `score.weight`"),
+    "no LoRA": (tensors(lambda held: [held.pop(name) for name in list(held) if "lora" in name]), "and no LoRA tensors"),
+    "no B": (tensors(lambda held: held.pop(f"{Q}.lora_B.weight")), "q_proj.lora_B.weight' is missing beside .*lora_A"),
+    "NaN": (tensors(lambda held: held[f"{Q}.lora_A.weight"][1, 2].fill_(float("nan"))), "lora_A.weight' holds NaN"),
+    "infinite head": (tensors(lambda held: held[HEAD][0, 0].fill_(float("inf"))), "score.weight' holds NaN or inf"),
+    "another tensor": (
+        tensors(lambda held: held.update({"base_model.model.model.norm.weight": torch.ones(32)})),
+        "unexpected tensor 'model.norm.weight'; only LoRA",
+    ),
+    "a magnitude": (
+        tensors(lambda held: held.update({f"{Q}.lora_magnitude_vector.weight": torch.ones(32)})),
+        "unexpected tensor .*lora_magnitude_vector",
+    ),
+    "another prefix": (tensors(lambda held: held.update({"extra": torch.ones(1)})), "unexpected tensor 'extra'"),
+    "another rank": (
+        tensors(
+            lambda held: held.update({f"{Q}.lora_A.weight": torch.ones(3, 32), f"{Q}.lora_B.weight": torch.ones(32, 3)})
+        ),
+        r"q_proj.lora_A.weight' has shape \(3, 32\), and r is 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_no_plain_adapter_is_refused(foreign, tmp_path, damage):
+    change, message = DAMAGES[damage]
+    folder = tmp_path / "a"
+    folder.mkdir()
+    copied(foreign["rank 4"], folder)
+    read_adapter(folder)
+    change(folder)
+    with pytest.raises(IntegrityError, match=message) as caught:
+        read_adapter(folder)
+    assert str(folder) in str(caught.value)
+
+
+MISFITS = {
+    "a layer more": (
+        lambda held: held.update({name.replace("layers.0", "layers.7"): held[name].clone() for name in list(held)}),
+        "adapts 'layers.7.self_attn.q_proj', which the base model does not have",
+    ),
+    "a wider base": (
+        lambda held: held.update({f"{Q}.lora_A.weight": torch.ones(4, 48)}),
+        r"layers.0.self_attn.q_proj.lora_A has shape \(4, 48\), and the base model .* needs \(4, 32\)",
+    ),
+    "a wider output": (
+        lambda held: held.update({f"{Q}.lora_B.weight": torch.ones(40, 4)}),
+        r"layers.0.self_attn.q_proj.lora_B has shape \(40, 4\), and the base model .* needs \(32, 4\)",
+    ),
+    "a wider head": (
+        lambda held: held.update({HEAD: torch.ones(2, 48)}),
+        r"score.weight has shape \(2, 48\), and the base model .* needs \(2, 32\)",
+    ),
+    "other classes": (
+        lambda held: held.update({HEAD: torch.ones(3, 32)}),
+        r"score.weight has shape \(3, 32\), .* needs \(2, 32\); was it trained on another base or with other classes",
+    ),
+    "another norm": (
+        lambda held: held.update({name.replace("self_attn", "cross_attn"): held.pop(name) for name in list(held)}),
+        "adapts 'layers.0.cross_attn.q_proj'",
+    ),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_what_does_not_fit_the_base_is_refused(foreign, tmp_path, misfit):
+    change, message = MISFITS[misfit]
+    folder = copied(foreign["rank 4"], tmp_path)
+    tensors(change)(folder)
+    adapters = [read_adapter(foreign["all-linear"]), read_adapter(folder)]
+    with pytest.raises(IntegrityError, match=message) as caught:
+        ensemble_of(tiny_llama(), adapters, members=trained((0, 1)))
+    assert str(caught.value).startswith(str(folder))

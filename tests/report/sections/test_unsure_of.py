@@ -1,0 +1,37 @@
+from ensemble_uq_llm.report.sections.unsure_of import uncertainty
+from ensemble_uq_llm.report.source import read_source
+from small_metrics import main_metrics, shifted_metrics, write_run
+
+
+def figures_of(tmp_path, *sets):
+    return uncertainty(read_source(write_run(tmp_path, *sets)))["figures"]
+
+
+def test_the_main_set_is_shown_in_parts_and_the_others_as_a_whole(tmp_path):
+    entropy, information = figures_of(tmp_path, main_metrics(labelled=600), shifted_metrics("strange"))
+
+    for figure in (entropy, information):
+        rows = [part.split(":")[0] for part in figure.alternative.partition(". ")[2].split("; ")]
+        assert rows == ["right answers, validation", "wrong answers, validation", "unlabelled, validation", "strange"]
+
+
+def test_numbers_are_those_of_the_metrics(tmp_path):
+    metrics = main_metrics()
+    metrics["histograms"]["entropy"]["groups"][0] |= {"n": 720, "mean": 0.1234, "shares": [0.5, 0.5]}
+
+    assert (
+        "right answers, validation: 720 examples, mean 0.123, peak 50%" in figures_of(tmp_path, metrics)[0].alternative
+    )
+
+
+def test_a_single_member_disagrees_with_nobody(tmp_path):
+    [figure] = figures_of(tmp_path, main_metrics(members=1))
+
+    assert figure.title == "Entropy"
+
+
+def test_without_histograms_the_section_is_left_out(tmp_path):
+    metrics = main_metrics()
+    del metrics["histograms"]
+
+    assert uncertainty(read_source(write_run(tmp_path, metrics))) is None

@@ -1,0 +1,206 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.report.page import SECTIONS, write_report
+from ensemble_uq_llm.run_folder import RunFolder
+from report_page import Page
+from small_metrics import NO_COMPARISON, UNDEFINED, main_metrics, shifted_metrics, write_run
+
+NAMES = [section.name for section in SECTIONS]
+LONG_NAME = "a_set_whose_name_is_as_long_as_a_name_may_be_64_characters_long_"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = write_run(tmp_path / "run", main_metrics(truth=True), shifted_metrics("strange"))
+    folder.run_record.write_text('{"versions": {"python": "3.99"}}')
+    return folder
+
+
+def page_of(folder):
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def sections_of(page):
+    return [name for name in page.ids if not name.endswith("-title")]
+
+
+def test_the_report_is_one_file_that_needs_nothing_else(folder):
+    path = write_report(folder)
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+
+    assert path == folder.report
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "form"})
+    assert all(link.startswith("#") for link in page.links)
+    assert "url(" not in html
+    assert "@import" not in html
+    [policy] = [each["content"] for tag, each in page.tags if tag == "meta" and "http-equiv" in each]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline';")
+
+
+def test_every_section_is_there_in_order_and_linked(folder):
+    page = page_of(folder)
+
+    assert sections_of(page) == NAMES
+    assert page.links == [f"#{name}" for name in ["numbers", *NAMES]]
+    assert all(section.title in page.text for section in SECTIONS)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_every_figure_has_a_text_alternative_and_every_table_a_name(folder):
+    tags = page_of(folder).tags
+    drawings = [each for tag, each in tags if tag == "svg" and "aria-hidden" not in each]
+    boxes = [each for _, each in tags if each.get("class") == "scroll"]
+
+    assert len(drawings) == 10  # reliability, risk-coverage, two histograms, six size curves
+    assert all(each["role"] == "img" and len(each["aria-label"]) > 60 for each in drawings)
+    assert len(boxes) == len([tag for tag, _ in tags if tag == "table"]) > 10
+    assert all(each["role"] == "region" and each["tabindex"] == "0" and each["aria-label"] for each in boxes)
+
+
+def test_every_number_stands_in_the_metrics(folder):
+    leaves = []
+    for name in ("validation", "strange"):
+        leaves += list(numbers_of(json.loads(folder.metrics(name).read_text())))
+    known = {form.format(abs(value)) for value in leaves for form in FORMS}
+    known |= {f"{100 * abs(value):.2f}" for value in leaves} | {"0.001"}  # points of a percent; p < 0.001
+    folder.run_record.unlink()
+    page = page_of(folder)
+
+    shown = [number for cell in [*page.cells, page.verdict] for number in NUMBER.findall(cell)]
+    assert len(shown) > 400
+    assert set(shown) - known - {"95%", "80%"} == set()
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        main_metrics("lone", n=1, members=1, calibrated=False),
+        main_metrics("lone", n=1),
+        main_metrics("lone", labelled=0),
+        main_metrics("lone", labelled=10),
+        main_metrics("lone", classes=5, truth=True),
+        main_metrics("lone", members=1),
+        main_metrics("lone", members=10, classes=5, calibrated=False),
+        main_metrics("lone", members=50),
+    ],
+    ids=["bare", "one example", "unlabelled", "partly labelled", "classes", "one member", "ten members", "fifty"],
+)
+def test_every_kind_of_set_has_a_report(tmp_path, metrics):
+    page = page_of(write_run(tmp_path, metrics))
+    labelled, several = metrics["labelled"] > 0, metrics["members"] > 1
+
+    assert not re.search(r"\b(nan|inf|None|NaN)\b", page.text)
+    assert ("calibration" in sections_of(page)) == labelled
+    assert ("abstention" in sections_of(page)) == labelled
+    assert ("size" in sections_of(page)) == (labelled and several)
+    assert ("--calibration FILE" in page.text) == (labelled and "conformal" not in metrics)
+    assert "shift" not in sections_of(page)
+
+
+def test_undefined_values_are_dashes(tmp_path):
+    def undefined(value):
+        if isinstance(value, dict) and {"value", "p_value"} <= set(value):
+            return NO_COMPARISON
+        if isinstance(value, dict) and {"value", "ci95"} <= set(value):
+            return UNDEFINED
+        if isinstance(value, dict):
+            return {key: each if key == "accuracy" else undefined(each) for key, each in value.items()}
+        return [undefined(each) for each in value] if isinstance(value, list) else value
+
+    page = page_of(write_run(tmp_path, undefined(main_metrics(truth=True)), undefined(shifted_metrics("strange"))))
+
+    assert sections_of(page) == NAMES[:-1]
+    assert page.cells.count("— ") > 200
+
+
+def test_sets_of_long_names_and_other_roles_are_shown(tmp_path):
+    other = main_metrics("other", truth=True) | {"role": "other"}
+    page = page_of(write_run(tmp_path, main_metrics("mine"), other))
+    assert "shift" in sections_of(page)
+    assert "Best AUROC" not in page.text
+    long = shifted_metrics(LONG_NAME, reference="mine")
+    assert LONG_NAME in page_of(write_run(tmp_path, main_metrics("mine"), long)).text
+
+
+def test_a_hundred_thousand_examples_and_endless_texts_stay_below_five_megabytes(tmp_path):
+    sets = [shifted_metrics(f"set_{i}", n=100_000, labelled=100_000, members=20) for i in range(10)]
+    folder = write_run(tmp_path, main_metrics(n=100_000, members=20, classes=10), *sets)
+    lines = [json.dumps({"id": f"q{i}", "text": "word " * 100_000}) for i in range(20)]
+    folder.examples("validation").parent.mkdir()
+    folder.examples("validation").write_text("\n".join(lines))
+
+    size = write_report(folder).stat().st_size
+    assert 500_000 < size < 5_000_000
+
+
+def test_what_strangers_wrote_is_escaped(tmp_path):
+    attack = "<script>alert(1)</script>"
+    metrics = main_metrics(n=30)
+    for case in [case for cases in metrics["examples"].values() for case in cases]:
+        case["id"] = attack
+    metrics["best_score"]["answer"] = metrics["size_curve"]["answer"] = attack
+    folder = write_run(tmp_path / "run<b>", metrics)
+    folder.run_record.write_text(json.dumps({attack: attack, "stages": [{"stage": attack, "command": attack}]}))
+    page = page_of(folder)
+
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count(attack) > 40
+    assert "run<b>" in page.text
+
+
+def test_reports_of_the_same_run_are_the_same(folder):
+    assert write_report(folder).read_bytes() == write_report(folder).read_bytes()
+
+
+def test_without_metrics_there_is_no_report(tmp_path):
+    with pytest.raises(DataError, match="no set has been evaluated"):
+        write_report(RunFolder(tmp_path))
+
+
+def test_the_report_shows_what_an_evaluation_writes(tmp_path):
+    folder = RunFolder(tmp_path)
+    for seed, name in enumerate(("validation", "strange", "calibration")):
+        write_predictions(folder.predictions(name), predicted(seed))
+    evaluate_run(folder, draws=100)
+
+    assert sections_of(page_of(folder)) == NAMES[:-1]
+
+
+NUMBER = re.compile(r"\d[\d,]*\.?\d*%?")
+FORMS = ("{:.1%}", "{:.0%}", "{:.2f}", "{:.3f}", "{:.4f}", "{:,}")
+
+
+def numbers_of(value):
+    """Yield the numbers of a JSON, its keys that are numbers too."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("curve", "shares"):  # what is only drawn
+                continue
+            yield from [float(key)] if re.fullmatch(r"0\.\d+", key) else []
+            yield from numbers_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from numbers_of(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def predicted(seed, n=80, members=3):
+    rng = np.random.default_rng(seed)
+    logits_NC = rng.normal(size=(n, 2))
+    labels = [int(label) for label in logits_NC.argmax(axis=1) ^ (rng.random(n) < 0.2)]
+    return Predictions(
+        ids=tuple(f"s{seed}-{i}" for i in range(n)),
+        labels=tuple(labels),
+        members=trained(range(members)),
+        logits_MNC=(logits_NC + rng.normal(size=(members, n, 2))).astype(np.float32),
+    )

@@ -1,0 +1,118 @@
+import csv
+import io
+import re
+
+import pytest
+
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
+from ensemble_uq_llm.report.paste import FORMATS, PlainTable, as_csv, as_latex, as_markdown, headline_plain
+
+NASTY = r"50% & a_b #1 $x$ {y} ~z ^w \v | p–q — ↑↓ <t> [u]"  # noqa: RUF001 (an en dash is what a range has)
+
+
+def numbers(value, ci95, mean, noise=None):
+    """One metric in the form of the metrics JSON, and the mean member's."""
+    estimate = {"value": value, "ci95": ci95} | ({"noise_floor": noise} if noise else {})
+    return estimate, {"value": mean}
+
+
+def block(**by_metric):
+    filled = {metric.name: numbers(0.5, [0.25, 0.75], 0.4) for metric in METRICS} | by_metric
+    return {
+        "n": 100,
+        "members": 3,
+        "ensemble": {name: estimate for name, (estimate, _) in filled.items()},
+        "members_mean": {metric.name: filled[metric.name][1] for metric in HEADLINE},
+    }
+
+
+METRICS_JSON = block(
+    accuracy=numbers(0.8123456789012345, [0.7, 0.9], 0.1 + 0.2),
+    auc=numbers(None, None, None),
+    ece=numbers(0.0123456789, [0.01, 0.02], 0.03, {"mean": 0.0094, "p95": 0.0151}),
+)
+
+
+def unescaped_latex(text):
+    """What TeX would print, of the commands that we write."""
+    commands = {
+        r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textbar{}": "|",
+        r"\textless{}": "<", r"\textgreater{}": ">", "{[}": "[", r"$\uparrow$": "↑", r"$\downarrow$": "↓", "---": "—",
+        "--": "–",  # noqa: RUF001 (an en dash is what a range has)
+    } | {f"\\{mark}": mark for mark in "%&_#${}"}  # fmt: skip
+    pattern = "|".join(re.escape(each) for each in sorted(commands, key=len, reverse=True))
+    assert not re.search(r"[%&_#$~^\\{}|<>]", re.sub(pattern, "", text)), text
+    return re.sub(pattern, lambda match: commands[match[0]], text)
+
+
+def latex_cells(text):
+    rows = re.findall(r"^(.*) \\\\$", text, flags=re.MULTILINE)
+    return [[unescaped_latex(cell) for cell in re.split(r"(?<!\\) & ", row)] for row in rows]
+
+
+def test_csv_read_back_is_the_json():
+    header, *rows = csv.reader(io.StringIO(as_csv(headline_plain("validation", METRICS_JSON, raw=True))))
+
+    assert header == ["set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"]
+    assert [row[:2] for row in rows] == [["validation", metric.name] for metric in METRICS]
+    for _, name, *cells in rows:
+        estimate, mean = METRICS_JSON["ensemble"][name], METRICS_JSON["members_mean"].get(name, {"value": None})
+        noise = estimate.get("noise_floor", {"mean": None, "p95": None})
+        expected = [estimate["value"], *(estimate["ci95"] or [None, None]), mean["value"], noise["mean"], noise["p95"]]
+        assert [float(cell) if cell else None for cell in cells] == expected
+
+
+def test_people_see_formatted_numbers():
+    table = headline_plain("validation", METRICS_JSON, raw=False)
+    rows = {row[0]: row[1:] for row in table.rows}
+
+    assert rows["Accuracy ↑"] == ("81.2%", "70.0% to 90.0%", "30.0%", "—", "—")
+    assert rows["ROC AUC ↑"] == ("—",) * 5
+    assert rows["ECE (15 bins) ↓"] == ("0.012", "0.010 to 0.020", "0.030", "0.009", "0.015")
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    assert list(rows) == [f"{metric.title} {'↑' if metric.higher_is_better else '↓'}" for metric in HEADLINE]
+
+
+def test_the_forms_by_name():
+    table = headline_plain("validation", METRICS_JSON, raw=False)
+
+    assert {name: write(table) for name, write in FORMATS.items()} == {
+        "markdown": as_markdown(table), "latex": as_latex(table), "csv": as_csv(table),
+    }  # fmt: skip
+
+
+def test_without_labels_there_are_no_rows():
+    metrics = {"n": 10, "members": 3, "ensemble": {}, "members_mean": {}}
+
+    assert headline_plain("stream", metrics, raw=True).rows == ()
+    assert as_latex(headline_plain("stream", metrics, raw=False)).count(r"\\") == 1
+
+
+def test_latex_shows_every_special_character_and_is_balanced():
+    text = as_latex(PlainTable(title=NASTY, header=("a", NASTY), rows=((NASTY, "1"), ("2", "two\nlines"))))
+
+    assert latex_cells(text) == [["a", NASTY], [NASTY, "1"], ["2", "two lines"]]
+    assert "[" not in text.replace("{[}", "")  # after a row's end it would open an argument
+    assert unescaped_latex(re.search(r"^\\caption\{(.*)\}$", text, flags=re.MULTILINE)[1]) == NASTY
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert re.findall(r"\\(begin|end)\{(\w+)\}", text) == [
+        ("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table"),
+    ]  # fmt: skip
+    assert re.findall(r"\\(\w+)rule", text) == ["top", "mid", "bottom"]
+    assert r"\begin{tabular}{lr}" in text
+
+
+def test_markdown_keeps_its_columns():
+    text = as_markdown(PlainTable(title="a|b", header=("x", "y|z"), rows=((r"p\|q", "1\n2"), ("_r_", "*s*"))))
+
+    assert text == "**a\\|b**\n\n| x | y\\|z |\n| :-- | --: |\n| p\\\\\\|q | 1 2 |\n| \\_r\\_ | \\*s\\* |\n"
+    for line in text.splitlines()[2:]:
+        assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 3
+
+
+@pytest.mark.parametrize("cell", [NASTY, 'a,"b"\n c', "", "1e-05"])
+def test_any_cell_survives_csv(cell):
+    table = PlainTable(title="t", header=("x", cell), rows=((cell, "1"),))
+
+    assert list(csv.reader(io.StringIO(as_csv(table)))) == [["x", cell], [cell, "1"]]

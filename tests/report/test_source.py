@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
+from ensemble_uq_llm.report.source import read_metrics, read_source
+from ensemble_uq_llm.run_folder import RunFolder
+from small_metrics import main_metrics, shifted_metrics, write_run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_run(tmp_path / "run", shifted_metrics("zebra"), shifted_metrics("ant"), main_metrics())
+
+
+def test_the_main_set_comes_first_and_the_others_as_they_were_evaluated(folder):
+    assert list(read_metrics(folder)) == ["validation", "zebra", "ant"]
+    source = read_source(folder)
+    assert source.name == "validation"
+    assert source.main["role"] == "main"
+    assert list(source.others) == ["zebra", "ant"]
+
+
+def test_configuration_and_record_may_be_absent(folder):
+    source = read_source(folder)
+
+    assert source.config is None
+    assert source.record == {}
+    assert source.class_labels == ("class 0", "class 1")
+
+
+def test_the_configuration_names_the_classes_if_it_fits(folder):
+    folder.config.write_text("class_names: [never, always]\n")
+    assert read_source(folder).class_labels == ("never", "always")
+    folder.config.write_text("num_labels: 3\nclass_names: [a, b, c]\n")
+    assert read_source(folder).class_labels == ("class 0", "class 1")
+
+
+def test_files_that_cannot_be_used_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"metrics: no set has been evaluated"):
+        read_source(RunFolder(tmp_path / "empty"))
+    folder.config.write_text("lora_rr: 4\n")
+    with pytest.raises(ConfigError, match="lora_rr"):
+        read_source(folder)
+    folder.config.unlink()
+    for torn, words in (('{"torn": ', "this is no JSON"), ("[]", "this is no JSON object")):
+        folder.run_record.write_text(torn)
+        with pytest.raises(IntegrityError, match=rf"run\.json: {words}"):
+            read_source(folder)
+
+
+def test_metrics_of_an_older_version_ask_for_another_evaluation(folder):
+    folder.metrics("ant").write_text(json.dumps({"n": 3, "ensemble": {}}))
+
+    with pytest.raises(IntegrityError, match=r"ant\.json: these metrics have no name and role; evaluate the run again"):
+        read_source(folder)
+
+
+def test_metrics_without_a_main_set_ask_for_another_evaluation(folder):
+    folder.metrics("validation").unlink()
+
+    with pytest.raises(IntegrityError, match=r"ant\.json: no metrics here are those of a main set; evaluate"):
+        read_source(folder)
+
+
+def test_a_set_that_has_gone_is_named(folder):
+    folder.metrics("ant").unlink()
+
+    with pytest.raises(IntegrityError, match=r"ant\.json: there is no such file, but it was evaluated with the main"):
+        read_source(folder)
+
+
+def test_what_an_earlier_evaluation_left_is_no_part_of_this_one(folder):
+    write_run(folder.root, shifted_metrics("old"))
+
+    assert "old" not in read_metrics(folder)
+
+
+def test_a_file_that_is_being_written_is_not_read(folder):
+    (folder.metrics("ant").parent / ".ant.json.0a1b.tmp.json").write_text("{")
+
+    assert list(read_metrics(folder)) == ["validation", "zebra", "ant"]

@@ -1,0 +1,111 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run
+from ensemble_uq_llm.evaluation.predictions.record import write_predictions
+from ensemble_uq_llm.report.terminal import headline_table, shift_table
+from ensemble_uq_llm.run_folder import RunFolder
+from small_predictions import predicted, unlabelled
+
+
+def rendered(renderable, *, width=80):
+    """As a log file would hold it: 80 columns, no terminal."""
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(renderable)
+    text = stream.getvalue()
+    assert "\x1b" not in text
+    assert all(len(line) <= width for line in text.splitlines())
+    return text
+
+
+def row(text, title):
+    lines = [line for line in text.splitlines() if line.strip().startswith(title)]
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_the_headline_shows_every_metric_with_its_interval_and_the_mean_member():
+    metrics = evaluate(predicted(n=80, truth=True), draws=50).metrics
+    text = rendered(headline_table("validation", metrics))
+
+    assert "validation  80 examples, 3 members" in text
+    accuracy, mean = metrics["ensemble"]["accuracy"], metrics["members_mean"]["accuracy"]["value"]
+    low, high = accuracy["ci95"]
+    for part in (f"{accuracy['value']:.1%}", f"{low:.1%} to {high:.1%}", f"{mean:.1%}"):
+        assert part in row(text, "Accuracy ↑")
+    for title in ("ROC AUC ↑", "Average precision ↑", "NLL (nats) ↓", "Brier score ↓"):
+        assert row(text, title)
+    ece = metrics["ensemble"]["ece"]
+    shown = [f"{number:.3f}" for number in (ece["value"], ece["noise_floor"]["mean"], ece["noise_floor"]["p95"])]
+    assert row(text, "ECE (15 bins)").split()[3:] == [shown[0], *row(text, "ECE (15 bins)").split()[4:7], *shown[1:]]
+    for key in ("best_score", "size_curve"):
+        assert metrics[key]["answer"] in " ".join(text.split())
+    assert f"{metrics['truth']['bayes_accuracy']['value']:.1%}" in row(text, "Bayes accuracy (the ceiling)")
+    assert f"{metrics['uncertainty']['average_entropy']:.4f}" in row(text, "Entropy (total)")
+
+
+def test_without_labels_only_uncertainty_is_shown():
+    text = rendered(headline_table("stream", evaluate(unlabelled(predicted(n=20)), draws=0).metrics))
+
+    assert "20 examples, 0 of them labelled, 3 members" in text
+    assert "Accuracy" not in text
+    assert row(text, "Mutual information (epistemic)")
+
+
+def test_a_calibration_split_is_told_in_sentences():
+    calibration = predicted(n=80, seed=9)
+    metrics = evaluate(predicted(n=80), calibration=calibration, draws=20).metrics
+    text = " ".join(rendered(headline_table("validation", metrics)).split())
+
+    pooled, sets = metrics["temperature"]["pooled"], metrics["conformal"]["methods"]["lac"]["0.90"]
+    assert f"A temperature of {pooled['temperature']:.2f}, fitted on 80 other examples" in text
+    assert f"to {pooled['after']['nll']['value']:.3f} and the ECE" in text
+    assert f"Conformal sets for 90%: {sets['coverage']['value']:.1%} hold the label" in text
+
+
+def test_a_temperature_at_its_bound_is_called_that():
+    labels = tuple(1 - label for label in predicted(n=80, seed=9).labels)
+    inverted = replace(predicted(n=80, seed=9), labels=labels)
+    text = " ".join(rendered(headline_table("x", evaluate(predicted(), calibration=inverted, draws=0).metrics)).split())
+
+    assert "A temperature of 100.00 (the bound: fit it on more), fitted on 80" in text
+
+
+def test_without_draws_the_ece_stands_among_the_metrics():
+    text = rendered(headline_table("validation", evaluate(predicted(n=80), draws=0).metrics))
+
+    assert "If calibrated" not in text
+    assert row(text, "ECE (15 bins) ↓")
+
+
+def test_what_is_undefined_is_a_dash():
+    text = rendered(headline_table("one", evaluate(predicted(n=1, members=1), draws=10).metrics))
+
+    assert row(text, "ROC AUC").split()[-3:] == ["—", "—", "—"]
+    assert "1 examples, 1 member\n" not in text
+    assert "1 example, 1 member" in text
+
+
+@pytest.mark.parametrize("draws", [0, 20])
+def test_the_shift_table_has_one_whole_line_a_set(tmp_path, draws):
+    folder = RunFolder(tmp_path)
+    write_predictions(folder.predictions("validation"), predicted(n=80))
+    write_predictions(folder.predictions("long_passages"), predicted(n=50, seed=1, noise=4.0))
+    write_predictions(folder.predictions("stream"), unlabelled(predicted(n=50, seed=1)))
+    metrics = {name: evaluation.metrics for name, evaluation in evaluate_run(folder, draws=draws).items()}
+    text = rendered(shift_table(metrics))
+
+    auroc = metrics["long_passages"]["shift"]["auroc"]
+    expected = f"{auroc['entropy']['value']:.3f}", f"{auroc['mutual_information']['value']:.3f}"
+    assert tuple(row(text, "long_passages").split()[-2:]) == expected
+    assert row(text, "validation").split()[-2:] == ["—", "—"]
+    assert row(text, "stream").split()[2:4] == ["—", "—"]
+
+
+def test_names_cannot_carry_markup():
+    text = rendered(headline_table("[red]x[/red]", evaluate(predicted(n=5), draws=0).metrics))
+
+    assert "[red]x[/red]" in text

@@ -1,0 +1,51 @@
+"""A training job small enough for tests: settings, examples, and a stack over the tiny base."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models.base import load_decoder
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.spec import spec_of
+from ensemble_uq_llm.training.epochs import TrainingData
+from ensemble_uq_llm.training.making import lora_settings
+from tiny_models import random_sequences
+
+SEEDS = (42, 7, 1234)
+
+
+def config(**changes: object) -> Config:
+    settings = {
+        "batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 3e-3, "num_epochs": 4, "warmup_steps": 5,
+        "max_grad_norm": 0.5, "lora_r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "use_bf16": False,
+        "lora_target_modules": ("q_proj", "v_proj", "o_proj", "down_proj"), "seeds": SEEDS, "tokens_per_pass": 300,
+    }  # fmt: skip
+    return Config(**(settings | changes))
+
+
+def examples(count: int, seed: int = 0) -> TokenizedExamples:
+    sequences = random_sequences(count, seed=seed)
+    return TokenizedExamples(
+        ids=tuple(map(str, range(count))),
+        tokens_T=np.concatenate(sequences),
+        lengths_N=np.array([len(each) for each in sequences]),
+        labels_N=np.array([int(each.sum()) % 2 for each in sequences]),
+        is_cut_N=np.zeros(count, bool),
+    )
+
+
+DATA = TrainingData(train=examples(44), validation=examples(11, seed=1))
+
+
+def stack(base: Path, settings: Config, seeds: Sequence[int]) -> StackedEnsemble:
+    decoder = load_decoder(base, device=torch.device("cpu"), bf16=settings.use_bf16)
+    return StackedEnsemble(
+        decoder,
+        spec=spec_of(lora_settings(settings), decoder, classes=settings.num_labels),
+        members=trained(seeds),
+    )

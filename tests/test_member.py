@@ -1,0 +1,30 @@
+"""Who a member is, in folders and in messages."""
+
+import pytest
+
+from ensemble_uq_llm.member import MemberId, member_of_folder, trained
+
+
+@pytest.mark.parametrize(
+    ("member", "folder", "title"),
+    [
+        (MemberId(42), "seed_42", "seed 42"),
+        (MemberId(0), "seed_0", "seed 0"),
+        (MemberId(42, 3), "seed_42_sample_3", "seed 42, sample 3"),
+    ],
+)
+def test_folder_and_title(member, folder, title):
+    assert (member.folder_name, member.title) == (folder, title)
+    assert member_of_folder(folder) == member
+
+
+@pytest.mark.parametrize(
+    "name", ["seed_", "seed_042", "seed_-1", "seed_1_sample_0", "seed_1_sample_", "x_seed_1", "seed_1_2"]
+)
+def test_a_folder_of_another_name_is_no_members(name):
+    assert member_of_folder(name) is None
+
+
+def test_training_makes_sample_0_and_members_sort_by_seed_then_sample():
+    assert trained([3, 1]) == (MemberId(3, 0), MemberId(1, 0))
+    assert sorted([MemberId(2), MemberId(1, 2), MemberId(1)]) == [MemberId(1), MemberId(1, 2), MemberId(2)]

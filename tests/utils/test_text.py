@@ -1,0 +1,34 @@
+"""Words in messages: clipped, listed, counted."""
+
+import pytest
+
+from ensemble_uq_llm.utils.text import clipped, counted, enumerated, listed
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a", "'a'"),
+        ("x" * 81, repr("x" * 80) + "..."),
+        ([1, 2], "a list of 2"),
+        ({"a": 1}, "an object"),
+        (10**90, "1" + "0" * 79 + "..."),
+    ],
+)
+def test_a_value_in_a_message_is_short(value, shown):
+    assert clipped(value) == shown
+
+
+def test_a_long_list_ends_in_a_count():
+    assert listed(["a", "b"]) == "'a', 'b'"
+    assert listed(range(5), most=2) == "0, 1 and 3 more"
+
+
+@pytest.mark.parametrize(("words", "said"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
+def test_words_as_a_sentence_lists_them(words, said):
+    assert enumerated(words) == said
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (3270, "3,270 rows")])
+def test_things_are_counted(number, said):
+    assert counted(number, "row") == said
