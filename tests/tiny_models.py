@@ -128,7 +128,7 @@ def spec(
 def randomise(ensemble: StackedEnsemble, scale: float = 0.1) -> StackedEnsemble:
     """Give every member adapters and a head of its own, that depend on nothing but its seed, and return it."""
     for name, stack in ensemble.named_stacks():
-        for member, (seed, _) in enumerate(ensemble.members):
+        for member, seed in enumerate(each.seed for each in ensemble.members):
             generator = Generator().manual_seed(derive_seed(seed, "randomise", name))
             stack[member].copy_(torch.randn(stack.shape[1:], generator=generator) * scale)
     return ensemble

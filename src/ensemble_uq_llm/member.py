@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _FOLDER = re.compile(r"seed_(0|[1-9]\d*)(?:_sample_([1-9]\d*))?")
 
 
-class MemberId(NamedTuple):
+@dataclass(frozen=True, order=True, slots=True)
+class MemberId:
     """The identity of a member, from the stack of adapters to the report.
 
     Training makes sample 0 of every seed; a posterior over a trained member's weights adds further samples.
