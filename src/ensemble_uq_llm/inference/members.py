@@ -11,7 +11,7 @@ from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter
-from ensemble_uq_llm.models.passes import token_budget
+from ensemble_uq_llm.models.memory import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import read_json, sha256_of

@@ -17,7 +17,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, WEIGHTS, ensemble_of, read_adapter, write_adapter
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.models.passes import predict_logits
+from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.training.making import base_name, lora_settings
 from tiny_models import (
     ALL_TARGETS,
@@ -68,7 +68,7 @@ def written(config: Config, folder: Path) -> tuple[StackedEnsemble, list[Path]]:
 
 
 def our_logits(ensemble: StackedEnsemble) -> Tensor:
-    return torch.from_numpy(predict_logits(ensemble, SEQUENCES, budget=10_000))
+    return torch.from_numpy(member_logits(ensemble, SEQUENCES, budget=10_000))
 
 
 def peft_logits(base: Path, folder: Path, *, classes: int) -> Tensor:
