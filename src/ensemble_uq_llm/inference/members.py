@@ -36,9 +36,9 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     folders = dict(_foreign(adapters) if adapters else _own(config))
     adapters_read = [read_adapter(folder) for folder in folders.values()]
     for each in adapters_read:
-        if each.head_CH.shape[0] != config.num_labels:
+        if each.classes != config.num_labels:
             raise IntegrityError(
-                f"{each.folder}: its head has {each.head_CH.shape[0]} classes, and num_labels is {config.num_labels}"
+                f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
