@@ -1,6 +1,5 @@
 """The classification head, and a second kind plugged in from here: frozen rows of the base, without training."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -177,6 +176,6 @@ def test_its_members_are_read_back(written):
 def test_a_folder_with_another_head_than_asked_for_is_refused(written):
     with pytest.raises(IntegrityError, match="task_type 'CAUSAL_LM'; only LORA for SEQ_CLS is read"):
         read_adapter(written[1])
-    other = replace(copy.copy(ANSWER), task_type="SEQ_2_SEQ_LM")
+    other = replace(ANSWER, task_type="SEQ_2_SEQ_LM")
     with pytest.raises(IntegrityError, match="task_type 'CAUSAL_LM'; only LORA for SEQ_2_SEQ_LM is read"):
         read_adapter(written[1], head_kind=other)

@@ -12,7 +12,7 @@ from ensemble_uq_llm.models.layers.lean import LeanLastLayer, LeanLayer
 from ensemble_uq_llm.models.layers.ops import rotary_table
 from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
-from ensemble_uq_llm.models.lora.stacked import ActivePass, LoraSpec, LoraStack, StackedLoraLinear
+from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
 from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.utils.seeding import derive_seed
 
@@ -44,9 +44,7 @@ class StackedEnsemble(nn.Module):
         for index, member in enumerate(members):
             self.initialise_member(index, member.seed)
 
-    def forward(
-        self, pack: Pack, *, dropout_generators: Sequence[Generator] | None = None, trunk_TH: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, pack: Pack, *, dropout_generators: Generators = None, trunk_TH: Tensor | None = None) -> Tensor:
         """Return the float32 logits [B, C] of the pack's sequences.
 
         With `dropout_generators`, one a member, the adapters' dropout is on and each member draws from its own.
@@ -69,15 +67,13 @@ class StackedEnsemble(nn.Module):
         """
         return self._run(self.decoder.embed_tokens(pack.tokens_T), pack, slice(self.trunk_depth), None)
 
-    def _run(
-        self, states_TH: Tensor, pack: Pack, part: slice, dropout_generators: Sequence[Generator] | None
-    ) -> Tensor:
+    def _run(self, states_TH: Tensor, pack: Pack, part: slice, generators: Generators) -> Tensor:
         """Run some of the lean layers; the last of all returns [B, H]."""
         layers = list(self.decoder.layers)[part]
         cos_1TD, sin_1TD = self.decoder.rotary_emb(states_TH.unsqueeze(0), pack.positions_T.unsqueeze(0))
         rotary = rotary_table(cos_1TD.squeeze(0), sin_1TD.squeeze(0), layers[0].query_heads)
         for layer in layers:
-            states_TH = layer(states_TH, pack, rotary, dropout_generators)
+            states_TH = layer(states_TH, pack, rotary, generators)
         return states_TH
 
     def _run_as_transformers_does(self, pack: Pack) -> Tensor:

@@ -4,19 +4,16 @@ Equal to transformers' layer up to rounding. What reads the same input shares wh
 up), residuals are added by the products themselves, and norms, rotary embedding and SwiGLU are those of `ops.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from ensemble_uq_llm.models.attention.packed import last_token_attention, packed_attention
 from ensemble_uq_llm.models.frozen_linear import frozen_linear
 from ensemble_uq_llm.models.layers.ops import rms_norm, rotate, swiglu
-from ensemble_uq_llm.models.lora.stacked import LoraSpec, LoraStack, StackedProjection
+from ensemble_uq_llm.models.lora.stacked import Generators, LoraSpec, LoraStack, StackedProjection
 from ensemble_uq_llm.models.pack import Pack, Span
-
-Generators = Sequence[Generator] | None
-"""The members' dropout generators; None where nothing is dropped."""
 
 LEAN_LAYERS = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer")
 """Names of decoder layers of exactly this form: norm, attention, add, norm, MLP, add. Others stay transformers' own.
@@ -63,7 +60,7 @@ class LeanLayer(nn.Module):
         attended_THD = packed_attention(query, key, value, pack=pack, scaling=self.scaling, window=self.window)
         return self._after_attention(attended_THD, hidden_TH, pack.token_spans, generators)
 
-    def _project_inputs(self, projection: Any) -> None:
+    def _project_inputs(self, projection: Callable[..., StackedProjection]) -> None:
         self.qkv = projection("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
     def _normed(self, hidden_TH: Tensor) -> Tensor:
@@ -109,7 +106,7 @@ class LeanLastLayer(LeanLayer):
         attended_BHD = last_token_attention(query, key, value, pack=pack, scaling=self.scaling, window=self.window)
         return self._after_attention(attended_BHD, hidden_TH.index_select(0, last_B), pack.sequence_spans, generators)
 
-    def _project_inputs(self, projection: Any) -> None:
+    def _project_inputs(self, projection: Callable[..., StackedProjection]) -> None:
         self.query = projection("self_attn.q_proj")
         self.key_value = projection("self_attn.k_proj", "self_attn.v_proj")
 

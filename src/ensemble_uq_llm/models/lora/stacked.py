@@ -17,6 +17,9 @@ from torch import Generator, Tensor, nn
 from ensemble_uq_llm.models.frozen_linear import FrozenLinear
 from ensemble_uq_llm.models.pack import Pack, Span
 
+Generators = Sequence[Generator] | None
+"""The members' dropout generators, one a member; None where nothing is dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoraSpec:
@@ -60,19 +63,18 @@ class StackedProjection(nn.Module):
         self,
         x_TI: Tensor,
         spans: tuple[Span, ...],
-        dropout_generators: Sequence[Generator] | None,
+        generators: Generators,
         residual_TO: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Return every layer's output [T, O] with each row's own adapter.
 
-        The spans say whose the rows are; dropout is on where there are generators, one a member; `residual_TO` is
-        added to the first output.
+        The spans say whose the rows are; `residual_TO` is added to the first output.
         """
         outputs: tuple[Tensor, ...] = _StackedLora.apply(
             x_TI,
             residual_TO,
             spans,
-            dropout_generators,
+            generators,
             self.spec,
             tuple(self.linears),
             self.adapted,
@@ -91,16 +93,16 @@ class ActivePass(threading.local):
 
     def __init__(self) -> None:
         self.pack: Pack | None = None
-        self.dropout_generators: Sequence[Generator] | None = None
+        self.generators: Generators = None
 
     @contextmanager
-    def during(self, pack: Pack, dropout_generators: Sequence[Generator] | None) -> Iterator[None]:
+    def during(self, pack: Pack, generators: Generators) -> Iterator[None]:
         """Let the layers work on `pack` as long as the context lasts."""
-        self.pack, self.dropout_generators = pack, dropout_generators
+        self.pack, self.generators = pack, generators
         try:
             yield
         finally:
-            self.pack = self.dropout_generators = None
+            self.pack = self.generators = None
 
 
 class StackedLoraLinear(nn.Module):
@@ -115,7 +117,7 @@ class StackedLoraLinear(nn.Module):
         """Apply the layer and each row's own adapter."""
         pack = self.active.pack
         assert pack is not None, "a stacked layer runs only inside StackedEnsemble.forward"
-        (y_TO,) = self.projection(x_1TI.squeeze(0), pack.token_spans, self.active.dropout_generators)
+        (y_TO,) = self.projection(x_1TI.squeeze(0), pack.token_spans, self.active.generators)
         return y_TO.unsqueeze(0)
 
 
@@ -132,7 +134,7 @@ class _StackedLora(torch.autograd.Function):
         x_TI: Tensor,
         residual_TO: Tensor | None,
         spans: tuple[Span, ...],
-        generators: Sequence[Generator] | None,
+        generators: Generators,
         spec: LoraSpec,
         linears: tuple[FrozenLinear, ...],
         adapted: tuple[int, ...],
