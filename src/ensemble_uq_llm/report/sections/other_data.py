@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ensemble_uq_llm.evaluation.decisions.shift import QUANTITIES
+from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
 from ensemble_uq_llm.report.formats import METRIC_BY_NAME, score_in_text, score_title
 from ensemble_uq_llm.report.source import Metrics, ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, show_difference, show_p, value_cell
@@ -11,7 +11,7 @@ from ensemble_uq_llm.report.terminal import UNDEFINED
 
 _QUALITY = ("accuracy", "nll", "ece")
 _AVERAGES = {"average_entropy": "Mean entropy", "average_mutual_information": "Mean MI"}
-_FORMATS = {quantity.name: quantity.format for quantity in QUANTITIES}
+_FORMATS = {quantity.name: quantity.format for quantity in DETECTION_NUMBERS}
 
 
 def shift(source: ReportSource) -> dict[str, Any] | None:
@@ -23,7 +23,7 @@ def shift(source: ReportSource) -> dict[str, Any] | None:
         "sets": _sets(source, shifted),
         "detection": [
             (quantity.title, _detection(shifted, quantity.name, quantity.title, quantity.format))
-            for quantity in QUANTITIES
+            for quantity in DETECTION_NUMBERS
             if shifted
         ],
         "reference": source.name,

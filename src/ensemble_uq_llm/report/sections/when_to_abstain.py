@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity
 from ensemble_uq_llm.report.figures.risk_coverage import Curve, risk_coverage_figure
 from ensemble_uq_llm.report.formats import score_title
@@ -20,8 +20,8 @@ def abstention(source: ReportSource) -> dict[str, Any] | None:
     if not metrics.get("selective"):
         return None
     curves = _curves(metrics)
-    shown = [quantity for quantity in QUANTITIES if quantity.name in _SHOWN_FIRST]
-    rest = [quantity for quantity in QUANTITIES if quantity.name not in _SHOWN_FIRST]
+    shown = [quantity for quantity in SELECTIVE_NUMBERS if quantity.name in _SHOWN_FIRST]
+    rest = [quantity for quantity in SELECTIVE_NUMBERS if quantity.name not in _SHOWN_FIRST]
     return {
         "figure": risk_coverage_figure(curves) if curves else None,
         "legend": [(curve.style, curve.name) for curve in curves],
