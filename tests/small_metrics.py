@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES as SELECTIVE
-from ensemble_uq_llm.evaluation.decisions.shift import QUANTITIES as DETECTION
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS as SELECTIVE
+from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS as DETECTION
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.report.terminal import TRUTH_ROWS

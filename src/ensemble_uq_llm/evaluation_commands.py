@@ -74,14 +74,14 @@ def report(
 ) -> None:
     """Write the report of an evaluation again, or print its headline table to paste."""
     from ensemble_uq_llm.report.page import write_report
-    from ensemble_uq_llm.report.source import read_metrics
+    from ensemble_uq_llm.report.source import read_sets
     from ensemble_uq_llm.run_folder import RunFolder
 
     _check_format(table_format)
     if table_format is None:
         console_for(as_json=False).print(f"report: {write_report(RunFolder(folder))}", soft_wrap=True)
     else:
-        print_plain(read_metrics(RunFolder(folder)), table_format)
+        print_plain(read_sets(RunFolder(folder)), table_format)
 
 
 def compare(

@@ -6,21 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES, selective_family
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
 from ensemble_uq_llm.evaluation.predictions.alignment import Aligned, align
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
 from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Comparison, Resampled, compare, resample
-from ensemble_uq_llm.evaluation.statistics.significance import holm, mcnemar
+from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
 from ensemble_uq_llm.evaluation.statistics.statistic import Family, joined
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.utils.text import enumerated
 
-LEVEL = 0.05
-"""The p-value below which a difference counts."""
-
-_AURC = next(quantity for quantity in QUANTITIES if quantity.name == "aurc")
+_AURC = next(quantity for quantity in SELECTIVE_NUMBERS if quantity.name == "aurc")
 
 
 def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _compared(each: Metric | Quantity, a: Resampled, b: Resampled) -> dict[str, 
 
 
 def _better(difference: Comparison, *, higher_is_better: bool) -> str | None:
-    if difference.ci95 is None or difference.p_value is None or difference.p_value >= LEVEL:
+    if difference.ci95 is None or difference.p_value is None or difference.p_value >= SIGNIFICANCE_LEVEL:
         return None
     low, high = difference.ci95
     if low <= 0 <= high:
@@ -130,7 +127,7 @@ def _verdict(result: Mapping[str, Any], quantities: Sequence[Metric | Quantity])
         return f"{where} none of {comparisons} comparisons tells A and B apart."
     said = [f"{side} is better in {enumerated(titles)}" for side, titles in wins.items() if titles]
     won = [q for q in quantities if metrics[q.name]["better"]]
-    firm = [q.title for q in won if metrics[q.name]["difference"]["p_holm"] < LEVEL]
+    firm = [q.title for q in won if metrics[q.name]["difference"]["p_holm"] < SIGNIFICANCE_LEVEL]
     remains = "all of it" if len(firm) == len(won) else enumerated(firm) if firm else "nothing"
     corrected = f"after correction for {comparisons} comparisons (Holm)"
     return f"{where} {' and '.join(said)}; of this, {remains} remains {corrected}."

@@ -1,4 +1,4 @@
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.report.sections.when_to_abstain import abstention
 from ensemble_uq_llm.report.source import read_source
@@ -65,7 +65,7 @@ def test_the_two_tables_hold_every_quantity_of_every_score_once(tmp_path):
         assert [row.title for row in table.rows] == [score.title for score in SCORES]
         assert all(len(row.cells) == len(table.columns) - 1 for row in table.rows)
     titles = [column[:-2] for table in (content["table"], content["more"]) for column in table.columns[1:]]
-    assert sorted(titles) == sorted(quantity.title for quantity in QUANTITIES)
+    assert sorted(titles) == sorted(quantity.title for quantity in SELECTIVE_NUMBERS)
 
 
 def test_the_best_score_and_the_baseline_are_marked(tmp_path):

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.evaluation.statistics.bootstrap import Comparison, Resampled, compare
+from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL
 
 CRITERION = "aurc"
 
 ALL_SCORES = tuple(score.name for score in SCORES)
 
 _TIE = 1e-12  # AURCs this near each other, relatively, are equal up to rounding
-_LEVEL = 0.05  # of significance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class ScoreChoice:
         """Whether the best score beats the baseline by more than chance and choice explain, at the 5% level."""
         if self.p_value_of_choice is None or self.gain.ci95 is None:
             return False
-        return self.p_value_of_choice < _LEVEL and self.gain.ci95[0] > 0
+        return self.p_value_of_choice < SIGNIFICANCE_LEVEL and self.gain.ci95[0] > 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that the metrics JSON holds."""

@@ -23,7 +23,7 @@ COVERAGES = (80, 90, 95)
 
 
 def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) -> Family:
-    """Return the numbers of `QUANTITIES` for one score, as a family that shares one pass over the ranking.
+    """Return the numbers of `SELECTIVE_NUMBERS` for one score, as a family that shares one pass over the ranking.
 
     With n examples, e of them wrong:
     `aurc`: mean over k = 1..n of the selective risk (Geifman and El-Yaniv 2017, arXiv:1705.08500).
@@ -140,7 +140,7 @@ def _risk_at_coverage(kept: Tally, percent: int) -> NDArray[np.float64]:
     return errors_D / wanted_D
 
 
-QUANTITIES = (
+SELECTIVE_NUMBERS = (
     Quantity(name="aurc", title="AURC", format=".4f", higher_is_better=False),
     Quantity(name="eaurc", title="E-AURC", format=".4f", higher_is_better=False),
     Quantity(name="augrc", title="AUGRC", format=".4f", higher_is_better=False),

@@ -9,7 +9,7 @@ from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 
 
 def shift_family(shifted: Uncertainty, reference: Uncertainty) -> Family:
-    """Return the numbers of `QUANTITIES` for every score, named `SCORE/QUANTITY`.
+    """Return the numbers of `DETECTION_NUMBERS` for every score, named `SCORE/QUANTITY`.
 
     Weights are those of the shifted examples followed by those of the reference (the in-distribution set).
     `auroc`: P(score of a shifted example > of a reference one), ties counting half: 0.5 says that the score does
@@ -31,7 +31,7 @@ def shift_family(shifted: Uncertainty, reference: Uncertainty) -> Family:
 
 
 def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Family:
-    """Return the numbers of `QUANTITIES` for one score, all from one ranking; see `shift_family`.
+    """Return the numbers of `DETECTION_NUMBERS` for one score, all from one ranking; see `shift_family`.
 
     Args:
         shifted_S: the shifted examples' scores; at least one.
@@ -57,7 +57,7 @@ def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.fl
     return family
 
 
-QUANTITIES = (
+DETECTION_NUMBERS = (
     Quantity(name="auroc", title="AUROC", format=".3f", higher_is_better=True),
     Quantity(name="aupr_in", title="AUPR-in", format=".3f", higher_is_better=True),
     Quantity(name="aupr_out", title="AUPR-out", format=".3f", higher_is_better=True),

@@ -6,11 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import Bins, confidence_bin
+from ensemble_uq_llm.evaluation.scores import Quantity
 from ensemble_uq_llm.evaluation.statistics.correlation import correlation, rank_correlation
 from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, weighted_mean, weighted_ratio
 
 CENTRED: Final = frozenset({"calibration_error"})
 """The statistics that noise can only raise, so that their bootstrap draws must be centred."""
+
+TRUTH_NUMBERS: Final = (
+    Quantity(name="mean_absolute_error", title="Mean |p - true p|", format=".3f", higher_is_better=False),
+    Quantity(name="kl", title="KL(true || predicted), nats", format=".3f", higher_is_better=False),
+    Quantity(name="bayes_accuracy", title="Bayes accuracy (the ceiling)", format=".1%", higher_is_better=None),
+    Quantity(name="accuracy_of_bayes", title="Accuracy / Bayes accuracy", format=".1%", higher_is_better=True),
+    Quantity(name="bayes_decisions", title="Bayes decisions matched", format=".1%", higher_is_better=True),
+    Quantity(name="calibration_error", title="ECE against the true probability", format=".3f", higher_is_better=False),
+    Quantity(
+        name="aleatoric_correlation",
+        title="Expected entropy ~ true entropy, r",
+        format=".3f",
+        higher_is_better=True,
+    ),
+    Quantity(name="aleatoric_rank_correlation", title="The same of their ranks", format=".3f", higher_is_better=True),
+    Quantity(name="aleatoric_gap", title="Expected minus true entropy, nats", format="+.3f", higher_is_better=None),
+)
+"""The numbers that compare predicted with true probabilities."""
 
 _TIE = 1e-12  # true probabilities this near each other are equal up to rounding
 _DIGITS = 12  # of true entropies: those of mirrored probabilities are equal, but not bit by bit

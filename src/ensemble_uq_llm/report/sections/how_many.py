@@ -61,10 +61,9 @@ def _diversity(numbers: Mapping[str, PairwiseNumber]) -> Table | None:
     rows = []
     for name, (title, note, form) in _DIVERSITY.items():
         if name in numbers:
-            ends = [_pair(end, form) for end in (numbers[name].min, numbers[name].max)]
-            rows.append(
-                Row(title=title, note=note, cells=[estimate_cell(numbers[name].mean, form, strong=True), *ends])
-            )
+            number = numbers[name]
+            mean = estimate_cell(number.mean, form, strong=True)
+            rows.append(Row(title=title, note=note, cells=[mean, _pair(number.min, form), _pair(number.max, form)]))
     columns = ("Between two members", "Mean of all pairs", "Least", "Most")
     return Table(label="How much the members differ", columns=columns, rows=rows) if rows else None
 
