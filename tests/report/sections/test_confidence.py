@@ -35,7 +35,7 @@ def test_the_temperature_table_shows_before_after_and_change(tmp_path):
     metrics.ensemble["nll"] = MetricEstimate(value=0.30, ci95=None)
     metrics.temperature.pooled.after["nll"] = MetricEstimate(value=0.28, ci95=None)
     metrics.temperature.pooled.change["nll"] = Comparison(value=-0.02, ci95=None, p_value=0.01)
-    table = content_of(tmp_path, metrics).temperature
+    table = content_of(tmp_path, metrics).temperature.table
 
     assert table.columns == [
         "Metric", "As it is", "One temperature (T = 1.24)", "Change", "One a member (T = 1.10 to 1.42)", "Change",
@@ -45,20 +45,20 @@ def test_the_temperature_table_shows_before_after_and_change(tmp_path):
 
 
 def test_a_single_member_has_one_temperature(tmp_path):
-    assert len(content_of(tmp_path, main_metrics(members=1)).temperature.columns) == 4
+    assert len(content_of(tmp_path, main_metrics(members=1)).temperature.table.columns) == 4
 
 
 def test_temperatures_at_the_bound_are_named(tmp_path):
     metrics = main_metrics()
-    assert content_of(tmp_path, metrics).warning == ""
+    assert content_of(tmp_path, metrics).temperature.warning == ""
     own = temperatures(1.0, 100.0, 1.0, 100.0, at_bound=(MemberId(43), MemberId(45)))
     metrics = with_temperatures(metrics, pooled=temperatures(100.0, at_bound=(None,)), per_member=own)
-    assert "of the ensemble, seed 43, seed 45 lies beyond" in content_of(tmp_path, metrics).warning
+    assert "of the ensemble, seed 43, seed 45 lies beyond" in content_of(tmp_path, metrics).temperature.warning
 
 
 def test_without_calibration_examples_there_is_no_table_and_without_labels_nothing(tmp_path):
     content = content_of(tmp_path, main_metrics(calibrated=False))
 
-    assert content.temperature is content.fitted is None
+    assert content.temperature is None
     assert content.figure.title == "Accuracy by confidence"
     assert content_of(tmp_path, main_metrics(labelled=0)) is None

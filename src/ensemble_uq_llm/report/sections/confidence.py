@@ -1,14 +1,28 @@
 """Can its confidence be believed: the reliability diagram, and what a temperature would change."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.quality.metrics import METRICS
+from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import CalibrationSet, SetMetrics, TemperatureEffect, TemperatureScaling
 from ensemble_uq_llm.report.figures.reliability_diagram import reliability_figure
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.formats import noise_floor_in_words
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, comparison_cell, estimate_cell
+
+_SHOWN = tuple(metric for metric in METRICS if metric.headline or metric.name == "smooth_ece")
+"""The metrics that are told before and after scaling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithTemperature:
+    """What temperatures change, and on which examples they were fitted."""
+
+    fitted: CalibrationSet
+    table: Table
+    warning: str
+    """Names the temperatures that lie at the bound of the search; empty where none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +32,11 @@ class Confidence:
     figure: Figure
     ece: Cell
     floor: str
-    fitted: CalibrationSet | None = None
-    temperature: Table | None = None
-    warning: str = ""
-    """Names the temperatures that lie at the bound of the search; empty where none does."""
+    temperature: WithTemperature | None
 
 
 def confidence(source: ReportSource) -> Confidence | None:
-    """Return the figure and the temperature table; None where nothing is labelled."""
+    """Return the figure and what a temperature would change; None where nothing is labelled."""
     metrics, scaling = source.main, source.main.temperature
     if metrics.reliability is None:
         return None
@@ -34,27 +45,26 @@ def confidence(source: ReportSource) -> Confidence | None:
         figure=reliability_figure(metrics.reliability.bins),
         ece=estimate_cell(ece, ".3f"),
         floor=noise_floor_in_words(ece, ".3f"),
-        fitted=scaling.calibration if scaling else None,
-        temperature=_table(metrics, scaling) if scaling else None,
-        warning=_warning(scaling) if scaling else "",
+        temperature=_with_temperature(metrics, scaling) if scaling else None,
     )
 
 
-def _table(metrics: SetMetrics, scaling: TemperatureScaling) -> Table:
+def _with_temperature(metrics: SetMetrics, scaling: TemperatureScaling) -> WithTemperature:
     ways = {"One temperature": scaling.pooled} | ({"One a member": scaling.per_member} if metrics.several else {})
     columns = ["Metric", "As it is"]
     for title, effect in ways.items():
         columns += [f"{title} ({_values(effect)})", "Change"]
-    rows = []
-    for metric in METRICS:
-        if metric.name not in scaling.pooled.after or not (metric.headline or metric.name == "smooth_ece"):
-            continue
-        cells = [estimate_cell(metrics.ensemble.get(metric.name), metric.format)]
-        for effect in ways.values():
-            cells.append(estimate_cell(effect.after.get(metric.name), metric.format))
-            cells.append(comparison_cell(effect.change.get(metric.name), metric.format))
-        rows.append(Row(title=metric.title, cells=cells))
-    return Table(label="Metrics before and after temperature scaling", columns=columns, rows=rows)
+    rows = [Row(title=metric.title, cells=_cells(metric, metrics, ways.values())) for metric in _SHOWN]
+    table = Table(label="Metrics before and after temperature scaling", columns=columns, rows=rows)
+    return WithTemperature(fitted=scaling.calibration, table=table, warning=_warning(scaling))
+
+
+def _cells(metric: Metric, metrics: SetMetrics, effects: Iterable[TemperatureEffect]) -> list[Cell]:
+    cells = [estimate_cell(metrics.ensemble[metric.name], metric.format)]
+    for effect in effects:
+        cells.append(estimate_cell(effect.after[metric.name], metric.format))
+        cells.append(comparison_cell(effect.change[metric.name], metric.format))
+    return cells
 
 
 def _values(effect: TemperatureEffect) -> str:

@@ -22,7 +22,7 @@ def unsure_of(source: ReportSource) -> UnsureOf | None:
     """Return one figure a measure, on one axis for all sets; members that never differ have no second one."""
     histograms = source.main.histograms
     figures = [
-        histogram_figure(list(_groups(source, name)), quantity=title, upper=histograms[name].upper)
+        histogram_figure(list(_groups(source, name)), measure=title, upper=histograms[name].upper)
         for name, title in _MEASURES.items()
         if name in histograms and (name == "entropy" or source.main.several)
     ]
