@@ -9,6 +9,7 @@ formula each number is computed, is said in docs/metrics.md.
 from ensemble_uq_llm.evaluation.records.curves import (
     Histogram,
     HistogramGroup,
+    HistogramKind,
     Reliability,
     ReliabilityBin,
     RiskCoverageCurve,
@@ -76,6 +77,7 @@ __all__ = [
     "Guarantee",
     "Histogram",
     "HistogramGroup",
+    "HistogramKind",
     "Interval",
     "McNemar",
     "Mean",

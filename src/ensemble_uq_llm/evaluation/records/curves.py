@@ -1,9 +1,11 @@
 """What is drawn of one evaluated set: accuracy by confidence, uncertainties in bins, risk by coverage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ensemble_uq_llm.evaluation.records.estimates import Interval
+
+HistogramKind: TypeAlias = Literal["correct", "wrong", "unlabelled", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Reliability:
 class HistogramGroup:
     """The uncertainties of some examples: the share in each bin, the last of which holds what lies beyond."""
 
-    kind: Literal["correct", "wrong", "unlabelled", "all"]
+    kind: HistogramKind
     n: int
     mean: float
     shares: tuple[float, ...]

@@ -22,13 +22,24 @@ class BestScore:
     """Which score to abstain by; see `score_choice`."""
 
     best: str
+    """The score of the lowest criterion."""
     baseline: str
     criterion: str
     gain: Comparison
+    """The criterion of the baseline minus that of the best: above 0 where the best is better."""
     p_value_of_choice: float | None
+    """The choice accounted for; None without draws."""
     compared: int
+    """How many scores there were to choose from, the baseline included."""
     really_better: bool
+    """Whether the best score beats the baseline by more than chance and choice explain."""
     answer: str
+    """Which score to use, in a sentence."""
+
+    @property
+    def chosen(self) -> str:
+        """The score to use: the best where it is really better, else the baseline."""
+        return self.best if self.really_better else self.baseline
 
 
 @dataclass(frozen=True, kw_only=True)
