@@ -54,8 +54,7 @@ def _abstention(metrics: SetMetrics) -> Markup:
     choice = metrics.best_score
     if choice is None or metrics.labelled < 2:
         return Markup()
-    score = choice.best if choice.really_better else choice.baseline
-    risk = metrics.selective[score].numbers["risk_at_coverage_80"].value
+    risk = metrics.selective[choice.chosen].numbers["risk_at_coverage_80"].value
     if risk is None:
         return Markup()
     return Markup("Of the 80% of questions that it is surest of, it gets <b>{:.1%}</b> wrong.").format(risk)
