@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.cli import main
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
 

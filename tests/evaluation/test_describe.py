@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
 
 from ensemble_uq_llm.evaluation import describe as blocks
-from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.predictions.record import Predictions

@@ -6,7 +6,8 @@ import pytest
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import evaluate_run
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.report.page import SECTIONS, write_report
 from ensemble_uq_llm.run_folder import RunFolder

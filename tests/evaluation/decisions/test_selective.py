@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ensemble_uq_llm.evaluation.decisions.selective import (
     COVERAGES,
-    SELECTIVE_NUMBERS,
     RISKS,
+    SELECTIVE_NUMBERS,
     risk_coverage_curve,
     selective_family,
 )
