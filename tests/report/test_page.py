@@ -7,15 +7,17 @@ import pytest
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import evaluate_run
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.records import Comparison, Estimate, ExamplesToRead
-from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.report.page import SECTIONS, write_report
 from ensemble_uq_llm.run_folder import RunFolder
 from report_page import Page
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 NAMES = [section.name for section in SECTIONS]
+THREE = trained(range(3))
 LONG_NAME = "a_set_whose_name_is_as_long_as_a_name_may_be_64_characters_long_"
 
 
@@ -174,6 +176,18 @@ def test_the_report_shows_what_an_evaluation_writes(tmp_path):
     assert sections_of(page_of(folder)) == NAMES[:-1]
 
 
+def test_two_samples_of_one_seed_are_told_apart_from_predictions_to_page(tmp_path):
+    folder = RunFolder(tmp_path)
+    members = (MemberId(7), MemberId(7, 2))
+    write_predictions(folder.predictions("validation"), predicted(0, members=members))
+    evaluate_run(folder, draws=0)
+    page = page_of(folder)
+
+    assert page.text.count("Seed 7, sample 2") == 1  # its row
+    assert sum("seed 7 and seed 7, sample 2" in cell for cell in page.cells) == 4  # least and most, twice
+    assert page.text.count("seed 7, sample 2: class ") == page.text.count("7: class ")  # its votes
+
+
 def undefined(value):
     """The same record with every estimate and comparison undefined, but for the accuracies."""
     if isinstance(value, Comparison):
@@ -206,13 +220,13 @@ def numbers_of(value):
         yield value
 
 
-def predicted(seed, n=80, members=3):
+def predicted(seed, n=80, members=THREE):
     rng = np.random.default_rng(seed)
     logits_NC = rng.normal(size=(n, 2))
     labels = [int(label) for label in logits_NC.argmax(axis=1) ^ (rng.random(n) < 0.2)]
     return Predictions(
         ids=tuple(f"s{seed}-{i}" for i in range(n)),
         labels=tuple(labels),
-        members=trained(range(members)),
-        logits_MNC=(logits_NC + rng.normal(size=(members, n, 2))).astype(np.float32),
+        members=members,
+        logits_MNC=(logits_NC + rng.normal(size=(len(members), n, 2))).astype(np.float32),
     )
