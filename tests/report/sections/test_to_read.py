@@ -19,7 +19,7 @@ def folder(tmp_path):
 
 
 def cards_of(folder):
-    return [cards for _, cards in to_read(read_source(folder)).lists]
+    return [cards for _, cards in to_read(read_source(folder))]
 
 
 def test_cards_have_text_answer_label_and_every_vote(folder):
@@ -61,7 +61,7 @@ def test_a_torn_file_of_texts_is_named(folder):
 
 def test_lists_without_examples_are_left_out(tmp_path):
     metrics = main_metrics(labelled=0)
-    titles = [title for title, _ in to_read(read_source(write_run(tmp_path, metrics))).lists]
+    titles = [title for title, _ in to_read(read_source(write_run(tmp_path, metrics)))]
     assert titles == ["Most uncertain"]
     metrics = replace(metrics, examples=ExamplesToRead(most_uncertain=(), most_confidently_wrong=()))
     assert to_read(read_source(write_run(tmp_path, metrics))) is None

@@ -6,7 +6,7 @@ from small_metrics import main_metrics, shifted_metrics, write_run
 
 
 def figures_of(tmp_path, *sets):
-    return unsure_of(read_source(write_run(tmp_path, *sets))).figures
+    return unsure_of(read_source(write_run(tmp_path, *sets)))
 
 
 def test_the_main_set_is_shown_in_parts_and_the_others_as_a_whole(tmp_path):

@@ -36,15 +36,8 @@ class Card:
     votes: Sequence[VotePill]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToRead:
-    """The lists of examples by their titles."""
-
-    lists: Sequence[tuple[str, Sequence[Card]]]
-
-
-def to_read(source: ReportSource) -> ToRead | None:
-    """Return the two lists with texts and votes, as far as they are there."""
+def to_read(source: ReportSource) -> Sequence[tuple[str, Sequence[Card]]] | None:
+    """Return the two lists by their titles, with texts and votes, as far as they are there."""
     examples = source.main.examples
     if examples is None:
         return None
@@ -55,7 +48,7 @@ def to_read(source: ReportSource) -> ToRead | None:
     texts = read_texts(source.folder.examples(source.name), {each.id for _, those in titled for each in those})
     labels = source.class_labels
     lists = [(title, [_card(each, texts.get(each.id), labels) for each in those]) for title, those in titled if those]
-    return ToRead(lists=lists) if lists else None
+    return lists or None
 
 
 def _card(example: SingleExample, text: str | None, class_labels: Sequence[str]) -> Card:

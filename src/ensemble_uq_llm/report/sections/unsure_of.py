@@ -1,7 +1,6 @@
 """What it is unsure of: histograms of the main set, right and wrong, and of every other set."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.figures.uncertainty_histograms import Group, histogram_figure
@@ -11,14 +10,7 @@ _MEASURES = {"entropy": "entropy", "mutual_information": "mutual information"}
 _KINDS = {"correct": "right answers", "wrong": "wrong answers", "unlabelled": "unlabelled"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnsureOf:
-    """One figure a measure of uncertainty."""
-
-    figures: Sequence[Figure]
-
-
-def unsure_of(source: ReportSource) -> UnsureOf | None:
+def unsure_of(source: ReportSource) -> Sequence[Figure] | None:
     """Return one figure a measure, on one axis for all sets; members that never differ have no second one."""
     histograms = source.main.histograms
     figures = [
@@ -26,7 +18,7 @@ def unsure_of(source: ReportSource) -> UnsureOf | None:
         for name, title in _MEASURES.items()
         if name in histograms and (name == "entropy" or source.main.several)
     ]
-    return UnsureOf(figures=figures) if figures else None
+    return figures or None
 
 
 def _groups(source: ReportSource, measure: str) -> Iterator[Group]:
