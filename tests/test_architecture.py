@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "training/making.py": "test_save.py",
     "data/world.py": "test_synthetic.py",
     "training/events.py": "test_event_log.py",
+    "evaluation/predictions/record_checks.py": "test_record.py",
     "utils/hub.py": "test_hub_probe.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""

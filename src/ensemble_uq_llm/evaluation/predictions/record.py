@@ -6,24 +6,30 @@ such a file.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.predictions.array_parts import parts_of_arrays
+from ensemble_uq_llm.evaluation.predictions.record_checks import (
+    check_labels,
+    check_logits,
+    check_names,
+    check_shapes,
+    check_truth,
+)
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.utils.files import atomic_path
 
 _NO_LABEL = np.iinfo(np.int64).min
-_SUM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,11 +54,44 @@ class Predictions:
     """The true probability of each class; known only for synthetic worlds."""
 
     def __post_init__(self) -> None:
-        _check_shapes(self)
-        _check_names(self)
-        _check_labels(self)
-        _check_logits(self)
-        _check_truth(self)
+        check_shapes(self.ids, self.labels, self.members, self.logits_MNC, self.true_probs_NC)
+        check_names(self.ids, self.members)
+        check_labels(self.ids, self.labels, classes=self.logits_MNC.shape[2])
+        check_logits(self.ids, self.members, self.logits_MNC)
+        if self.true_probs_NC is not None:
+            check_truth(self.ids, self.true_probs_NC)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        logits: ArrayLike | None = None,
+        probs: ArrayLike | None = None,
+        labels: Sequence[int | None] | ArrayLike | None = None,
+        ids: Sequence[str] | ArrayLike | None = None,
+        seeds: Sequence[int] | ArrayLike | None = None,
+        members: Sequence[MemberId] | None = None,
+        true_probs: ArrayLike | None = None,
+    ) -> Self:
+        """Make the record of arrays, by the rules of NPZ files.
+
+        Args:
+            logits: [M, N, C], or [N, C] of one member.
+            probs: the same of probabilities, in place of logits; or [N] for P(class 1) of two classes. They are kept
+                as their logarithms; see `foreign_values.log_probabilities`.
+            labels: [N] class numbers; -1, NaN or None where unknown.
+            ids: [N] names of the examples; counted from 0 by default.
+            seeds: [M] whole numbers that name the members; counted from 0 by default.
+            members: the members' identities in place of seeds, where a seed has several samples.
+            true_probs: [N, C], where the true probability of each class is known.
+
+        Raises:
+            DataError: not exactly one of logits and probs; an array has another shape; or a value is refused.
+        """
+        parts = parts_of_arrays(
+            logits=logits, probs=probs, labels=labels, ids=ids, seeds=seeds, members=members, true_probs=true_probs
+        )
+        return cls(**parts)
 
     @cached_property
     def labels_N(self) -> NDArray[np.int64]:
@@ -218,61 +257,3 @@ def _agreed(values_MN: NDArray[Any], column: str, *, ids: list[str], members: Se
         )
     common_N: NDArray[Any] = values_MN[0]
     return common_N
-
-
-def _check_shapes(predictions: Predictions) -> None:
-    shape = predictions.logits_MNC.shape
-    truth = predictions.true_probs_NC
-    expected = len(predictions.members), len(predictions.ids)
-    if len(shape) != 3 or shape[:2] != expected or len(predictions.labels) != expected[1]:
-        raise ValueError(
-            f"logits_MNC has shape {shape}, but there are {expected[0]} members, {expected[1]} ids and "
-            f"{len(predictions.labels)} labels"
-        )
-    if truth is not None and truth.shape != shape[1:]:
-        raise ValueError(f"true_probs_NC has shape {truth.shape}, but logits_MNC has shape {shape}")
-    if 0 in shape[:2]:
-        raise DataError(f"there are {shape[0]} members and {shape[1]} examples; at least one of each is needed")
-    if shape[2] < 2:
-        raise DataError(f"there are {shape[2]} classes; at least logit_0 and logit_1 are needed")
-
-
-def _check_names(predictions: Predictions) -> None:
-    shown = ([f"id {example!r}" for example in predictions.ids], [member.title for member in predictions.members])
-    for names in shown:
-        double, times = Counter(names).most_common(1)[0]
-        if times > 1:
-            raise DataError(f"{double} is there twice; names of examples and members must differ")
-
-
-def _check_labels(predictions: Predictions) -> None:
-    classes = predictions.logits_MNC.shape[2]
-    for example, label in zip(predictions.ids, predictions.labels, strict=True):
-        if label is not None and not 0 <= label < classes:
-            raise DataError(
-                f"example {example!r} has label {label}; with {classes} classes it must be 0 to {classes - 1}, or "
-                "null where it is unknown"
-            )
-
-
-def _check_logits(predictions: Predictions) -> None:
-    if not np.isfinite(predictions.logits_MNC).all():
-        m, n, c = np.argwhere(~np.isfinite(predictions.logits_MNC))[0]
-        raise DataError(
-            f"example {predictions.ids[n]!r}, {predictions.members[m].title}: logit_{c} is "
-            f"{predictions.logits_MNC[m, n, c]}; a member that diverged must be left out"
-        )
-
-
-def _check_truth(predictions: Predictions) -> None:
-    truth_NC = predictions.true_probs_NC
-    if truth_NC is None:
-        return
-    # Comparisons with NaN are false, so what is not a number is no distribution either.
-    valid_N = (truth_NC >= 0).all(axis=1) & (np.abs(truth_NC.sum(axis=1) - 1) <= _SUM_TOLERANCE)
-    if not valid_N.all():
-        n = int(np.argmin(valid_N))
-        raise DataError(
-            f"example {predictions.ids[n]!r} has true probabilities {truth_NC[n].tolist()}; they must be numbers "
-            "from 0 to 1 that sum to 1 (or leave all true_ columns out)"
-        )
