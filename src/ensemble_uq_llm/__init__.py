@@ -13,7 +13,9 @@ The names are loaded when they are first used, so that importing the package cos
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+__version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
     from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_run
     from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.evaluation.predictions.record import Predictions
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
     from ensemble_uq_llm.pipeline import predict
     from ensemble_uq_llm.report.page import write_report
@@ -30,6 +33,7 @@ __all__ = [
     "Config",
     "EnsembleClassifier",
     "Prediction",
+    "Predictions",
     "compare_predictions",
     "evaluate",
     "evaluate_files",
@@ -45,6 +49,7 @@ _HOMES = {
     "Config": "config",
     "EnsembleClassifier": "inference.classifier",
     "Prediction": "inference.classifier",
+    "Predictions": "evaluation.predictions.record",
     "compare_predictions": "evaluation.comparison",
     "evaluate": "evaluation.evaluate",
     "evaluate_files": "evaluation.evaluate",

@@ -18,7 +18,7 @@ from ensemble_uq_llm.evaluation.single_examples import examples
 from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Resampled
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
-from ensemble_uq_llm.utils.files import write_csv, write_json
+from ensemble_uq_llm.utils.files import AnyPath, write_csv, write_json
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,11 +91,11 @@ def evaluate_sets(
 
 
 def evaluate_files(
-    path: Path,
+    path: AnyPath,
     *,
-    shifts: Mapping[str, Path] | None = None,
-    calibration: Path | None = None,
-    output: RunFolder | None = None,
+    shifts: Mapping[str, AnyPath] | None = None,
+    calibration: AnyPath | None = None,
+    output: AnyPath | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -112,26 +112,27 @@ def evaluate_files(
     Raises:
         DataError: a file cannot be used, or two sets have one name.
     """
-    shifts = shifts or {}
+    path, shifts = Path(path), shifts or {}
+    folder = None if output is None else RunFolder(Path(output))
     if path.stem in shifts:
         raise DataError(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
         )
-    if output is not None:
+    if folder is not None:
         for name in (path.stem, *shifts):
-            output.metrics(name)  # a name that cannot be a file's is refused before any work
+            folder.metrics(name)  # a name that cannot be a file's is refused before any work
     sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
     evaluations = evaluate_sets(sets, calibration=_load_calibration(calibration), draws=draws, seed=seed)
-    if output is not None:
-        _write(output, evaluations)
+    if folder is not None:
+        _write(folder, evaluations)
     return evaluations
 
 
 def evaluate_run(
-    folder: RunFolder,
+    run: AnyPath,
     *,
-    shifts: Mapping[str, Path] | None = None,
-    calibration: Path | None = None,
+    shifts: Mapping[str, AnyPath] | None = None,
+    calibration: AnyPath | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -141,7 +142,7 @@ def evaluate_run(
     its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
 
     Args:
-        folder: the run.
+        run: the run, or the path of its folder.
         shifts: further sets, as `evaluate_files` takes them.
         calibration: a file to use in place of the run's own calibration split.
         draws: bootstrap draws for the intervals; 0 for none.
@@ -150,6 +151,7 @@ def evaluate_run(
     Raises:
         DataError: there are no predictions, two sets have one name, or a file cannot be used.
     """
+    folder = RunFolder(Path(run))
     names = [name for name in folder.prediction_names() if name != CALIBRATION]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
@@ -221,7 +223,7 @@ def _describe(
     return metrics, resampled
 
 
-def _load_calibration(path: Path | None) -> Predictions | None:
+def _load_calibration(path: AnyPath | None) -> Predictions | None:
     return None if path is None else load_predictions(path)
 
 

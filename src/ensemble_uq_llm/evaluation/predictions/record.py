@@ -27,7 +27,7 @@ from ensemble_uq_llm.evaluation.predictions.record_checks import (
     check_truth,
 )
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.utils.files import atomic_path
+from ensemble_uq_llm.utils.files import AnyPath, atomic_path
 
 _NO_LABEL = np.iinfo(np.int64).min
 
@@ -104,7 +104,7 @@ class Predictions:
         return self.labels_N >= 0
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: AnyPath, predictions: Predictions) -> None:
     """Write the tidy Parquet file, member after member, whole or not at all."""
     members, examples, classes = predictions.logits_MNC.shape
     logits_PC = predictions.logits_MNC.reshape(members * examples, classes)
@@ -119,11 +119,11 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     if predictions.true_probs_NC is not None:
         truth_PC = np.tile(predictions.true_probs_NC, (members, 1))
         columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
-    with atomic_path(path) as temporary:
+    with atomic_path(Path(path)) as temporary:
         pq.write_table(pa.table(columns), temporary)
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: AnyPath) -> Predictions:
     """Read a tidy Parquet file, its rows in any order; examples and members keep the order of first mention.
 
     Raises:
@@ -131,7 +131,7 @@ def read_predictions(path: Path) -> Predictions:
             a member twice or lacks one; members disagree on a label; or anything that `Predictions` refuses.
             The message names the file, the example, the seed, the column, and what to do.
     """
-    table = read_table(path)
+    table = read_table(Path(path))
     try:
         return from_table(table)
     except DataError as error:
