@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,12 @@ from ensemble_uq_llm.evaluation.predictions.record_checks import (
     check_truth,
 )
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, atomic_path
+from ensemble_uq_llm.utils.text import counted
+
+if TYPE_CHECKING:
+    import pandas
 
 _NO_LABEL = np.iinfo(np.int64).min
 
@@ -60,6 +65,22 @@ class Predictions:
         check_logits(self.ids, self.members, self.logits_MNC)
         if self.true_probs_NC is not None:
             check_truth(self.ids, self.true_probs_NC)
+
+    def __repr__(self) -> str:
+        members, examples, classes = self.logits_MNC.shape
+        return (
+            f"Predictions({counted(examples, 'example')}, {int(self.labelled_N.sum()):,} labelled, "
+            f"{counted(classes, 'class', 'classes')}, {counted(members, 'member')} from {self.members[0].title})"
+        )
+
+    @naming_extras()
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a data frame as tidy as the Parquet file: one row per example and member.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return as_table(self).to_pandas()
 
     @classmethod
     def from_arrays(
@@ -105,7 +126,13 @@ class Predictions:
 
 
 def write_predictions(path: AnyPath, predictions: Predictions) -> None:
-    """Write the tidy Parquet file, member after member, whole or not at all."""
+    """Write the tidy Parquet file, whole or not at all."""
+    with atomic_path(Path(path)) as temporary:
+        pq.write_table(as_table(predictions), temporary)
+
+
+def as_table(predictions: Predictions) -> Any:
+    """Return the pyarrow table of the tidy file, member after member."""
     members, examples, classes = predictions.logits_MNC.shape
     logits_PC = predictions.logits_MNC.reshape(members * examples, classes)
     columns: dict[str, Any] = {
@@ -119,8 +146,7 @@ def write_predictions(path: AnyPath, predictions: Predictions) -> None:
     if predictions.true_probs_NC is not None:
         truth_PC = np.tile(predictions.true_probs_NC, (members, 1))
         columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
-    with atomic_path(Path(path)) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    return pa.table(columns)
 
 
 def read_predictions(path: AnyPath) -> Predictions:
