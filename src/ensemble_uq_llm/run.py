@@ -237,7 +237,7 @@ def _sets(data: Any) -> list[str]:
 
 def _path(value: Any, what: str) -> Path:
     if not isinstance(value, str | os.PathLike):
-        raise ConfigError(f"{what}: a path is needed, found {type(value).__name__} {clipped(value)}")
+        raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
     return Path(value)
 
 

@@ -58,9 +58,9 @@ class EnsembleClassifier:
         self._loaded = loaded
 
     def __repr__(self) -> str:
-        classes = listed(self.config.class_labels, most=4)
         members = counted(len(self.members), "member")
-        return f"EnsembleClassifier({members} of {clipped(self.config.model_name)}, classes {clipped(classes)})"
+        classes = counted(self.config.num_labels, "class", "classes")
+        return f"EnsembleClassifier({members} of {clipped(self.config.model_name)}, {classes})"
 
     @classmethod
     @naming_extras()
@@ -122,7 +122,7 @@ class EnsembleClassifier:
             return {columns[0]: question}
         if not isinstance(question, Mapping):
             raise DataError(
-                f"questions[{index}]: found {type(question).__name__} {clipped(question)}; give {fitting}"
+                f"questions[{index}]: found {type(question).__name__}; give {fitting}"
                 + (" or a text" if len(columns) == 1 else "")
             )
         for column in columns:

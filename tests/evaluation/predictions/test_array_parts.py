@@ -1,6 +1,7 @@
 import re
 
 import numpy as np
+import pandas
 import pytest
 
 from ensemble_uq_llm.errors import DataError
@@ -45,7 +46,6 @@ def test_members_with_several_samples_of_a_seed():
 
 
 def test_text_of_objects_as_pandas_gives_it():
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"id": ["a", "b", "c"], "label": [1.0, None, 0.0]})
     made = Predictions.from_arrays(logits=LOGITS_NC, ids=frame["id"], labels=frame["label"])
 
