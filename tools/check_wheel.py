@@ -25,8 +25,7 @@ NOT_SOURCES = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info"
 MAKE_PREDICTIONS = """
 import sys
 import numpy as np
-from ensemble_uq_llm import Predictions
-from ensemble_uq_llm.evaluation.predictions.record import write_predictions
+from ensemble_uq_llm import Predictions, write_predictions
 
 rng = np.random.default_rng(0)
 true_logits_NC = 2 * rng.normal(size=(400, 2))
@@ -53,7 +52,11 @@ def build(sources: Path, target: Path) -> Path:
     """Build the sdist, and from it (as `build` does) the wheel; return the wheel."""
     shutil.copytree(ROOT, sources, ignore=NOT_SOURCES)
     shutil.rmtree(target, ignore_errors=True)
-    call(sys.executable, "-m", "build", "--outdir", target, sources)
+    made = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", target, sources], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        sys.exit(f"{made.stdout}{made.stderr}the distributions cannot be built")
     [sdist], [wheel] = target.glob("*.tar.gz"), target.glob("*.whl")
     print(f"built {sdist.name} and {wheel.name}")
     return wheel
@@ -83,7 +86,7 @@ def install(wheel: Path, environment: Path) -> Path:
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     before = megabytes(environment)
-    call(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    call(python, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", wheel)
     print(f"the installation takes {megabytes(environment) - before:.0f} MB")
     present = output(python, "-c", f"import importlib.util as u; print(*filter(u.find_spec, {ABSENT}))")
     if present:
@@ -103,13 +106,15 @@ def use(python: Path, folder: Path) -> None:
     for name in ("metrics/good.json", "uncertainty/good.csv", "report.html"):
         if not (folder / "out" / name).is_file():
             sys.exit(f"evaluate wrote no {name}")
-    refused = subprocess.run([command, "demo"], cwd=folder, capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        [command, "demo"], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False
+    )
     if refused.returncode != 2 or "ensemble-uq-llm[train]" not in refused.stderr:
         sys.exit(f"without torch, demo exits {refused.returncode}: {refused.stderr}")
 
 
 def call(*words: str | Path, cwd: Path | None = None) -> None:
-    """Run a command and show what it says, without the environment variables that would let sources leak in."""
+    """Run a command and show what it prints."""
     subprocess.run(words, cwd=cwd, env=clean_environment(), check=True)
 
 
