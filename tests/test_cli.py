@@ -17,7 +17,8 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.utils import doctor
 
@@ -506,7 +507,7 @@ def test_one_name_is_for_one_set(cli, own_run, words):
 
 def test_members_from_other_folders(cli, own_run):
     answer = cli("predict", own_run, "--adapter", own_run / "seed_43", "--evaluate", "--json")
-    assert json.loads(answer.out)["validation"]["seeds"] == [43]
+    assert json.loads(answer.out)["validation"]["member_ids"] == [{"seed": 43}]
     answer = cli("predict", own_run, "--adapter", own_run / "metrics")
     assert answer.code == 5
     assert "is not a PEFT adapter folder" in answer.err

@@ -197,7 +197,7 @@ def test_nothing_predicted_yet(run):
 def test_predictions_as_a_frame_are_the_file(run):
     path = run.folder / "predictions" / "validation.parquet"
 
-    assert run.predictions().to_frame().equals(pandas.read_parquet(path))
+    assert run.predictions().to_frame().equals(pandas.read_parquet(path).astype({"label": "Int64"}))
 
 
 def test_reprs_are_short(run):

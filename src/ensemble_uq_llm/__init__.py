@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
     from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate, evaluate_files, evaluate_run
     from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+    from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+    from ensemble_uq_llm.evaluation.predictions.record import Predictions
     from ensemble_uq_llm.evaluation.records import SetMetrics
     from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
@@ -77,7 +78,7 @@ _HOMES: Final = {
     "load_predictions": "evaluation.predictions.foreign_tables",
     "predict": "run",
     "train": "run",
-    "write_predictions": "evaluation.predictions.record",
+    "write_predictions": "evaluation.predictions.parquet",
     "write_report": "report.page",
 }
 """The module of every public name."""

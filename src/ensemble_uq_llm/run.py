@@ -21,6 +21,7 @@ from ensemble_uq_llm.utils.text import clipped, counted, listed
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
     from ensemble_uq_llm.evaluation.predictions.record import Predictions
+    from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier
     from ensemble_uq_llm.training.events import Listener
 
@@ -77,7 +78,7 @@ class Run:
         Raises:
             DataError: the set has not been predicted; the message names those that have.
         """
-        from ensemble_uq_llm.evaluation.predictions.record import read_predictions
+        from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 
         names = self._paths.prediction_names()
         if name not in names:
@@ -108,15 +109,15 @@ class Run:
         )
 
     @property
-    def metrics(self) -> Mapping[str, Mapping[str, Any]]:
+    def metrics(self) -> "dict[str, SetMetrics]":
         """What the last evaluation measured, by set, the main one first; read from the folder.
 
         Raises:
             DataError: nothing has been evaluated. IntegrityError: a file is torn.
         """
-        from ensemble_uq_llm.report.source import read_metrics
+        from ensemble_uq_llm.report.source import read_sets
 
-        return read_metrics(self._paths)
+        return read_sets(self._paths)
 
     def report(self) -> Path:
         """Write the report of the last evaluation, and return its path."""
@@ -175,7 +176,7 @@ def predict(
     """
     settings = run.config if isinstance(run, Run) else _settings(run)
     sets = _sets(data)
-    from ensemble_uq_llm.evaluation.predictions.record import read_predictions
+    from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
     from ensemble_uq_llm.pipeline import predict as predict_sets
 
     folders = [_path(each, "adapters") for each in adapters]
@@ -189,7 +190,7 @@ def compare(
     name: str = VALIDATION,
     draws: int | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> "RunComparison":
     """Say whether one run is better than another: every metric's paired difference on the examples of both.
 
     Args:

@@ -11,7 +11,8 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, tokenize
 from ensemble_uq_llm.data.prompts import parse_template
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.models.passes import predict_logits
 from ensemble_uq_llm.run_folder import RunFolder

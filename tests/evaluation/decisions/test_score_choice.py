@@ -1,15 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
 
-from ensemble_uq_llm.evaluation.decisions.score_choice import answer, choose_score
+from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
 from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, resample
-from ensemble_uq_llm.evaluation.statistics.statistic import joined
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, resample_together
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from small_predictions import predicted
 
@@ -17,16 +14,16 @@ NAMES = tuple(score.name for score in SCORES)
 
 
 def resampled(scores, wrong_N, *, draws=200, seed=0):
-    family = joined({name: selective_family(scores_N, wrong_N) for name, scores_N in scores.items()})
-    return resample(family, sizes=[len(wrong_N)], draws=draws, seed=seed)
+    families = {name: selective_family(scores_N, wrong_N) for name, scores_N in scores.items()}
+    return resample_together(families, sizes=[len(wrong_N)], draws=draws, seed=seed)
 
 
 def told(aurc, draws_D):
     """AURCs and draws as if resampled."""
-    return Resampled(
-        values={f"{name}/aurc": value for name, value in aurc.items()},
-        draws_D={f"{name}/aurc": np.asarray(draws_D[name], dtype=np.float64) for name in aurc},
-    )
+    return {
+        name: Resampled(values={"aurc": value}, draws_D={"aurc": np.asarray(draws_D[name], dtype=np.float64)})
+        for name, value in aurc.items()
+    }
 
 
 def noise_variants(rng, *, n=200, noise=(1.0,) * len(NAMES)):
@@ -36,20 +33,19 @@ def noise_variants(rng, *, n=200, noise=(1.0,) * len(NAMES)):
     return {name: doubt_N + level * rng.normal(size=n) for name, level in zip(NAMES, noise, strict=True)}, wrong_N
 
 
-def test_real_scores_have_a_best_and_a_json_form():
+def test_real_scores_have_a_best():
     predictions = predicted(n=300, members=5)
     uncertainty = measure_uncertainty(predictions.logits_MNC)
     numbers = resampled(uncertainty_scores(uncertainty), uncertainty.prediction_N != predictions.labels_N)
-    choice = choose_score(numbers).as_json()
+    choice = choose_score(numbers)
 
-    assert json.loads(json.dumps(choice)) == choice
-    assert choice["best"] == min(NAMES, key=lambda name: numbers.values[f"{name}/aurc"])
-    assert choice["baseline"] == BASELINE
-    assert choice["criterion"] == "aurc"
-    assert choice["compared"] == len(SCORES)
-    gain = numbers.values[f"{BASELINE}/aurc"] - numbers.values[f"{choice['best']}/aurc"]
-    assert choice["gain"]["value"] == pytest.approx(gain)
-    assert choice["p_value_of_choice"] >= choice["gain"]["p_value"] / 2  # which is two-sided
+    assert choice.best == min(NAMES, key=lambda name: numbers[name].values["aurc"])
+    assert choice.baseline == BASELINE
+    assert choice.criterion == "aurc"
+    assert choice.compared == len(SCORES)
+    gain = numbers[BASELINE].values["aurc"] - numbers[choice.best].values["aurc"]
+    assert choice.gain.value == pytest.approx(gain)
+    assert choice.p_value_of_choice >= choice.gain.p_value / 2  # which is two-sided
 
 
 def test_the_reality_check_is_the_share_of_draws_whose_best_centred_gain_is_as_large():
@@ -76,7 +72,7 @@ def test_the_baseline_wins_ties_up_to_rounding(other):
     assert choice.gain.value == 0.0
     assert choice.p_value_of_choice == 1.0
     assert not choice.really_better
-    assert answer(choice.as_json()) == "Use one minus confidence: none of the 1 other scores has a lower AURC."
+    assert choice.answer == "Use one minus confidence: none of the 1 other scores has a lower AURC."
 
 
 def test_without_errors_every_score_is_as_good_as_the_baseline():
@@ -96,7 +92,7 @@ def test_without_draws_there_is_no_evidence(n, draws):
     assert choice.p_value_of_choice is None
     assert choice.gain.ci95 is None
     assert not choice.really_better
-    assert answer(choice.as_json()).startswith("Use one minus confidence: ")
+    assert choice.answer.startswith("Use one minus confidence: ")
 
 
 def test_picking_the_best_of_equals_fools_the_plain_p_value_but_not_the_check():
@@ -134,9 +130,8 @@ def test_a_truly_better_score_is_found():
     assert choice.best == "mutual_information"
     assert choice.p_value_of_choice == pytest.approx(1 / 501)
     assert choice.really_better
-    assert answer(choice.as_json()).startswith(
-        "Use mutual information: its AURC is lower than that of one minus confidence by 0."
-    )
+    assert choice.chosen == "mutual_information"
+    assert choice.answer.startswith("Use mutual information: its AURC is lower than that of one minus confidence by 0.")
 
 
 def test_a_lead_that_may_be_chance_leaves_the_baseline():
@@ -146,7 +141,8 @@ def test_a_lead_that_may_be_chance_leaves_the_baseline():
     choice = choose_score(told(aurc, draws_D), names=tuple(aurc))
 
     assert choice.best == "entropy"
-    sentence = answer(choice.as_json())
+    assert choice.chosen == BASELINE
+    sentence = choice.answer
     assert sentence.startswith("Use one minus confidence: entropy has a lower AURC by 0.001, but that may be chance (")
     assert sentence.endswith(", allowing for the choice among 2).")
     assert f"p = {choice.p_value_of_choice:.2g}" in sentence

@@ -4,14 +4,22 @@ import sklearn.metrics
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.evaluation.decisions.shift import QUANTITIES, separation_family, shift_family
+from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, measure_shift, separation_family
 from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
 from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.evaluation.statistics.statistic import values_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from small_predictions import predicted
 
-NAMES = {f"{score.name}/{quantity.name}" for score in SCORES for quantity in QUANTITIES}
+
+def detected(shifted, reference, *, draws=0):
+    return measure_shift(shifted, reference, name="usual", change={}, draws=draws, seed=0)
+
+
+def values(shifted, reference):
+    """Every score's numbers, by score."""
+    numbers = detected(shifted, reference).numbers
+    return {score.name: {name: numbers[name][score.name].value for name in numbers} for score in SCORES}
 
 
 def measured(**world):
@@ -39,21 +47,25 @@ def separation(shifted, reference):
 @pytest.mark.parametrize("members", [1, 4])
 def test_every_score_agrees_with_scikit_learn(members):
     shifted, usual = measured(n=70, seed=1, noise=3.0, members=members), measured(n=90, seed=2, members=members)
-    values = values_of(shift_family(shifted, usual), 160)
+    got = values(shifted, usual)
 
-    assert set(values) == NAMES
+    assert list(detected(shifted, usual).numbers) == [quantity.name for quantity in DETECTION_NUMBERS]
     for name, shifted_S in uncertainty_scores(shifted).items():
         expected = by_scikit_learn(shifted_S, uncertainty_scores(usual)[name])
-        assert {own: values[f"{name}/{own}"] for own in expected} == pytest.approx(expected), name
+        assert got[name] == pytest.approx(expected), name
 
 
 def test_a_shift_is_seen():
-    values = values_of(shift_family(measured(n=70, seed=1, noise=3.0), measured(n=90, seed=2)), 160)
+    shifted, usual = measured(n=70, seed=1, noise=3.0), measured(n=90, seed=2)
+    got, shift = values(shifted, usual), detected(shifted, usual, draws=30)
 
-    assert values["mutual_information/auroc"] > 0.7
-    assert values["mutual_information/aupr_in"] > 90 / 160
-    assert values["mutual_information/aupr_out"] > 70 / 160
-    assert values["mutual_information/fpr95"] < 0.95
+    assert got["mutual_information"]["auroc"] > 0.7
+    assert got["mutual_information"]["aupr_in"] > 90 / 160
+    assert got["mutual_information"]["aupr_out"] > 70 / 160
+    assert got["mutual_information"]["fpr95"] < 0.95
+    assert shift.best.auroc == got[shift.best.score]["auroc"] == max(each["auroc"] for each in got.values())
+    low, high = shift.numbers["auroc"]["mutual_information"].ci95
+    assert low < got["mutual_information"]["auroc"] < high
 
 
 graded = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=30)
@@ -65,49 +77,48 @@ def test_weights_and_ties_agree_with_scikit_learn(shifted, reference):
     weights_N = np.array([float(count) for _, count in [*shifted, *reference]])
     assume(weights_N[: len(shifted)].any() and weights_N[len(shifted) :].any())
 
-    values = separation_family(shifted_S, reference_R)(weights_N[None])
+    got = separation_family(shifted_S, reference_R)(weights_N[None])
     expected = by_scikit_learn(shifted_S, reference_R, weights_N)
-    assert {name: values_D[0] for name, values_D in values.items()} == pytest.approx(expected)
+    assert {name: values_D[0] for name, values_D in got.items()} == pytest.approx(expected)
 
 
 def test_draws_do_not_touch_each_other():
     rng = np.random.default_rng(0)
     shifted_S, reference_R = rng.normal(1, 1, 80).round(1), rng.normal(0, 1, 120).round(1)
     weights_DN = rng.integers(4, size=(6, 200)).astype(np.float64)
-    values = separation_family(shifted_S, reference_R)(weights_DN)
+    got = separation_family(shifted_S, reference_R)(weights_DN)
 
     for draw, weights_N in enumerate(weights_DN):
         expected = by_scikit_learn(shifted_S, reference_R, weights_N)
-        assert {name: values_D[draw] for name, values_D in values.items()} == pytest.approx(expected)
+        assert {name: values_D[draw] for name, values_D in got.items()} == pytest.approx(expected)
 
 
 def test_a_set_is_not_shifted_from_itself():
     usual = measured(n=40)
-    values = values_of(shift_family(usual, usual), 80)
 
-    for score in SCORES:
-        assert values[f"{score.name}/auroc"] == 0.5
-        assert values[f"{score.name}/fpr95"] >= 0.95
+    for each in values(usual, usual).values():
+        assert each["auroc"] == 0.5
+        assert each["fpr95"] >= 0.95
 
 
 def test_perfect_separation_and_its_mirror():
     torn = measure_uncertainty(np.array([[[5, -5]] * 3, [[-5, 5]] * 3], dtype=np.float32))
     agreed = measure_uncertainty(np.array([[[5, -5]] * 4, [[5, -5]] * 4], dtype=np.float32))
-    seen, mirrored = values_of(shift_family(torn, agreed), 7), values_of(shift_family(agreed, torn), 7)
+    seen, mirrored = values(torn, agreed), values(agreed, torn)
 
     for score in SCORES:
         if score.name != "expected_entropy":
-            found = [seen[f"{score.name}/{quantity.name}"] for quantity in QUANTITIES]
+            found = [seen[score.name][quantity.name] for quantity in DETECTION_NUMBERS]
             assert found == [1.0, 1.0, 1.0, 0.0], score.name
-            assert mirrored[f"{score.name}/auroc"] == 0.0, score.name
-            assert mirrored[f"{score.name}/fpr95"] == 1.0, score.name
+            assert mirrored[score.name]["auroc"] == 0.0, score.name
+            assert mirrored[score.name]["fpr95"] == 1.0, score.name
 
 
 def test_exactly_95_percent_are_enough():
     """The 19th of 20 reference examples is the threshold; one of four shifted ones lies below it."""
-    values = separation([18.5, 19.5, 20.5, 21.0], range(1, 21))
+    got = separation([18.5, 19.5, 20.5, 21.0], range(1, 21))
 
-    assert values["fpr95"] == 0.25
+    assert got["fpr95"] == 0.25
 
 
 def test_a_threshold_lets_equal_scores_pass_together():

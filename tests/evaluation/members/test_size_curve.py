@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from itertools import combinations
 
 import numpy as np
@@ -7,9 +8,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from sklearn.metrics import log_loss, roc_auc_score
 
-from ensemble_uq_llm.evaluation.members.size_curve import gain_family, gains, size_curve
+from ensemble_uq_llm.evaluation.members.size_curve import size_curve
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from small_predictions import predicted
@@ -31,15 +31,15 @@ def test_a_curve_over_all_subsets(classes):
     log_probs_MNC, labels_N = members_of(predicted(80, members=4, classes=classes, noise=2.0))
     got = curve(log_probs_MNC, labels_N)
 
-    assert got["sizes"] == [1, 2, 3, 4]
-    assert got["subsets"] == [4, 6, 4, 1]
-    assert list(got["metrics"]) == [metric.name for metric in HEADLINE]
-    for i, size in enumerate(got["sizes"]):
+    assert got.sizes == (1, 2, 3, 4)
+    assert got.subsets == (4, 6, 4, 1)
+    assert list(got.metrics) == [metric.name for metric in HEADLINE]
+    for i, size in enumerate(got.sizes):
         pooled = [np.exp(log_probs_MNC)[list(s)].mean(axis=0) for s in combinations(range(4), size)]
         losses = [log_loss(labels_N, probs_NC) for probs_NC in pooled]
         areas = [roc_auc_score(labels_N, p if classes > 2 else p[:, 1], multi_class="ovr") for p in pooled]
         for name, expected in (("nll", losses), ("auc", areas)):
-            summary = {key: values[i] for key, values in got["metrics"][name].items()}
+            summary = {key: values[i] for key, values in asdict(got.metrics[name]).items()}
             assert summary == pytest.approx(
                 {
                     "mean": np.mean(expected),
@@ -59,8 +59,8 @@ def test_the_last_size_is_the_whole_ensemble():
 
     for metric in HEADLINE:
         expected = value_of(metric.statistic(pooled_NC, labels_N), 80)
-        assert got["metrics"][metric.name]["max"][-1] == pytest.approx(expected)
-        assert got["metrics"][metric.name]["sd"][-1] == 0
+        assert got.metrics[metric.name].max[-1] == pytest.approx(expected)
+        assert got.metrics[metric.name].sd[-1] == 0
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_the_last_size_is_the_whole_ensemble():
 def test_sizes_are_thinned_and_subsets_drawn(members, sizes, subsets):
     got = curve(*members_of(predicted(20, members=members)), metrics=NLL)
 
-    assert got["sizes"] == sizes
-    assert got["subsets"] == subsets
+    assert got.sizes == tuple(sizes)
+    assert got.subsets == tuple(subsets)
 
 
 def test_random_subsets_are_distinct():
@@ -83,23 +83,23 @@ def test_random_subsets_are_distinct():
     some = [curve(log_probs_MNC, labels_N, metrics=NLL, subsets=14, seed=seed) for seed in range(5)]
     every = curve(log_probs_MNC, labels_N, metrics=NLL, subsets=15)
 
-    assert some[0]["subsets"] == [6, 14, 14, 14, 6, 1]
+    assert some[0].subsets == (6, 14, 14, 14, 6, 1)
     # 14 of 15 distinct pairs: their sum lacks exactly one pair's value.
     pairs = [np.exp(log_probs_MNC)[list(pair)].mean(axis=0) for pair in combinations(range(6), 2)]
     values = [log_loss(labels_N, probs_NC) for probs_NC in pairs]
     for each in some:
-        missing = 15 * every["metrics"]["nll"]["mean"][1] - 14 * each["metrics"]["nll"]["mean"][1]
+        missing = 15 * every.metrics["nll"].mean[1] - 14 * each.metrics["nll"].mean[1]
         assert np.abs(np.array(values) - missing).min() < 1e-9
-    assert len({each["metrics"]["nll"]["mean"][1] for each in some}) > 1
+    assert len({each.metrics["nll"].mean[1] for each in some}) > 1
 
 
 @given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([0.5, 3.0]))
 def test_enough_is_the_smallest_size_with_most_of_the_gain(seed, members, noise):
     got = curve(*members_of(predicted(25, members=members, seed=seed, noise=noise)), metrics=NLL)
-    mean = got["metrics"]["nll"]["mean"]
+    mean = got.metrics["nll"].mean
 
-    having = [k for k, value in zip(got["sizes"], mean, strict=True) if mean[0] - value >= 0.95 * (mean[0] - mean[-1])]
-    assert got["enough"] == having[0]  # the mean of members loses to their pool: there is always a gain
+    having = [k for k, value in zip(got.sizes, mean, strict=True) if mean[0] - value >= 0.95 * (mean[0] - mean[-1])]
+    assert got.enough == having[0]  # the mean of members loses to their pool: there is always a gain
 
 
 def test_the_answer_in_words():
@@ -109,106 +109,38 @@ def test_the_answer_in_words():
     two = curve(log_probs_MNC[:2], labels_N, metrics=NLL)
     one = curve(log_probs_MNC[:1], labels_N, metrics=NLL)
 
-    first, last = many["metrics"]["nll"]["mean"][0], many["metrics"]["nll"]["mean"][-1]
-    assert many["answer"] == (
+    first, last = many.metrics["nll"].mean[0], many.metrics["nll"].mean[-1]
+    assert many.answer == (
         f"{many['enough']} of 10 members have 95% of the gain in NLL "
         f"(NLL {first:.3f} with one member, {last:.3f} with all 10)."
     )
-    assert 2 < many["enough"] < 10
-    assert same["enough"] is None
-    assert same["answer"].startswith("More members do not lower the NLL here")
-    assert two["enough"] == 2
-    assert two["answer"].startswith("All 2 members are needed for 95% of the gain")
-    assert one["enough"] is None
-    assert one["answer"].startswith("There is one member only")
+    assert 2 < many.enough < 10
+    assert same.enough is None
+    assert same.answer.startswith("More members do not lower the NLL here")
+    assert two.enough == 2
+    assert two.answer.startswith("All 2 members are needed for 95% of the gain")
+    assert one.enough is None
+    assert one.answer.startswith("There is one member only")
 
 
 def test_probabilities_beyond_the_range_of_float_pool_in_log_space():
     """Members 0 and 1 give class 1 about exp(-1000), member 2 gives it everything."""
     log_probs_MNC = log_softmax(np.array([[[0.0, -1000.0]], [[0.0, -1001.0]], [[-1000.0, 0.0]]]))
-    got = curve(log_probs_MNC, np.array([1]), metrics=NLL)["metrics"]["nll"]
+    got = curve(log_probs_MNC, np.array([1]), metrics=NLL).metrics["nll"]
 
-    assert got["max"][0] == pytest.approx(1001)
-    assert got["max"][1] == pytest.approx(np.log(2) - np.logaddexp(-1000, -1001))
+    assert got.max[0] == pytest.approx(1001)
+    assert got.max[1] == pytest.approx(np.log(2) - np.logaddexp(-1000, -1001))
 
 
 def test_an_undefined_metric_is_none_throughout():
     log_probs_MNC, _ = members_of(predicted(10))
     got = curve(log_probs_MNC, np.zeros(10, dtype=np.int64))
 
-    assert got["metrics"]["auc"]["mean"] == [None] * 3
-    assert None not in got["metrics"]["nll"]["mean"]
+    assert got.metrics["auc"].mean == (None,) * 3
+    assert None not in got.metrics["nll"].mean
 
 
 def test_the_same_generator_gives_the_same_curve():
     log_probs_MNC, labels_N = members_of(predicted(30, members=8))
 
     assert curve(log_probs_MNC, labels_N, subsets=5) == curve(log_probs_MNC, labels_N, subsets=5)
-
-
-def test_gains_are_paired_differences():
-    predictions = predicted(150, members=4, noise=1.5)
-    log_probs_MNC, labels_N = members_of(predictions)
-    resampled = resample(gain_family(log_probs_MNC, labels_N, HEADLINE), sizes=[150], draws=300, seed=3)
-    got = gains(resampled, predictions.members, HEADLINE)
-
-    probs_MNC = np.exp(log_probs_MNC)
-    losses = [log_loss(labels_N, probs_NC) for probs_NC in probs_MNC]
-    ours = log_loss(labels_N, probs_MNC.mean(axis=0))
-    assert got["nll"]["over_mean"]["value"] == pytest.approx(ours - np.mean(losses))
-    assert got["nll"]["over_best"]["value"] == pytest.approx(ours - min(losses))
-    assert got["nll"]["best_seed"] == predictions.members[int(np.argmin(losses))]
-    areas = [roc_auc_score(labels_N, probs_NC[:, 1]) for probs_NC in probs_MNC]
-    assert got["auc"]["best_seed"] == predictions.members[int(np.argmax(areas))]
-
-    draws_D = resampled.draws_D["nll/ensemble"] - np.mean(
-        [resampled.draws_D[f"nll/member_{m}"] for m in range(4)], axis=0
-    )
-    assert got["nll"]["over_mean"]["ci95"] == pytest.approx(np.percentile(draws_D, [2.5, 97.5]))
-    assert got["nll"]["over_mean"]["p_value"] == pytest.approx(2 / 301)
-    for name, value in resampled.values.items():
-        metric = next(each for each in HEADLINE if each.name == name.partition("/")[0])
-        if "member" in name:
-            m = int(name[-1])
-            assert value == pytest.approx(value_of(metric.statistic(log_probs_MNC[m], labels_N), 150))
-
-
-def test_the_gain_of_an_error_that_noise_raises_lies_in_its_interval():
-    predictions = predicted(400, members=5, noise=2.0)
-    resampled = resample(gain_family(*members_of(predictions), HEADLINE), sizes=[400], draws=300)
-    got = gains(resampled, predictions.members, HEADLINE)["ece"]
-
-    for each in (got["over_mean"], got["over_best"]):
-        low, high = each["ci95"]
-        assert (low + high) / 2 == pytest.approx(each["value"], abs=0.15 * (high - low))
-
-
-def test_a_single_member_gains_nothing_over_itself():
-    predictions = predicted(50, members=1)
-    resampled = resample(gain_family(*members_of(predictions), HEADLINE), sizes=[50], draws=20)
-
-    for each in gains(resampled, predictions.members, HEADLINE).values():
-        assert each["over_mean"]["value"] == pytest.approx(0, abs=1e-12)
-        assert each["best_seed"] == predictions.members[0]
-
-
-def test_what_is_undefined_has_no_gain_and_no_best_member():
-    predictions = predicted(20, members=2)
-    log_probs_MNC, _ = members_of(predictions)
-    resampled = resample(gain_family(log_probs_MNC, np.zeros(20, dtype=np.int64), HEADLINE), sizes=[20], draws=20)
-
-    nothing = {"value": None, "ci95": None, "p_value": None}
-    assert gains(resampled, predictions.members, HEADLINE)["auc"] == {
-        "over_mean": nothing,
-        "over_best": nothing,
-        "best_seed": None,
-    }
-
-
-def test_without_draws_there_are_values_only():
-    predictions = predicted(20, members=2)
-    resampled = resample(gain_family(*members_of(predictions), HEADLINE), sizes=[20], draws=0)
-
-    got = gains(resampled, predictions.members, HEADLINE)["ece"]["over_mean"]
-    assert got["ci95"] is None
-    assert got["value"] is not None

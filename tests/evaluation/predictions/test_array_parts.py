@@ -35,7 +35,7 @@ def test_plain_lists_with_gaps():
 
 
 def test_a_probability_of_0_is_warned_of_without_a_file():
-    with pytest.warns(UserWarning, match=r"^probs: 1 of 6 probabilities are exactly 0"):
+    with pytest.warns(UserWarning, match=r"^1 of 6 probabilities are exactly 0"):
         Predictions.from_arrays(probs=[[0.0, 1.0], [0.5, 0.5], [0.25, 0.75]])
 
 

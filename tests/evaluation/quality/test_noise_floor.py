@@ -132,9 +132,9 @@ def test_the_p_value_counts_ties_as_bad():
     assert floor.p_value(0.3) == (2 + 1) / 5
     assert floor.p_value(0.1 + 0.2) == floor.p_value(0.3)  # equal but for rounding
     assert floor.p_value(0.05) == 1.0
-    assert floor.as_json(0.3) == pytest.approx(
-        {"mean": 0.25, "p95": np.percentile([0.1, 0.2, 0.3, 0.4], 95), "p_value": 0.6}
-    )
+    beside = floor.beside(0.3)
+    assert (beside.mean, beside.p_value) == (pytest.approx(0.25), 0.6)
+    assert beside.p95 == pytest.approx(np.percentile([0.1, 0.2, 0.3, 0.4], 95))
 
 
 def test_tells_the_overconfident_from_the_calibrated():

@@ -3,8 +3,9 @@ import pytest
 
 from ensemble_uq_llm.evaluation.quality import metrics
 from ensemble_uq_llm.evaluation.quality.calibration import against_labels, ece
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Comparison, Estimate, compare, resample
-from ensemble_uq_llm.evaluation.statistics.statistic import family_of, joined, roc_area, weighted_mean
+from ensemble_uq_llm.evaluation.records import Comparison, Estimate
+from ensemble_uq_llm.evaluation.statistics.bootstrap import compare, resample, resample_together
+from ensemble_uq_llm.evaluation.statistics.statistic import family_of, roc_area, weighted_mean
 
 
 def rng(seed=0):
@@ -76,11 +77,7 @@ def test_draws_without_one_class_are_left_out_and_counted():
 
     # The positive is missing from a draw of six with probability (5/6)^6 = 0.335, alone almost never.
     assert estimate.undefined_draws == pytest.approx(335, abs=60)
-    assert estimate.as_json() == {
-        "value": 0.0,
-        "ci95": [0.0, 0.0],
-        "undefined_draws": estimate.undefined_draws,
-    }
+    assert (estimate.value, estimate.ci95) == (0.0, (0.0, 0.0))
 
 
 def test_an_undefined_value_is_null_and_all_its_draws_are_counted():
@@ -93,7 +90,7 @@ def test_an_undefined_value_is_null_and_all_its_draws_are_counted():
 def test_one_example_or_no_draws_give_a_value_without_an_interval(examples, draws):
     drawn = resampled(weighted_mean(np.ones(examples)), examples, draws=draws)
 
-    assert drawn.estimate("it").as_json() == {"value": 1.0, "ci95": None}
+    assert drawn.estimate("it") == Estimate(value=1.0, ci95=None)
     assert compare(1.0, drawn.draws_D["it"], 0.5, drawn.draws_D["it"]) == Comparison(value=0.5, ci95=None, p_value=None)
 
 
@@ -117,18 +114,16 @@ def test_centred_intervals_lie_around_the_calibration_error_and_plain_ones_too_h
     assert np.min(intervals[True]) >= 0.0
 
 
-def test_parts_of_joined_families_have_their_own_names():
+def test_families_that_are_resampled_together_see_the_same_draws():
     values_N = rng(1).normal(size=30)
-    family = joined(
-        {"a": family_of({"mean": weighted_mean(values_N)}), "b": family_of({"mean": weighted_mean(-values_N)})}
-    )
-    drawn = resample(family, sizes=[30], draws=20)
+    alone = family_of({"mean": weighted_mean(values_N)})
+    drawn = resample_together({"a": alone, ("b", 2): family_of({7: weighted_mean(-values_N)})}, sizes=[30], draws=20)
 
-    assert list(drawn.values) == ["a/mean", "b/mean"]
-    assert drawn.part("b").values == {"mean": pytest.approx(-values_N.mean())}
-    assert drawn.part("a").draws_D["mean"] == pytest.approx(-drawn.part("b").draws_D["mean"])
-    assert drawn.difference("a/mean", "b/mean").value == pytest.approx(2 * values_N.mean())
-    assert drawn.estimates()["a/mean"] == drawn.part("a").estimate("mean").as_json()
+    assert list(drawn) == ["a", ("b", 2)]
+    assert drawn["b", 2].values == {7: pytest.approx(-values_N.mean())}
+    assert (drawn["a"].draws_D["mean"] == -drawn["b", 2].draws_D[7]).all()
+    assert (drawn["a"].draws_D["mean"] == resample(alone, sizes=[30], draws=20).draws_D["mean"]).all()
+    assert drawn["a"].estimates() == {"mean": drawn["a"].estimate("mean")}
 
 
 def pair(seed, *, shift=0.0, n=120):
@@ -165,11 +160,7 @@ def test_a_clear_difference_has_the_smallest_p_value_that_the_draws_can_show():
     comparison = compared(*pair(1, shift=1.0), draws=99)
 
     assert comparison.p_value == pytest.approx(2 / 100)
-    assert comparison.as_json() == {
-        "value": comparison.value,
-        "ci95": list(comparison.ci95),
-        "p_value": comparison.p_value,
-    }
+    assert comparison.ci95[0] < comparison.value < comparison.ci95[1]
 
 
 def test_what_does_not_differ_at_all_has_p_value_1():

@@ -9,7 +9,6 @@ from ensemble_uq_llm.evaluation.statistics.statistic import (
     Ranking,
     average_precision_of,
     family_of,
-    joined,
     roc_area,
     value_of,
     values_of,
@@ -113,7 +112,9 @@ def test_a_ranking_equals_one_of_the_same_order_groups_and_positives():
     assert not ranking.equals(Ranking.ascending(-scores_N, positive_N))
 
 
-def test_joined_families_prefix_their_names_and_values_are_those_of_equal_weights():
-    family = joined({"a": family_of({"x": weighted_mean(np.array([1.0, 3.0]))}), "b": family_of({})})
+def test_values_are_those_of_equal_weights_and_keys_need_not_be_names():
+    family = family_of(
+        {("x", 1): weighted_mean(np.array([1.0, 3.0])), ("x", None): weighted_mean(np.array([2.0, 8.0]))}
+    )
 
-    assert values_of(family, 2) == {"a/x": 2.0}
+    assert values_of(family, 2) == {("x", 1): 2.0, ("x", None): 5.0}

@@ -30,7 +30,7 @@ def log_probabilities(
 
     Args:
         probs: of every class [P, C], or of class 1 of two [P].
-        source: the file, for the warning; None where there is none.
+        source: the file, for the warning; None for values in memory.
         place: where a row stands.
         names: the columns' names.
 
@@ -44,10 +44,10 @@ def log_probabilities(
     _check_sums(sums_P, place, names)
     probs_PC = probs_PC / sums_P[:, None]
     if zeros := int((probs_PC == 0).sum()):
+        where = f"{source}: " if source else ""
         warnings.warn(
-            f"{source or 'probs'}: {zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as "
-            f"{_SMALLEST:.2g}; the NLL depends on that number (give logits, or probabilities that are not rounded "
-            "to 0)",
+            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
+            "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
             stacklevel=2,
         )
         probs_PC[probs_PC == 0] = _SMALLEST

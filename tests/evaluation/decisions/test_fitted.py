@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import sklearn.metrics
+from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from small_predictions import predicted, unlabelled

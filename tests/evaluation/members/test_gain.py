@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from ensemble_uq_llm.evaluation.members.gain import gain_family, gains, member_metrics, members_mean
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
+from ensemble_uq_llm.evaluation.records import Comparison, Gain
+from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
+from ensemble_uq_llm.evaluation.statistics.statistic import value_of
+from ensemble_uq_llm.evaluation.uncertainty import log_softmax
+from ensemble_uq_llm.member import MemberId
+from small_predictions import predicted
+
+
+def drawn(predictions, *, labels_N=None, **settings):
+    labels_N = predictions.labels_N if labels_N is None else labels_N
+    family = gain_family(log_softmax(predictions.logits_MNC), labels_N, predictions.members, HEADLINE)
+    return resample(family, sizes=[len(labels_N)], **settings)
+
+
+def test_samples_of_one_seed_are_members_of_their_own():
+    members = (MemberId(42), MemberId(42, 1), MemberId(7))
+    predictions = replace(predicted(80, members=3), members=members)
+    numbers = drawn(predictions, draws=30)
+    each = member_metrics(numbers, members, HEADLINE)
+
+    assert tuple(one.member for one in each) == members
+    for m, one in enumerate(each):
+        losses = log_loss(predictions.labels, np.exp(log_softmax(predictions.logits_MNC[m])))
+        assert one.metrics["nll"].value == pytest.approx(losses)
+    mean = members_mean(numbers, members, HEADLINE)["nll"].value
+    assert mean == pytest.approx(np.mean([one.metrics["nll"].value for one in each]))
+    best = min(each, key=lambda one: one.metrics["nll"].value)
+    assert gains(numbers, members, HEADLINE)["nll"].best_member == best.member
+
+
+def test_gains_are_paired_differences():
+    predictions = predicted(150, members=4, noise=1.5)
+    log_probs_MNC, labels_N = log_softmax(predictions.logits_MNC), predictions.labels_N
+    resampled = drawn(predictions, draws=300, seed=3)
+    got = gains(resampled, predictions.members, HEADLINE)
+
+    probs_MNC = np.exp(log_probs_MNC)
+    losses = [log_loss(labels_N, probs_NC) for probs_NC in probs_MNC]
+    ours = log_loss(labels_N, probs_MNC.mean(axis=0))
+    assert got["nll"].over_mean.value == pytest.approx(ours - np.mean(losses))
+    assert got["nll"].over_best.value == pytest.approx(ours - min(losses))
+    assert got["nll"].best_member == predictions.members[int(np.argmin(losses))]
+    areas = [roc_auc_score(labels_N, probs_NC[:, 1]) for probs_NC in probs_MNC]
+    assert got["auc"].best_member == predictions.members[int(np.argmax(areas))]
+
+    of_members_MD = [resampled.draws_D["nll", member] for member in predictions.members]
+    draws_D = resampled.draws_D["nll", None] - np.mean(of_members_MD, axis=0)
+    assert got["nll"].over_mean.ci95 == pytest.approx(np.percentile(draws_D, [2.5, 97.5]))
+    assert got["nll"].over_mean.p_value == pytest.approx(2 / 301)
+    for metric in HEADLINE:
+        for member, log_probs_NC in zip(predictions.members, log_probs_MNC, strict=True):
+            alone = value_of(metric.statistic(log_probs_NC, labels_N), 150)
+            assert resampled.values[metric.name, member] == pytest.approx(alone)
+
+
+def test_the_gain_of_an_error_that_noise_raises_lies_in_its_interval():
+    predictions = predicted(400, members=5, noise=2.0)
+    resampled = drawn(predictions, draws=300)
+    got = gains(resampled, predictions.members, HEADLINE)["ece"]
+
+    for each in (got.over_mean, got.over_best):
+        low, high = each.ci95
+        assert (low + high) / 2 == pytest.approx(each.value, abs=0.15 * (high - low))
+
+
+def test_a_single_member_gains_nothing_over_itself():
+    predictions = predicted(50, members=1)
+    resampled = drawn(predictions, draws=20)
+
+    for each in gains(resampled, predictions.members, HEADLINE).values():
+        assert each.over_mean.value == pytest.approx(0, abs=1e-12)
+        assert each.best_member == predictions.members[0]
+
+
+def test_what_is_undefined_has_no_gain_and_no_best_member():
+    predictions = predicted(20, members=2)
+    resampled = drawn(predictions, labels_N=np.zeros(20, dtype=np.int64), draws=20)
+
+    nothing = Comparison(value=None, ci95=None, p_value=None)
+    expected = Gain(over_mean=nothing, over_best=nothing, best_member=None)
+    assert gains(resampled, predictions.members, HEADLINE)["auc"] == expected
+
+
+def test_without_draws_there_are_values_only():
+    predictions = predicted(20, members=2)
+    resampled = drawn(predictions, draws=0)
+
+    got = gains(resampled, predictions.members, HEADLINE)["ece"].over_mean
+    assert got.ci95 is None
+    assert got.value is not None
