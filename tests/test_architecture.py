@@ -24,7 +24,7 @@ ROOMS = {
     "member.py": 1, "config.py": 1, "config_file.py": 1, "run_folder.py": 1,
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "report": 3,
-    "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "__main__.py": 4,
+    "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
     "__init__.py": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ensemble_uq_llm import evaluation_commands
+from ensemble_uq_llm import __version__, evaluation_commands
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record
+from ensemble_uq_llm.utils.extras import naming_extras
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -36,12 +37,27 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     name="ensemble-uq",
-    help="Train an ensemble of LoRA adapters over one frozen LLaMA in one pass, and measure what it does not know.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"ensemble-uq {__version__}")  # noqa: T201 (what a program reads)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Train an ensemble of LoRA adapters over one frozen LLaMA in one pass, and measure what it does not know."""
+
 
 ConfigPath = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file, or a run folder.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
@@ -198,7 +214,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error of the user's becomes its message and its exit code."""
     warnings.showwarning = _show_warning
     try:
-        app(arguments)
+        with naming_extras():
+            app(arguments)
     except EnsembleUQError as error:
         _fail(error)
     except OSError as error:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.files import AnyPath
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
@@ -31,7 +32,7 @@ class ResolvedConfig:
     origins: dict[str, str]
 
 
-def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: AnyPath | None, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file or a run folder (None: defaults only) and apply `key=value` overrides.
 
     The `output_dir` of a run folder's configuration is the folder itself, wherever it lies now.
@@ -43,7 +44,7 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
     return resolve_config(path, overrides).config
 
 
-def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ResolvedConfig:
+def resolve_config(path: AnyPath | None, overrides: Sequence[str] = ()) -> ResolvedConfig:
     """Like `load_config`, and also tell where each value came from.
 
     Raises:
@@ -53,12 +54,13 @@ def resolve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Re
     origins = dict.fromkeys(Config.model_fields, "default")
     problems: list[str] = []
     if path is not None:
-        file = _yaml_of(Path(path))
+        path = Path(path)
+        file = _yaml_of(path)
         entries, yaml_problems = parse_flat_yaml(_read_text(file))
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
         for key, entry in entries.items():
             values[key], origins[key] = entry.value, f"{file}:{entry.line}"
-        if file != Path(path):
+        if file != path:
             values["output_dir"], origins["output_dir"] = str(path), str(path)
     for override in overrides:
         key, equals, text = override.partition("=")

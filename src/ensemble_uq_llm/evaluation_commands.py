@@ -96,13 +96,11 @@ def compare(
 
     Every metric's paired difference on the same examples, with its 95% interval and p-value.
     """
-    from ensemble_uq_llm.evaluation.comparison import compare_predictions, comparison_json
-    from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
+    from ensemble_uq_llm.evaluation.comparison import comparison_json
     from ensemble_uq_llm.report.terminal import comparison_table
+    from ensemble_uq_llm.run import compare as compare_runs
 
-    a, b = (load_predictions(_predictions_of(path, name)) for path in (run_a, run_b))
-    result = compare_predictions(a, b, draws=draws or DRAWS, seed=seed or 0)
+    result = compare_runs(run_a, run_b, name=name, draws=draws, seed=seed or 0)
     if as_json:
         print_json({"a": str(run_a), "b": str(run_b), **comparison_json(result)})
         return
@@ -149,9 +147,3 @@ def _named_files(options: list[str]) -> dict[str, Path]:
             raise ConfigError(f"--shift {option}: {name!r} is the name of {files[name]} already; use another")
         files[name] = Path(path)
     return files
-
-
-def _predictions_of(path: Path, name: str) -> Path:
-    from ensemble_uq_llm.run_folder import RunFolder
-
-    return RunFolder(path).predictions(name) if path.is_dir() else path

@@ -25,6 +25,10 @@ class RunFolder:
 
     root: Path
 
+    def __fspath__(self) -> str:
+        """Whatever takes the path of a run folder takes this, too."""
+        return str(self.root)
+
     @property
     def config(self) -> Path:
         """The resolved configuration."""

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +41,85 @@ def test_a_moved_run_and_single_adapters_load_too(run, tmp_path: Path) -> None:
     assert one.members == trained((2,))
 
 
+@pytest.fixture(scope="module")
+def classifier(run):
+    return EnsembleClassifier.from_pretrained(run.output_dir)
+
+
+@pytest.fixture(scope="module")
+def asking_one_column(run):
+    """The same members behind a prompt of a single column."""
+    config = run.model_copy(update={"prompt_template": "Question: {question}", "cut_column": None})
+    return EnsembleClassifier(load_members(run), config)
+
+
+QUESTION = {"question": "is 3 even", "passage": "The number 3 is odd."}
+OTHER = {"question": "is 4 even", "passage": "The number 4 is even, which was to be shown at length."}
+
+
+def test_one_question_is_a_list_of_one(classifier) -> None:
+    one, several = classifier.predict(QUESTION), classifier.predict([QUESTION])
+    assert one.probs_NC.shape == (1, 2)
+    assert one.member_probs_MNC.shape == (3, 1, 2)
+    assert np.array_equal(one.member_probs_MNC, several.member_probs_MNC)
+    assert one.labels == several.labels
+    assert len(one.labels) == 1
+
+
+def test_answers_keep_the_order_of_the_questions(classifier) -> None:
+    questions = [OTHER, QUESTION, OTHER, QUESTION, QUESTION]
+    alone = {id(each): classifier.predict(each).member_probs_MNC[:, 0] for each in (QUESTION, OTHER)}
+    answer = classifier.predict(tuple(questions))
+    for n, each in enumerate(questions):
+        np.testing.assert_allclose(answer.member_probs_MNC[:, n], alone[id(each)], atol=1e-6)
+    assert not np.allclose(alone[id(QUESTION)], alone[id(OTHER)], atol=1e-6)
+
+
+def test_a_text_where_the_prompt_has_one_column(asking_one_column) -> None:
+    text = "is 3 even"
+    expected = asking_one_column.predict({"question": text}).member_probs_MNC
+    assert np.array_equal(asking_one_column.predict(text).member_probs_MNC, expected)
+    assert np.array_equal(asking_one_column.predict([text]).member_probs_MNC, expected)
+    mixed = asking_one_column.predict([text, {"question": text, "note": 3}])
+    np.testing.assert_allclose(mixed.member_probs_MNC, np.repeat(expected, 2, axis=1), atol=1e-6)
+
+
+NEEDED = "give {'question': '...', 'passage': '...'}"
+
+
 @pytest.mark.parametrize(
     ("questions", "message"),
     [
         ([], "questions: empty"),
-        ([{"question": "is it"}], r"questions\[0\]: 'passage' must be text, found None"),
-        ([{"question": "is it", "passage": 3}], r"questions\[0\]: 'passage' must be text, found 3"),
+        ("is it", f"questions[0]: a bare text, but the prompt needs 'question', 'passage'; {NEEDED}"),
+        ([QUESTION, "is it"], f"questions[1]: a bare text, but the prompt needs 'question', 'passage'; {NEEDED}"),
+        ({}, "questions[0]: 'question' is missing; the prompt needs {'question': '...', 'passage': '...'}"),
+        ([{"question": "is it"}], "questions[0]: 'passage' is missing; the prompt needs {"),
+        (
+            [QUESTION, {"question": "is it", "pasage": "so"}],
+            "questions[1]: 'passage' is missing (there is 'pasage'; did you mean 'passage'?); the prompt needs",
+        ),
+        ({"question": "is it", "passage": 3}, "questions[0]: 'passage' must be text, found 3; the prompt needs"),
+        ([3], f"questions[0]: found int; {NEEDED}"),
+        ([["is it"]], f"questions[0]: found list; {NEEDED}"),
+        (3, "questions: found int; give a text, a mapping, or a list of them"),
+        (None, "questions: found NoneType; give a text"),
+        (b"is it", "questions: found bytes; give a text"),
+        (iter([QUESTION]), "questions: found list_iterator; give a text"),
     ],
 )
-def test_questions_that_cannot_be_asked(run, questions: list[dict], message: str) -> None:
-    classifier = EnsembleClassifier.from_pretrained(run.output_dir)
-    with pytest.raises(DataError, match=message):
+def test_questions_that_cannot_be_asked(classifier, questions: object, message: str) -> None:
+    with pytest.raises(DataError, match="^" + re.escape(message)):
         classifier.predict(questions)
+
+
+def test_what_they_are_called(run, classifier) -> None:
+    assert repr(classifier) == f"EnsembleClassifier(3 members of {run.model_name!r}, 2 classes)"
+    answer = classifier.predict([QUESTION] * 5)
+    label, confidence = answer.labels[0], answer.uncertainty.confidence_N[0]
+    assert repr(answer).startswith(f"Prediction(5 questions, 3 members: {label!r} {confidence:.3f}, ")
+    assert repr(answer).endswith(", ...)")
+    assert repr(classifier.predict(QUESTION)) == f"Prediction(1 question, 3 members: {label!r} {confidence:.3f})"
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from ensemble_uq_llm.evaluation.histograms import histogram_ends
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
-from ensemble_uq_llm.evaluation.predictions.foreign_arrays import predictions_of
 from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
@@ -26,6 +25,7 @@ from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.utils.files import AnyPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,12 +88,12 @@ def evaluate(
         DataError: a value or a shape is not what it must be; or as `evaluate_sets`.
     """
     arrays = {"probs": probs, "logits": logits, "labels": labels, "ids": ids}
-    given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    given = [name for name, array in arrays.items() if array is not None]
     if predictions is None:
         if ("probs" in given) == ("logits" in given):
-            found = "both probs and logits" if given.keys() >= {"probs", "logits"} else "none of them"
+            found = "both probs and logits" if "probs" in given else "none of them"
             raise ConfigError(f"evaluate takes predictions, probs=... or logits=..., and got {found}; give one")
-        predictions = predictions_of(given)
+        predictions = Predictions.from_arrays(logits=logits, probs=probs, labels=labels, ids=ids)
     elif given:
         raise ConfigError(f"evaluate got predictions and {', '.join(given)}=... too; give predictions alone or arrays")
     return evaluate_sets({VALIDATION: predictions}, calibration=calibration, draws=draws, seed=seed)[VALIDATION]
@@ -147,11 +147,11 @@ def evaluate_sets(
 
 
 def evaluate_files(
-    path: Path,
+    path: AnyPath,
     *,
-    shifts: Mapping[str, Path] | None = None,
-    calibration: Path | None = None,
-    output: RunFolder | None = None,
+    shifts: Mapping[str, AnyPath] | None = None,
+    calibration: AnyPath | None = None,
+    output: AnyPath | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -169,26 +169,27 @@ def evaluate_files(
     Raises:
         DataError: a file cannot be used, or two sets have one name.
     """
-    shifts = shifts or {}
+    path, shifts = Path(path), shifts or {}
+    folder = None if output is None else RunFolder(Path(output))
     if path.stem in shifts:
         raise DataError(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
         )
-    if output is not None:
+    if folder is not None:
         for name in (path.stem, *shifts):
-            output.metrics(name)  # a name that cannot be a file's is refused before any work
+            folder.metrics(name)  # a name that cannot be a file's is refused before any work
     sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
     evaluations = evaluate_sets(sets, calibration=_load_calibration(calibration), draws=draws, seed=seed)
-    if output is not None:
-        _write(output, evaluations)
+    if folder is not None:
+        _write(folder, evaluations)
     return evaluations
 
 
 def evaluate_run(
-    folder: RunFolder,
+    run: AnyPath,
     *,
-    shifts: Mapping[str, Path] | None = None,
-    calibration: Path | None = None,
+    shifts: Mapping[str, AnyPath] | None = None,
+    calibration: AnyPath | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -198,7 +199,7 @@ def evaluate_run(
     its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
 
     Args:
-        folder: the run.
+        run: the run, or the path of its folder.
         shifts: further sets, as `evaluate_files` takes them.
         calibration: a file to use in place of the run's own calibration split.
         draws: bootstrap draws for the intervals; 0 for none.
@@ -207,6 +208,7 @@ def evaluate_run(
     Raises:
         DataError: there are no predictions, two sets have one name, or a file cannot be used.
     """
+    folder = RunFolder(Path(run))
     names = [name for name in folder.prediction_names() if name != CALIBRATION]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
@@ -270,7 +272,7 @@ def _measure_labelled(
     return metrics, numbers
 
 
-def _load_calibration(path: Path | None) -> Predictions | None:
+def _load_calibration(path: AnyPath | None) -> Predictions | None:
     return None if path is None else load_predictions(path)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_uq_llm.errors import MissingExtraError
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import write_csv
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ def write_scores(path: Path, predictions: Predictions, uncertainty: Uncertainty)
     write_csv(path, ["id", *scores], zip(*columns, strict=True))
 
 
+@naming_extras()
 def frame_of(columns: Mapping[str, Sequence[Any]]) -> "pd.DataFrame":
     """Return columns as a pandas table; labels are whole numbers, missing where unknown.
 
     Raises:
         MissingExtraError: pandas is not installed.
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtraError("a table for pandas needs pandas; install it (`pip install pandas`)") from error
+    import pandas as pd
+
     return pd.DataFrame(dict(columns)).astype({"label": "Int64"})

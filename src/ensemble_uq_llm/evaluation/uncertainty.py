@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.utils.text import counted
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Uncertainty:
@@ -38,6 +40,16 @@ class Uncertainty:
     """Share of members whose class differs from the ensemble's."""
     spread_N: NDArray[np.float64]
     """Highest minus lowest probability that a member gives to the ensemble's class."""
+
+    def __repr__(self) -> str:
+        means = {
+            "confidence": self.confidence_N,
+            "entropy": self.entropy_N,
+            "mutual information": self.mutual_information_N,
+        }
+        shown = ", ".join(f"{name} {values_N.mean():.3f}" for name, values_N in means.items())
+        examples, classes = self.probs_NC.shape
+        return f"Uncertainty({counted(examples, 'example')}, {counted(classes, 'class', 'classes')}; mean {shown})"
 
 
 def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:

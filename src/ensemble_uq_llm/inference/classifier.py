@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,14 @@ from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
-from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
-from ensemble_uq_llm.inference.predict import predict_examples
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped, counted, listed
+
+if TYPE_CHECKING:
+    from ensemble_uq_llm.inference.members import LoadedEnsemble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,7 @@ class Prediction:
     """Answers to N questions: what the ensemble says, what each member says, and how uncertain it is.
 
     `probs_NC` is the mean of the members' probabilities `member_probs_MNC`; `uncertainty` holds entropy, expected
-    entropy, mutual information, variance and disagreement, one value a question.
+    entropy, mutual information, variance and disagreement, one value a question. One question is N = 1.
     """
 
     class_names: tuple[str, ...]
@@ -37,22 +42,38 @@ class Prediction:
         """The name of the most probable class of each question."""
         return [self.class_names[index] for index in self.uncertainty.prediction_N]
 
+    def __repr__(self) -> str:
+        members, questions, _ = self.member_probs_MNC.shape
+        first = list(zip(self.labels, self.uncertainty.confidence_N, strict=True))[:3]
+        answers = ", ".join(f"{clipped(label[:30])} {confidence:.3f}" for label, confidence in first)
+        more = ", ..." if questions > len(first) else ""
+        return f"Prediction({counted(questions, 'question')}, {counted(members, 'member')}: {answers}{more})"
+
 
 class EnsembleClassifier:
     """The trained members of a run over one frozen base, ready to answer."""
 
-    def __init__(self, loaded: LoadedEnsemble, config: Config) -> None:
+    def __init__(self, loaded: "LoadedEnsemble", config: Config) -> None:
         self.config = config
         self._loaded = loaded
 
+    def __repr__(self) -> str:
+        members = counted(len(self.members), "member")
+        classes = counted(self.config.num_labels, "class", "classes")
+        return f"EnsembleClassifier({members} of {clipped(self.config.model_name)}, {classes})"
+
     @classmethod
-    def from_pretrained(cls, run_folder: str | Path, *, adapters: Sequence[str | Path] = ()) -> Self:
+    @naming_extras()
+    def from_pretrained(cls, run_folder: AnyPath, *, adapters: Sequence[AnyPath] = ()) -> Self:
         """Load a run folder as `train` wrote it; `adapters` names PEFT folders to use as members instead.
 
         Raises:
             ConfigError: the folder is not a run. IntegrityError: a member was altered or does not fit.
+            MissingExtraError: the libraries of the engine are not installed.
         """
-        config = load_config(Path(run_folder))
+        config = load_config(run_folder)
+        from ensemble_uq_llm.inference.members import load_members
+
         return cls(load_members(config, adapters=[Path(adapter) for adapter in adapters]), config)
 
     @property
@@ -60,23 +81,26 @@ class EnsembleClassifier:
         """The members that answer."""
         return self._loaded.ensemble.members
 
-    def predict(self, questions: Sequence[Mapping[str, str]]) -> Prediction:
-        """Answer questions, each a mapping of the prompt's columns to texts (for BoolQ: question, passage).
+    def predict(self, questions: str | Mapping[str, str] | Sequence[str | Mapping[str, str]]) -> Prediction:
+        """Answer one question or a sequence of them, in their order.
+
+        Args:
+            questions: each a mapping of the prompt's columns to texts (for BoolQ: question, passage); or a bare text
+                where the prompt has one column.
 
         Raises:
-            DataError: a question lacks a column of the prompt, or is not text.
+            DataError: a question lacks a column of the prompt, or is not text; the message shows one that fits.
         """
-        columns = prompt_columns(self.config.prompt_template)
-        for index, question in enumerate(questions):
-            for column in columns:
-                if not isinstance(question.get(column), str):
-                    raise DataError(
-                        f"questions[{index}]: {column!r} must be text, found {question.get(column)!r}; the prompt is "
-                        f"{self.config.prompt_template!r}"
-                    )
-        if not questions:
+        from ensemble_uq_llm.inference.predict import predict_examples
+
+        several: Any = [questions] if isinstance(questions, str | Mapping) else questions
+        if not isinstance(several, Sequence) or isinstance(several, bytes):
+            raise DataError(f"questions: found {type(questions).__name__}; give a text, a mapping, or a list of them")
+        if not several:
             raise DataError("questions: empty; give at least one")
-        examples = [Example(id=str(index), fields=dict(question)) for index, question in enumerate(questions)]
+        examples = [
+            Example(id=str(index), fields=self._fields(question, index)) for index, question in enumerate(several)
+        ]
         logits_MNC = predict_examples(self._loaded, examples, self.config).logits_MNC
         uncertainty = measure_uncertainty(logits_MNC)
         return Prediction(
@@ -85,3 +109,34 @@ class EnsembleClassifier:
             member_probs_MNC=np.exp(log_softmax(logits_MNC)),
             uncertainty=uncertainty,
         )
+
+    def _fields(self, question: Any, index: int) -> dict[str, str]:
+        """Return the texts of the prompt's columns."""
+        columns = prompt_columns(self.config.prompt_template)
+        fitting = "{" + ", ".join(f"{column!r}: '...'" for column in columns) + "}"
+        if isinstance(question, str):
+            if len(columns) > 1:
+                raise DataError(
+                    f"questions[{index}]: a bare text, but the prompt needs {listed(columns)}; give {fitting}"
+                )
+            return {columns[0]: question}
+        if not isinstance(question, Mapping):
+            raise DataError(
+                f"questions[{index}]: found {type(question).__name__}; give {fitting}"
+                + (" or a text" if len(columns) == 1 else "")
+            )
+        for column in columns:
+            if column not in question:
+                near = _misspelt(column, question)
+                raise DataError(f"questions[{index}]: {column!r} is missing{near}; the prompt needs {fitting}")
+            if not isinstance(question[column], str):
+                raise DataError(
+                    f"questions[{index}]: {column!r} must be text, found {clipped(question[column])}; the prompt needs "
+                    f"{fitting}"
+                )
+        return {column: question[column] for column in columns}
+
+
+def _misspelt(column: str, question: Mapping[Any, Any]) -> str:
+    hints = ((key, did_you_mean(str(key), [column])) for key in question)
+    return next((f" (there is {key!r}{hint})" for key, hint in hints if hint), "")

@@ -19,7 +19,7 @@ from ensemble_uq_llm.report.sections.when_to_abstain import when_to_abstain
 from ensemble_uq_llm.report.source import ReportSource, read_source
 from ensemble_uq_llm.report.verdict import verdict
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import write_text
+from ensemble_uq_llm.utils.files import AnyPath, write_text
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -49,8 +49,8 @@ SECTIONS = (
 """The sections in the order of the page."""
 
 
-def write_report(folder: RunFolder) -> Path:
-    """Write the report of what was evaluated in a run folder, and return its path.
+def write_report(run: AnyPath) -> Path:
+    """Write the report of what was evaluated in a run's folder, and return its path.
 
     Every number of it stands in the metrics JSONs; predictions are not read. Example texts, configuration and
     run record are shown where they are there.
@@ -60,6 +60,7 @@ def write_report(folder: RunFolder) -> Path:
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: a metrics JSON or `run.json` is torn.
     """
+    folder = RunFolder(Path(run))
     source = read_source(folder)
     shown = [(section, content) for section in SECTIONS if (content := section.content(source)) is not None]
     page = _environment().get_template("report.html.j2")

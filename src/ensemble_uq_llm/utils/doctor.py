@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble_uq_llm.utils.device import choose_device, describe_device, free_bytes
+from ensemble_uq_llm.errors import MissingExtraError
+from ensemble_uq_llm.utils.extras import extra_of, how_to_install, naming_extras
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
-from ensemble_uq_llm.utils.provenance import git_commit, versions
+from ensemble_uq_llm.utils.provenance import LIBRARIES, git_commit, versions
 
 GIB = 1 << 30
 
@@ -25,15 +26,39 @@ class Check:
 
 def examine(folder: Path) -> Iterator[Check]:
     """Yield the findings; `folder` is where a run would be written."""
-    for name, version in versions().items():
-        yield Check(name, version)
+    yield from _versions()
     yield Check("commit", git_commit() or "not a git checkout")
-    device = choose_device("auto")
-    yield Check("device", f"{describe_device(device)}, {free_bytes(device) / GIB:.1f} GiB free", ok=True)
+    yield _device()
     yield Check("cores", f"{os.cpu_count()}, bfloat16 matrix instructions: {_bf16_instructions()}")
     yield _disk(folder)
-    silence = why_hub_is_silent()
-    yield Check("hub", silence or "answers", ok=None if silence else True)
+    yield _hub()
+
+
+def _versions() -> Iterator[Check]:
+    found = versions()
+    for name in ["python", *LIBRARIES]:
+        extra = extra_of(name)
+        absent = "not installed" + (f"; {how_to_install(extra)} brings it" if extra else "")
+        yield Check(name, found.get(name, absent))
+
+
+def _device() -> Check:
+    try:
+        with naming_extras():
+            from ensemble_uq_llm.utils.device import choose_device, describe_device, free_bytes
+    except MissingExtraError:
+        return Check("device", "none to train or predict on: the libraries for that are not installed")
+    device = choose_device("auto")
+    return Check("device", f"{describe_device(device)}, {free_bytes(device) / GIB:.1f} GiB free", ok=True)
+
+
+def _hub() -> Check:
+    try:
+        with naming_extras():
+            silence = why_hub_is_silent()
+    except MissingExtraError:
+        return Check("hub", "not asked: huggingface_hub is not installed")
+    return Check("hub", silence or "answers", ok=None if silence else True)
 
 
 def _bf16_instructions() -> str:

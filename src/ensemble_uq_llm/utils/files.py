@@ -9,7 +9,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""What Python callers may give where a path is wanted; a run is one too."""
 
 
 @contextmanager

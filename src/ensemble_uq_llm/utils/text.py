@@ -30,6 +30,6 @@ def enumerated(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: `1 example`, `3,270 examples`."""
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """Return a number of things: `1 example`, `3,270 examples`; `several` is a plural that is not made with an s."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"

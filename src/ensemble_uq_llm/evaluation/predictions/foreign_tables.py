@@ -20,6 +20,7 @@ from ensemble_uq_llm.evaluation.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.evaluation.predictions.foreign_values import class_of, log_probabilities, refuse_misspelt
 from ensemble_uq_llm.evaluation.predictions.parquet import from_table, read_table
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.utils.files import AnyPath
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
@@ -30,7 +31,7 @@ _TRUTH = re.compile(r"true_(0|[1-9]\d*)")
 _NEEDED = "logit_0, logit_1, ... or prob_0, prob_1, ... (for two classes also prob, p_yes or prob_1 alone)"
 
 
-def load_predictions(path: Path) -> Predictions:
+def load_predictions(path: AnyPath) -> Predictions:
     """Read predictions of any origin; the file's ending says how.
 
     Parquet and CSV have one row per example and member, as our own files do, with these liberties: no `seed`
@@ -46,6 +47,7 @@ def load_predictions(path: Path) -> Predictions:
             both; a value is not what it must be; or anything that `Predictions` refuses. The message names the
             file, the line or row (from 0), the value and what to do.
     """
+    path = Path(path)
     if path.suffix.lower() not in _READERS:
         raise DataError(
             f"{path}: predictions are read from {', '.join(_READERS)} files; convert it, or correct the name"

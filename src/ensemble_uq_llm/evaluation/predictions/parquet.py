@@ -18,31 +18,18 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.utils.files import atomic_path
+from ensemble_uq_llm.utils.files import AnyPath, atomic_path
 
 _NO_LABEL = np.iinfo(np.int64).min
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: AnyPath, predictions: Predictions) -> None:
     """Write the tidy Parquet file, member after member, whole or not at all."""
-    members, examples, classes = predictions.logits_MNC.shape
-    logits_PC = predictions.logits_MNC.reshape(members * examples, classes)
-    columns: dict[str, Any] = {
-        "id": pa.array(predictions.ids * members, pa.string()),
-        "label": pa.array(predictions.labels * members, pa.int64()),
-        "seed": _for_every_example([member.seed for member in predictions.members], examples),
-    }
-    if any(member.sample for member in predictions.members):
-        columns["sample"] = _for_every_example([member.sample for member in predictions.members], examples)
-    columns |= {f"logit_{c}": pa.array(logits_PC[:, c], pa.float32()) for c in range(classes)}
-    if predictions.true_probs_NC is not None:
-        truth_PC = np.tile(predictions.true_probs_NC, (members, 1))
-        columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    with atomic_path(Path(path)) as temporary:
+        pq.write_table(predictions.to_table(), temporary)
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: AnyPath) -> Predictions:
     """Read a tidy Parquet file, its rows in any order; examples and members keep the order of first mention.
 
     Raises:
@@ -50,7 +37,7 @@ def read_predictions(path: Path) -> Predictions:
             a member twice or lacks one; members disagree on a label; or anything that `Predictions` refuses.
             The message names the file, the example, the seed, the column, and what to do.
     """
-    table = read_table(path)
+    table = read_table(Path(path))
     try:
         return from_table(table)
     except DataError as error:
@@ -134,10 +121,6 @@ def _encode_members(table: Any) -> tuple[NDArray[np.int64], tuple[MemberId, ...]
     order = np.argsort(first)
     whole = [divmod(pair, len(samples)) for pair in pairs[order].tolist()]
     return np.argsort(order)[pair_P], tuple(MemberId(seeds[seed], samples[sample]) for seed, sample in whole)
-
-
-def _for_every_example(numbers_M: Sequence[int], examples: int) -> Any:
-    return pa.array(np.repeat(np.array(numbers_M, dtype=np.int64), examples))
 
 
 def _member_major_order(

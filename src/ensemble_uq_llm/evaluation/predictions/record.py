@@ -1,14 +1,23 @@
 """What every member said about every example: the record, checked when it is made."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.predictions.array_parts import parts_of_arrays
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SUM_TOLERANCE = 1e-6
 
@@ -41,6 +50,38 @@ class Predictions:
         _check_logits(self)
         _check_truth(self)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        logits: ArrayLike | None = None,
+        probs: ArrayLike | None = None,
+        labels: Sequence[int | None] | ArrayLike | None = None,
+        ids: Sequence[str] | ArrayLike | None = None,
+        seeds: Sequence[int] | ArrayLike | None = None,
+        members: Sequence[MemberId] | None = None,
+        true_probs: ArrayLike | None = None,
+    ) -> Self:
+        """Make the record of arrays, by the rules of NPZ files.
+
+        Args:
+            logits: [M, N, C], or [N, C] of one member.
+            probs: the same of probabilities, in place of logits; or [N] for P(class 1) of two classes. They are kept
+                as their logarithms; see `foreign_values.log_probabilities`.
+            labels: [N] class numbers; -1, NaN or None where unknown.
+            ids: [N] names of the examples; counted from 0 by default.
+            seeds: [M] whole numbers that name the members; counted from 0 by default.
+            members: the members' identities in place of seeds, where a seed has several samples.
+            true_probs: [N, C], where the true probability of each class is known.
+
+        Raises:
+            DataError: not exactly one of logits and probs; an array has another shape; or a value is refused.
+        """
+        parts = parts_of_arrays(
+            logits=logits, probs=probs, labels=labels, ids=ids, seeds=seeds, members=members, true_probs=true_probs
+        )
+        return cls(**parts)
+
     @cached_property
     def labels_N(self) -> NDArray[np.int64]:
         """The labels as an array; -1 where unknown, so use it together with `labelled_N`."""
@@ -50,6 +91,39 @@ class Predictions:
     def labelled_N(self) -> NDArray[np.bool_]:
         """True where the label is known."""
         return self.labels_N >= 0
+
+    def __repr__(self) -> str:
+        members, examples, classes = self.logits_MNC.shape
+        return (
+            f"Predictions({counted(examples, 'example')}, {int(self.labelled_N.sum()):,} labelled, "
+            f"{counted(classes, 'class', 'classes')}, {counted(members, 'member')} from {self.members[0].title})"
+        )
+
+    @naming_extras()
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a data frame as tidy as the Parquet file: one row per example and member.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return self.to_table().to_pandas().astype({"label": "Int64"})
+
+    def to_table(self) -> Any:
+        """Return the pyarrow table of the tidy Parquet file, member after member."""
+        members, examples, classes = self.logits_MNC.shape
+        logits_PC = self.logits_MNC.reshape(members * examples, classes)
+        columns: dict[str, Any] = {
+            "id": pa.array(self.ids * members, pa.string()),
+            "label": pa.array(self.labels * members, pa.int64()),
+            "seed": pa.array(np.repeat([member.seed for member in self.members], examples), pa.int64()),
+        }
+        if any(member.sample for member in self.members):
+            columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
+        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], pa.float32()) for c in range(classes)}
+        if self.true_probs_NC is not None:
+            truth_PC = np.tile(self.true_probs_NC, (members, 1))
+            columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
+        return pa.table(columns)
 
 
 def _check_shapes(predictions: Predictions) -> None:
