@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -38,7 +39,7 @@ def test_commands_options_and_keys_exist(document):
         assert command in OPTIONS, f"ensemble-uq {command}"
         unknown = {word for word in words if word.startswith("--")} - OPTIONS[command]
         assert unknown == set(), f"ensemble-uq {command}"
-        keys = {after.partition("=")[0] for before, after in zip(words, words[1:], strict=False) if before == "--set"}
+        keys = {after.partition("=")[0] for before, after in pairwise(words) if before == "--set"}
         assert keys - {"KEY"} <= set(Config.model_fields), f"ensemble-uq {command}"
 
 

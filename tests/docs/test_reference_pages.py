@@ -26,10 +26,8 @@ def test_every_key_of_the_metrics_json_is_documented_and_no_other():
 
 
 def test_every_score_and_metric_has_its_row_and_no_other():
-    scores, metrics = (
-        [cell for cell in first_cells(section(SCORES_PAGE, heading))]
-        for heading in ("## Scores of uncertainty", "## Metrics of quality")
-    )
+    scores = first_cells(section(SCORES_PAGE, "## Scores of uncertainty"))
+    metrics = first_cells(section(SCORES_PAGE, "## Metrics of quality"))
     assert scores == [score.name for score in SCORES]
     assert metrics == [metric.name for metric in METRICS]
 
@@ -64,7 +62,7 @@ def fields_of(record: type) -> dict[str, bool]:
 
 
 def keys_of(heading: str) -> dict[str, bool]:
-    """Return the keys in the table of `key`, `form`, `content` below a heading, and whether each is marked with a star."""
+    """Return the keys in the table below a heading, and whether each is marked with a star."""
     _, table, rows = section(METRICS_PAGE, heading).partition("| key | form | content |")
     cells = re.findall(r"^\| (.*?) \|", rows.partition("\n#")[0], re.MULTILINE) if table else []
     return {key: bool(star) for cell in cells for key, star in re.findall(r"`(\w+)`(\*?)", cell)}
