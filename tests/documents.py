@@ -1,6 +1,7 @@
 """The project's documents, and what stands in them: code blocks, links, commands."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def commands(text: str) -> Iterator[list[str]]:
     shown = [line for _, block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
     shown += re.findall(r"`([^`]+)`", without_blocks(text).replace("\n", " "))
     for line in shown:
-        words = line.partition(" #")[0].split()
-        if words[:1] == ["ensemble-uq"] and len(words) > 1 and not words[1].startswith("-"):
+        words = shlex.split(line, comments=True) if line.startswith("ensemble-uq ") else []
+        if len(words) > 1 and not words[1].startswith("-"):
             yield words[1:]
 
 

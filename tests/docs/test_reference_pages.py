@@ -63,6 +63,7 @@ def fields_of(record: type) -> dict[str, bool]:
 
 def keys_of(heading: str) -> dict[str, bool]:
     """Return the keys in the table below a heading, and whether each is marked with a star."""
-    _, table, rows = section(METRICS_PAGE, heading).partition("| key | form | content |")
-    cells = re.findall(r"^\| (.*?) \|", rows.partition("\n#")[0], re.MULTILINE) if table else []
+    own, _, _ = section(METRICS_PAGE, heading).partition("\n#")
+    _, _, rows = own.partition("| key | form | content |")
+    cells = re.findall(r"^\| (.*?) \|", rows, re.MULTILINE)
     return {key: bool(star) for cell in cells for key, star in re.findall(r"`(\w+)`(\*?)", cell)}
