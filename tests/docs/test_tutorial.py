@@ -19,6 +19,7 @@ SMALLER = {
     "range(5000, 5300)": "range(5000, 5030)",
     "seeds: [1, 2, 3, 4, 5]": "seeds: [1, 2]",
     "num_epochs: 2": "num_epochs: 1",
+    "warmup_steps: 10": "warmup_steps: 1",
     "output_dir: runs/tickets": "output_dir: runs/tickets\nbootstrap_draws: 100\ndevice: cpu",
 }
 """What stands in the tutorial, and what the test puts in its place."""
