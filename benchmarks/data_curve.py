@@ -21,7 +21,8 @@ from rich.table import Table
 from ensemble_uq_llm import load_config, predict, train
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, read_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.truth import truth_statistics
 from ensemble_uq_llm.evaluation.statistics.bootstrap import Estimate, Resampled, compare, resample
 from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean

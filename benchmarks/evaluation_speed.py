@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
 
 MEMBERS = 10

@@ -22,7 +22,8 @@ from arithmetic import GIGA, least_flops, matrix_rate
 from cases import Case, add_options, case_of, device_of, fresh_ensemble
 from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.passes import predict_logits, token_budget
+from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.memory import token_budget
 from peer import MODES, Peer, member_tensors
 from sides import Side, print_ratios, take_turns
 
@@ -43,13 +44,13 @@ class Ours:
 
     def check(self) -> NDArray[np.float32]:
         """Return the first members' logits on the first rows."""
-        return predict_logits(self.ensemble, self.case.sequences[: min(CHECK_ROWS, self.rows)], budget=self.budget)[
+        return member_logits(self.ensemble, self.case.sequences[: min(CHECK_ROWS, self.rows)], budget=self.budget)[
             :CHECK_MEMBERS
         ]
 
     def block(self, index: int) -> int:
         """Predict everything."""
-        predict_logits(self.ensemble, self.case.sequences[: self.rows], budget=self.budget)
+        member_logits(self.ensemble, self.case.sequences[: self.rows], budget=self.budget)
         return self.members * int(self.case.lengths_N[: self.rows].sum())
 
 

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from arithmetic import GIGA, least_flops, matrix_rate
 from cases import Case, add_options, as_tokenized, case_of, device_of, fresh_ensemble
 from ensemble_uq_llm.models.base import load_skeleton
-from ensemble_uq_llm.models.memory import PassBudget
-from ensemble_uq_llm.models.passes import token_budget
+from ensemble_uq_llm.models.memory import PassBudget, token_budget
 from ensemble_uq_llm.models.trunk import cache_trunk
 from ensemble_uq_llm.training.optimizer import make_optimizer
 from ensemble_uq_llm.training.step import Trainer, train_step

@@ -55,6 +55,12 @@ TESTED_ELSEWHERE = {
     "data/problems.py": "test_records.py",
     "training/making.py": "test_save.py",
     "data/world.py": "test_synthetic.py",
+    "evaluation/records/curves.py": "test_metrics_json.py",
+    "evaluation/records/decision_records.py": "test_metrics_json.py",
+    "evaluation/records/estimates.py": "test_metrics_json.py",
+    "evaluation/records/member_records.py": "test_metrics_json.py",
+    "evaluation/records/run_comparison.py": "test_comparison.py",
+    "evaluation/records/set_metrics.py": "test_metrics_json.py",
     "training/events.py": "test_event_log.py",
     "utils/hub.py": "test_hub_probe.py",
 }

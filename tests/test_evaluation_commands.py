@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.cli import main
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.metrics_json import read_metrics
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
 
@@ -95,7 +97,7 @@ def test_a_run_has_its_own_place_for_results(call, own_run):
 
 
 def test_a_run_takes_further_shifts(call, own_run, files):
-    far = read_seeds(own_run, files)
+    far = predict_by_members(own_run, files)
     code, out, _ = call("evaluate", own_run, "--shift", f"far={far}", "--draws", 100)
 
     assert code == 0
@@ -103,14 +105,12 @@ def test_a_run_takes_further_shifts(call, own_run, files):
     assert json.loads((own_run / "metrics" / "far.json").read_text())["role"] == "shifted"
 
 
-def read_seeds(run, folder):
+def predict_by_members(run, folder):
     """A file of predictions by the members of a run."""
-    seeds = json.loads((run / "metrics" / "validation.json").read_text())["seeds"]
-    other = predictions(members=len(seeds), seed=4)
+    ids = read_metrics(run / "metrics" / "validation.json").member_ids
+    other = predictions(members=len(ids), seed=4)
     path = folder / "by_members.parquet"
-    write_predictions(
-        path, Predictions(ids=other.ids, labels=other.labels, members=trained(seeds), logits_MNC=other.logits_MNC)
-    )
+    write_predictions(path, Predictions(ids=other.ids, labels=other.labels, members=ids, logits_MNC=other.logits_MNC))
     return path
 
 

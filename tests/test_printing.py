@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.evaluation.evaluate import evaluate
+from ensemble_uq_llm.evaluation.metrics_json import SCHEMA_VERSION, as_json
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_record
@@ -64,7 +65,8 @@ def test_evaluations_for_programs(capsys):
     evaluations = {"validation": evaluated(9), "shifted": evaluated(7)}
     print_evaluations(evaluations, as_json=True)
     out, err = capsys.readouterr()
-    assert json.loads(out) == evaluations
+    assert json.loads(out) == {name: as_json(metrics) for name, metrics in evaluations.items()}
+    assert json.loads(out)["validation"]["schema_version"] == SCHEMA_VERSION
     assert err == ""
 
 
@@ -86,5 +88,5 @@ def test_tables_of_several_sets_to_paste(capsys):
     assert [line for line in markdown.splitlines() if line.startswith("**")] == ["**validation**", "**shifted**"]
     assert {row["set"] for row in rows} == {"validation", "shifted"}
     assert {row["metric"]: float(row["ensemble"]) for row in rows if row["set"] == "shifted"}["nll"] == (
-        metrics["shifted"]["ensemble"]["nll"]["value"]
+        metrics["shifted"].ensemble["nll"].value
     )

@@ -74,14 +74,14 @@ def report(
 ) -> None:
     """Write the report of an evaluation again, or print its headline table to paste."""
     from ensemble_uq_llm.report.page import write_report
-    from ensemble_uq_llm.report.source import read_metrics
+    from ensemble_uq_llm.report.source import read_sets
     from ensemble_uq_llm.run_folder import RunFolder
 
     _check_format(table_format)
     if table_format is None:
         console_for(as_json=False).print(f"report: {write_report(RunFolder(folder))}", soft_wrap=True)
     else:
-        print_plain(read_metrics(RunFolder(folder)), table_format)
+        print_plain(read_sets(RunFolder(folder)), table_format)
 
 
 def compare(
@@ -96,7 +96,7 @@ def compare(
 
     Every metric's paired difference on the same examples, with its 95% interval and p-value.
     """
-    from ensemble_uq_llm.evaluation.comparison import compare_predictions
+    from ensemble_uq_llm.evaluation.comparison import compare_predictions, comparison_json
     from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
     from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
     from ensemble_uq_llm.report.terminal import comparison_table
@@ -104,7 +104,7 @@ def compare(
     a, b = (load_predictions(_predictions_of(path, name)) for path in (run_a, run_b))
     result = compare_predictions(a, b, draws=draws or DRAWS, seed=seed or 0)
     if as_json:
-        print_json({"a": str(run_a), "b": str(run_b), **result})
+        print_json({"a": str(run_a), "b": str(run_b), **comparison_json(result)})
         return
     console = console_for(as_json=False)
     console.print(f"A: {run_a}\nB: {run_b}", soft_wrap=True)
@@ -122,11 +122,11 @@ def show(
     from ensemble_uq_llm.report.page import write_report
 
     written = write_report(folder) if folder is not None else None
-    metrics = {name: evaluation.metrics for name, evaluation in evaluations.items()}
+    sets = {name: evaluation.metrics for name, evaluation in evaluations.items()}
     if table_format is not None:
-        print_plain(metrics, table_format)
+        print_plain(sets, table_format)
         return
-    print_evaluations(metrics, as_json=as_json)
+    print_evaluations(sets, as_json=as_json)
     if written is not None and not as_json:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
 

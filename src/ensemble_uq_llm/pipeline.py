@@ -11,7 +11,7 @@ from ensemble_uq_llm.data import synthetic
 from ensemble_uq_llm.data.prepare import load_file, load_named
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import predict_set
+from ensemble_uq_llm.inference.predict import write_set
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.loop import train
@@ -66,7 +66,7 @@ def predict(
         for key, each in wanted.items()
     }
     loaded = load_members(config, adapters=adapters)
-    return [predict_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
+    return [write_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
 
 
 def own_sets(config: Config) -> list[str]:

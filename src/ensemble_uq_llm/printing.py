@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ensemble_uq_llm.evaluation.records import SetMetrics
+
 
 def console_for(*, as_json: bool) -> "Console":
     """Return the console for people: standard error while standard output carries JSON; text is shown as it is."""
@@ -41,27 +43,29 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_evaluations(metrics: Mapping[str, Mapping[str, Any]], *, as_json: bool) -> None:
-    """Print what is to be said of the evaluated sets, the first in full."""
+def print_evaluations(sets: "Mapping[str, SetMetrics]", *, as_json: bool) -> None:
+    """Print what is to be said of the evaluated sets, the first in full; for programs what their files hold."""
     if as_json:
-        print_json(metrics)
+        from ensemble_uq_llm.evaluation import metrics_json
+
+        print_json({name: metrics_json.as_json(metrics) for name, metrics in sets.items()})
         return
     from ensemble_uq_llm.report.terminal import headline_table, shift_table
 
     console = console_for(as_json=False)
-    first = next(iter(metrics))
-    console.print(headline_table(first, metrics[first]))
-    if len(metrics) > 1:
-        console.print(shift_table(metrics))
+    first = next(iter(sets))
+    console.print(headline_table(first, sets[first]))
+    if len(sets) > 1:
+        console.print(shift_table(sets))
 
 
-def print_plain(metrics: Mapping[str, Mapping[str, Any]], form: str) -> None:
+def print_plain(sets: "Mapping[str, SetMetrics]", form: str) -> None:
     """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
     from dataclasses import replace
 
     from ensemble_uq_llm.report.paste import FORMATS, headline_plain
 
-    tables = [headline_plain(name, each, raw=form == "csv") for name, each in metrics.items()]
+    tables = [headline_plain(name, each, raw=form == "csv") for name, each in sets.items()]
     if form == "csv":
         tables = [replace(tables[0], rows=tuple(row for table in tables for row in table.rows))]
     print("\n\n".join(FORMATS[form](table).rstrip("\r\n") for table in tables))  # noqa: T201 (what a program reads)

@@ -41,6 +41,11 @@ class RunFolder:
         return self.root / "events.jsonl"
 
     @property
+    def decision(self) -> Path:
+        """What was fitted on the calibration split: temperatures, conformal rules, and the score to abstain by."""
+        return self.root / "decision.json"
+
+    @property
     def report(self) -> Path:
         """The self-contained HTML report."""
         return self.root / "report.html"

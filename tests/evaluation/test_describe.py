@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
 
 from ensemble_uq_llm.evaluation import describe as blocks
-from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, metrics_for
@@ -64,7 +64,7 @@ def test_every_score_has_every_quantity_and_a_curve():
 
     assert list(block["selective"]) == [score.name for score in SCORES]
     for each in block["selective"].values():
-        assert set(each) == {quantity.name for quantity in QUANTITIES} | {"curve"}
+        assert set(each) == {quantity.name for quantity in SELECTIVE_NUMBERS} | {"curve"}
         assert each["curve"]["coverage"][-1] == 1.0
         assert each["curve"]["risk"][-1] == pytest.approx(1 - block["ensemble"]["accuracy"]["value"])
     assert block["best_score"]["compared"] == len(SCORES)

@@ -9,7 +9,8 @@ import sklearn.metrics
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_run, evaluate_sets
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.run_folder import RunFolder

@@ -1,11 +1,21 @@
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
+from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.evaluation.predictions.record import read_predictions
 from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
+from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.loop import train
+from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
 from small_runs import settings
 
 
@@ -53,3 +63,39 @@ def test_a_torn_record_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Pa
     train(config).member_record(MemberId(1)).write_text('{"seed": 1', encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"member\.json: not a member's record"):
         load_members(config)
+
+
+def double(folder: RunFolder) -> None:
+    """Add a second sample of every member: a maker of samples at its simplest, which moves B a little."""
+    for member in folder.members():
+        target = folder.member(MemberId(member.seed, 1))
+        shutil.copytree(folder.member(member), target)
+        tensors = load_file(target / WEIGHTS)
+        moved = {name: each * 1.5 if ".lora_B." in name else each for name, each in tensors.items()}
+        save_file(moved, target / WEIGHTS, metadata={"format": "pt"})
+        record = read_json(target / MEMBER_RECORD) | {"weights_sha256": sha256_of(target / WEIGHTS)}
+        write_json(target / MEMBER_RECORD, record)
+
+
+def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(3, 1))
+    folder = train(config)
+    examples = load_validation(config)
+    before_MNC = predict_examples(load_members(config), examples, config).logits_MNC
+    double(folder)
+    loaded = load_members(config)
+    assert loaded.ensemble.members == (MemberId(3), MemberId(3, 1), MemberId(1), MemberId(1, 1))
+    path = write_set(loaded, examples, config, name="validation")
+    table = pq.read_table(path)
+    rows = set(zip(table["seed"].to_pylist(), table["sample"].to_pylist(), strict=True))
+    assert rows == {(3, 0), (3, 1), (1, 0), (1, 1)}
+    assert table.num_rows == 4 * len(examples)
+    predictions = read_predictions(path)
+    logits_by_member = dict(zip(predictions.members, predictions.logits_MNC, strict=True))
+    samples = [folder.member(MemberId(seed, 1)) for seed in config.seeds]
+    alone = predict_examples(load_members(config, adapters=samples), examples, config)
+    assert alone.members == (MemberId(3, 1), MemberId(1, 1))
+    for index, seed in enumerate(config.seeds):
+        np.testing.assert_allclose(logits_by_member[MemberId(seed)], before_MNC[index], atol=1e-5)
+        np.testing.assert_allclose(logits_by_member[MemberId(seed, 1)], alone.logits_MNC[index], atol=1e-5)
+        assert np.abs(logits_by_member[MemberId(seed, 1)] - before_MNC[index]).max() > 0.01

@@ -9,9 +9,9 @@ from transformers import AutoModelForSequenceClassification
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
-from ensemble_uq_llm.evaluation.predictions.record import read_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import predict_examples, predict_set
+from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
@@ -25,7 +25,7 @@ def test_saved_members_give_their_predictions_in_peft_on_a_padded_batch(
     folder = train(config)
     loaded = load_members(config)
     examples = load_validation(config)
-    predictions = read_predictions(predict_set(loaded, examples, config, name="validation"))
+    predictions = read_predictions(write_set(loaded, examples, config, name="validation"))
     tokens = [torch.from_numpy(each).long() for each in tokenize(config, examples, loaded.tokenizer).sequences]
     padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in tokens], batch_first=True)
@@ -64,7 +64,7 @@ def test_the_truth_travels_with_the_predictions(tiny_base: Path, tiny_data: Path
         Example(id=str(i), fields={"question": "q", "passage": "p"}, label=0, true_probs=(1 - i / 4, i / 4))
         for i in range(5)
     ]
-    path = predict_set(load_members(config), examples, config, name="known")
+    path = write_set(load_members(config), examples, config, name="known")
     truth = read_predictions(path).true_probs_NC
     assert truth is not None
     np.testing.assert_array_equal(truth[:, 1], [0, 0.25, 0.5, 0.75, 1])

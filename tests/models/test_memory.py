@@ -3,9 +3,23 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
 
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.models.memory import PassBudget, is_out_of_memory, within_memory
+from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models import memory as memory_module
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.memory import (
+    PassBudget,
+    bytes_per_token,
+    is_out_of_memory,
+    token_budget,
+    within_memory,
+)
+from ensemble_uq_llm.models.pack import make_pack
+from tiny_models import ALL_TARGETS, random_sequences, randomise, spec, tiny_llama
+
+CPU = torch.device("cpu")
 
 
 def needs(memory, tried):
@@ -75,3 +89,73 @@ def test_the_errors_of_a_full_memory_are_known():
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("expected scalar type Float"))
     assert not is_out_of_memory(ValueError("DefaultCPU"))
+
+
+def test_a_wanted_budget_is_taken_as_it_is():
+    assert token_budget(tiny_llama(), wanted=77, training=True, device=CPU) == 77
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_budget_follows_the_free_memory_in_powers_of_two(training, monkeypatch):
+    decoder = tiny_llama()
+    cost = bytes_per_token(decoder, training=training)
+    for free, expected in (
+        (0, 256),
+        (2 * 1024 * cost, 1024),
+        (2 * 2047 * cost, 1024),
+        (2 * 2048 * cost, 2048),
+        (10**15, 8192),
+    ):
+        monkeypatch.setattr(memory_module, "free_bytes", lambda device, free=free: free)
+        assert token_budget(decoder, wanted=None, training=training, device=CPU) == expected
+
+
+def test_the_lanes_share_the_free_memory(monkeypatch):
+    decoder = tiny_llama()
+    free = 2 * 4096 * bytes_per_token(decoder, training=True)
+    monkeypatch.setattr(memory_module, "free_bytes", lambda device: free)
+    for lanes, expected in ((1, 4096), (2, 2048), (3, 1024), (4, 1024)):
+        monkeypatch.setattr(memory_module, "lane_count", lambda device, lanes=lanes: lanes)
+        assert token_budget(decoder, wanted=None, training=True, device=CPU) == expected
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [(32, 8192), (256, 8192), (576, 2048), (2048, 1024), (8192, 256)])
+def test_wide_models_have_short_passes_on_a_cpu(hidden, expected, monkeypatch):
+    monkeypatch.setattr(memory_module, "free_bytes", lambda device: 10**15)
+    with torch.device("meta"):
+        decoder = tiny_llama(hidden_size=hidden)
+    assert token_budget(decoder, wanted=None, training=True, device=CPU) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("targets", [("q_proj", "v_proj"), ALL_TARGETS], ids=len)
+def test_bytes_per_token_covers_what_autograd_keeps(targets, dtype):
+    decoder = tiny_llama(num_hidden_layers=8, dtype=dtype)
+    estimated = bytes_per_token(decoder, training=True)
+    ensemble = randomise(StackedEnsemble(decoder, spec=spec(decoder=decoder, targets=targets), members=trained((1,))))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in ensemble.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    pack = make_pack([(0, random_sequences(20, seed=2, lowest=30, highest=40))], device=CPU)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = ensemble(pack)
+    assert logits.requires_grad
+    measured = sum(kept.values()) / len(pack.tokens_T)
+    assert measured < estimated < 2.5 * measured
+
+
+def test_bytes_per_token_grows_with_layers_and_dtype():
+    def cost(training: bool = True, dtype: torch.dtype = torch.float32, **overrides) -> int:
+        decoder: nn.Module = tiny_llama(dtype=dtype, **overrides)
+        return bytes_per_token(decoder, training=training)
+
+    assert cost(num_hidden_layers=6) == 3 * cost(num_hidden_layers=2)
+    assert cost(dtype=torch.bfloat16) * 2 == cost()
+    assert cost(training=False, num_hidden_layers=6) < cost(num_hidden_layers=6)
+    assert cost(hidden_size=64) > cost()

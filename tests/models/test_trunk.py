@@ -8,8 +8,8 @@ from torch import Generator
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.pack import make_pack
-from ensemble_uq_llm.models.passes import predict_logits
 from ensemble_uq_llm.models.trunk import cache_trunk
 from tiny_models import assert_close, random_sequences, randomise, spec, tiny_config, tiny_decoder
 
@@ -86,7 +86,7 @@ def test_no_examples_need_no_cache():
 @pytest.mark.parametrize("budget", [1, 70, 10**6])
 def test_predictions_are_those_of_each_member_and_sequence_alone(budget):
     ensemble = upper()
-    logits_MNC = predict_logits(ensemble, SEQUENCES, budget=budget)
+    logits_MNC = member_logits(ensemble, SEQUENCES, budget=budget)
     with torch.no_grad():
         alone = [
             [ensemble(make_pack([(member, [tokens])], device=CPU))[0].numpy() for tokens in SEQUENCES]
@@ -100,5 +100,5 @@ def test_predictions_run_the_trunk_once_for_all_members(monkeypatch):
     tokens = []
     whole = ensemble.trunk
     monkeypatch.setattr(ensemble, "trunk", lambda pack: tokens.append(len(pack.tokens_T)) or whole(pack))
-    predict_logits(ensemble, SEQUENCES, budget=10**6)
+    member_logits(ensemble, SEQUENCES, budget=10**6)
     assert tokens == [sum(map(len, SEQUENCES))]

@@ -1,19 +1,23 @@
 import json
 import re
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import evaluate_run
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
-from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.records import Comparison, Estimate, ExamplesToRead
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.report.page import SECTIONS, write_report
 from ensemble_uq_llm.run_folder import RunFolder
 from report_page import Page
-from small_metrics import NO_COMPARISON, UNDEFINED, main_metrics, shifted_metrics, write_run
+from small_metrics import main_metrics, shifted_metrics, write_run
 
 NAMES = [section.name for section in SECTIONS]
+THREE = trained(range(3))
 LONG_NAME = "a_set_whose_name_is_as_long_as_a_name_may_be_64_characters_long_"
 
 
@@ -50,7 +54,7 @@ def test_every_section_is_there_in_order_and_linked(folder):
     page = page_of(folder)
 
     assert sections_of(page) == NAMES
-    assert page.links == [f"#{name}" for name in ["numbers", *NAMES]]
+    assert page.links == [f"#{name}" for name in ["in_numbers", *NAMES]]
     assert all(section.title in page.text for section in SECTIONS)
     assert len(page.ids) == len(set(page.ids))
 
@@ -96,26 +100,17 @@ def test_every_number_stands_in_the_metrics(folder):
 )
 def test_every_kind_of_set_has_a_report(tmp_path, metrics):
     page = page_of(write_run(tmp_path, metrics))
-    labelled, several = metrics["labelled"] > 0, metrics["members"] > 1
+    labelled = metrics.labelled > 0
 
     assert not re.search(r"\b(nan|inf|None|NaN)\b", page.text)
-    assert ("calibration" in sections_of(page)) == labelled
-    assert ("abstention" in sections_of(page)) == labelled
-    assert ("size" in sections_of(page)) == (labelled and several)
-    assert ("--calibration FILE" in page.text) == (labelled and "conformal" not in metrics)
-    assert "shift" not in sections_of(page)
+    assert ("confidence" in sections_of(page)) == labelled
+    assert ("when_to_abstain" in sections_of(page)) == labelled
+    assert ("how_many" in sections_of(page)) == (labelled and metrics.several)
+    assert ("--calibration FILE" in page.text) == (labelled and metrics.conformal is None)
+    assert "other_data" not in sections_of(page)
 
 
 def test_undefined_values_are_dashes(tmp_path):
-    def undefined(value):
-        if isinstance(value, dict) and {"value", "p_value"} <= set(value):
-            return NO_COMPARISON
-        if isinstance(value, dict) and {"value", "ci95"} <= set(value):
-            return UNDEFINED
-        if isinstance(value, dict):
-            return {key: each if key == "accuracy" else undefined(each) for key, each in value.items()}
-        return [undefined(each) for each in value] if isinstance(value, list) else value
-
     page = page_of(write_run(tmp_path, undefined(main_metrics(truth=True)), undefined(shifted_metrics("strange"))))
 
     assert sections_of(page) == NAMES[:-1]
@@ -123,9 +118,9 @@ def test_undefined_values_are_dashes(tmp_path):
 
 
 def test_sets_of_long_names_and_other_roles_are_shown(tmp_path):
-    other = main_metrics("other", truth=True) | {"role": "other"}
+    other = replace(main_metrics("other", truth=True), role="other")
     page = page_of(write_run(tmp_path, main_metrics("mine"), other))
-    assert "shift" in sections_of(page)
+    assert "other_data" in sections_of(page)
     assert "Best AUROC" not in page.text
     long = shifted_metrics(LONG_NAME, reference="mine")
     assert LONG_NAME in page_of(write_run(tmp_path, main_metrics("mine"), long)).text
@@ -145,9 +140,15 @@ def test_a_hundred_thousand_examples_and_endless_texts_stay_below_five_megabytes
 def test_what_strangers_wrote_is_escaped(tmp_path):
     attack = "<script>alert(1)</script>"
     metrics = main_metrics(n=30)
-    for case in [case for cases in metrics["examples"].values() for case in cases]:
-        case["id"] = attack
-    metrics["best_score"]["answer"] = metrics["size_curve"]["answer"] = attack
+    metrics = replace(
+        metrics,
+        examples=ExamplesToRead(
+            most_uncertain=tuple(replace(each, id=attack) for each in metrics.examples.most_uncertain),
+            most_confidently_wrong=tuple(replace(each, id=attack) for each in metrics.examples.most_confidently_wrong),
+        ),
+        best_score=replace(metrics.best_score, answer=attack),
+        size_curve=replace(metrics.size_curve, answer=attack),
+    )
     folder = write_run(tmp_path / "run<b>", metrics)
     folder.run_record.write_text(json.dumps({attack: attack, "stages": [{"stage": attack, "command": attack}]}))
     page = page_of(folder)
@@ -175,6 +176,31 @@ def test_the_report_shows_what_an_evaluation_writes(tmp_path):
     assert sections_of(page_of(folder)) == NAMES[:-1]
 
 
+def test_two_samples_of_one_seed_are_told_apart_from_predictions_to_page(tmp_path):
+    folder = RunFolder(tmp_path)
+    members = (MemberId(7), MemberId(7, 2))
+    write_predictions(folder.predictions("validation"), predicted(0, members=members))
+    evaluate_run(folder, draws=0)
+    page = page_of(folder)
+
+    assert page.text.count("Seed 7, sample 2") == 1  # its row
+    assert sum("seed 7 and seed 7, sample 2" in cell for cell in page.cells) == 4  # least and most, twice
+    assert page.text.count("seed 7, sample 2: class ") == page.text.count("7: class ")  # its votes
+
+
+def undefined(value):
+    """The same record with every estimate and comparison undefined, but for the accuracies."""
+    if isinstance(value, Comparison):
+        return replace(value, value=None, ci95=None, p_value=None)
+    if isinstance(value, Estimate):
+        return replace(value, value=None, ci95=None)
+    if is_dataclass(value):
+        return replace(value, **{each.name: undefined(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, dict):
+        return {key: each if key == "accuracy" else undefined(each) for key, each in value.items()}
+    return tuple(undefined(each) for each in value) if isinstance(value, tuple) else value
+
+
 NUMBER = re.compile(r"\d[\d,]*\.?\d*%?")
 FORMS = ("{:.1%}", "{:.0%}", "{:.2f}", "{:.3f}", "{:.4f}", "{:,}")
 
@@ -194,13 +220,13 @@ def numbers_of(value):
         yield value
 
 
-def predicted(seed, n=80, members=3):
+def predicted(seed, n=80, members=THREE):
     rng = np.random.default_rng(seed)
     logits_NC = rng.normal(size=(n, 2))
     labels = [int(label) for label in logits_NC.argmax(axis=1) ^ (rng.random(n) < 0.2)]
     return Predictions(
         ids=tuple(f"s{seed}-{i}" for i in range(n)),
         labels=tuple(labels),
-        members=trained(range(members)),
-        logits_MNC=(logits_NC + rng.normal(size=(members, n, 2))).astype(np.float32),
+        members=members,
+        logits_MNC=(logits_NC + rng.normal(size=(len(members), n, 2))).astype(np.float32),
     )

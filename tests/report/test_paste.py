@@ -1,35 +1,36 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
+from ensemble_uq_llm.evaluation.records import Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.paste import FORMATS, PlainTable, as_csv, as_latex, as_markdown, headline_plain
+from small_metrics import main_metrics
 
 NASTY = r"50% & a_b #1 $x$ {y} ~z ^w \v | p–q — ↑↓ <t> [u]"  # noqa: RUF001 (an en dash is what a range has)
 
 
-def numbers(value, ci95, mean, noise=None):
-    """One metric in the form of the metrics JSON, and the mean member's."""
-    estimate = {"value": value, "ci95": ci95} | ({"noise_floor": noise} if noise else {})
-    return estimate, {"value": mean}
+def numbers(value, ci95, mean, floor=None):
+    """One metric, and the mean member's."""
+    return MetricEstimate(value=value, ci95=ci95, noise_floor=floor), Mean(value=mean)
 
 
-def block(**by_metric):
-    filled = {metric.name: numbers(0.5, [0.25, 0.75], 0.4) for metric in METRICS} | by_metric
-    return {
-        "n": 100,
-        "members": 3,
-        "ensemble": {name: estimate for name, (estimate, _) in filled.items()},
-        "members_mean": {metric.name: filled[metric.name][1] for metric in HEADLINE},
-    }
+def measured(**by_metric):
+    filled = {metric.name: numbers(0.5, (0.25, 0.75), 0.4) for metric in METRICS} | by_metric
+    return replace(
+        main_metrics(),
+        ensemble={name: estimate for name, (estimate, _) in filled.items()},
+        members_mean={metric.name: filled[metric.name][1] for metric in HEADLINE},
+    )
 
 
-METRICS_JSON = block(
-    accuracy=numbers(0.8123456789012345, [0.7, 0.9], 0.1 + 0.2),
+MEASURED = measured(
+    accuracy=numbers(0.8123456789012345, (0.7, 0.9), 0.1 + 0.2),
     auc=numbers(None, None, None),
-    ece=numbers(0.0123456789, [0.01, 0.02], 0.03, {"mean": 0.0094, "p95": 0.0151}),
+    ece=numbers(0.0123456789, (0.01, 0.02), 0.03, Floor(mean=0.0094, p95=0.0151, p_value=0.2)),
 )
 
 
@@ -50,20 +51,20 @@ def latex_cells(text):
     return [[unescaped_latex(cell) for cell in re.split(r"(?<!\\) & ", row)] for row in rows]
 
 
-def test_csv_read_back_is_the_json():
-    header, *rows = csv.reader(io.StringIO(as_csv(headline_plain("validation", METRICS_JSON, raw=True))))
+def test_csv_read_back_is_what_was_measured():
+    header, *rows = csv.reader(io.StringIO(as_csv(headline_plain("validation", MEASURED, raw=True))))
 
     assert header == ["set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"]
     assert [row[:2] for row in rows] == [["validation", metric.name] for metric in METRICS]
     for _, name, *cells in rows:
-        estimate, mean = METRICS_JSON["ensemble"][name], METRICS_JSON["members_mean"].get(name, {"value": None})
-        noise = estimate.get("noise_floor", {"mean": None, "p95": None})
-        expected = [estimate["value"], *(estimate["ci95"] or [None, None]), mean["value"], noise["mean"], noise["p95"]]
+        estimate, mean = MEASURED.ensemble[name], MEASURED.members_mean.get(name, Mean(value=None))
+        floor = (estimate.noise_floor.mean, estimate.noise_floor.p95) if estimate.noise_floor else (None, None)
+        expected = [estimate.value, *(estimate.ci95 or (None, None)), mean.value, *floor]
         assert [float(cell) if cell else None for cell in cells] == expected
 
 
 def test_people_see_formatted_numbers():
-    table = headline_plain("validation", METRICS_JSON, raw=False)
+    table = headline_plain("validation", MEASURED, raw=False)
     rows = {row[0]: row[1:] for row in table.rows}
 
     assert rows["Accuracy ↑"] == ("81.2%", "70.0% to 90.0%", "30.0%", "—", "—")
@@ -74,7 +75,7 @@ def test_people_see_formatted_numbers():
 
 
 def test_the_forms_by_name():
-    table = headline_plain("validation", METRICS_JSON, raw=False)
+    table = headline_plain("validation", MEASURED, raw=False)
 
     assert {name: write(table) for name, write in FORMATS.items()} == {
         "markdown": as_markdown(table), "latex": as_latex(table), "csv": as_csv(table),
@@ -82,7 +83,7 @@ def test_the_forms_by_name():
 
 
 def test_without_labels_there_are_no_rows():
-    metrics = {"n": 10, "members": 3, "ensemble": {}, "members_mean": {}}
+    metrics = main_metrics(labelled=0)
 
     assert headline_plain("stream", metrics, raw=True).rows == ()
     assert as_latex(headline_plain("stream", metrics, raw=False)).count(r"\\") == 1

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
-from ensemble_uq_llm.report.source import read_metrics, read_source
+from ensemble_uq_llm.report.source import read_sets, read_source
 from ensemble_uq_llm.run_folder import RunFolder
 from small_metrics import main_metrics, shifted_metrics, write_run
 
@@ -14,10 +14,10 @@ def folder(tmp_path):
 
 
 def test_the_main_set_comes_first_and_the_others_as_they_were_evaluated(folder):
-    assert list(read_metrics(folder)) == ["validation", "zebra", "ant"]
+    assert list(read_sets(folder)) == ["validation", "zebra", "ant"]
     source = read_source(folder)
     assert source.name == "validation"
-    assert source.main["role"] == "main"
+    assert source.main.role == "main"
     assert list(source.others) == ["zebra", "ant"]
 
 
@@ -49,11 +49,26 @@ def test_files_that_cannot_be_used_are_named(folder, tmp_path):
             read_source(folder)
 
 
-def test_metrics_of_an_older_version_ask_for_another_evaluation(folder):
-    folder.metrics("ant").write_text(json.dumps({"n": 3, "ensemble": {}}))
+@pytest.mark.parametrize("name", ["validation", "ant"])
+def test_metrics_of_an_older_version_ask_for_another_evaluation(folder, name):
+    folder.metrics(name).write_text(json.dumps({"n": 3, "ensemble": {}}))
 
-    with pytest.raises(IntegrityError, match=r"ant\.json: these metrics have no name and role; evaluate the run again"):
+    with pytest.raises(IntegrityError, match=rf"{name}\.json: schema_version is 1, .*; evaluate the run again"):
         read_source(folder)
+
+
+@pytest.mark.parametrize("name", ["validation", "ant"])
+def test_torn_metrics_are_named(folder, name):
+    folder.metrics(name).write_text('{"name": ')
+
+    with pytest.raises(IntegrityError, match=rf"{name}\.json: this is no JSON .*; evaluate the run again"):
+        read_source(folder)
+
+
+def test_what_an_older_version_left_of_other_sets_does_not_matter(folder):
+    folder.metrics("aardvark").write_text(json.dumps({"name": "aardvark", "role": "main", "other_sets": []}))
+
+    assert list(read_sets(folder)) == ["validation", "zebra", "ant"]
 
 
 def test_metrics_without_a_main_set_ask_for_another_evaluation(folder):
@@ -73,10 +88,10 @@ def test_a_set_that_has_gone_is_named(folder):
 def test_what_an_earlier_evaluation_left_is_no_part_of_this_one(folder):
     write_run(folder.root, shifted_metrics("old"))
 
-    assert "old" not in read_metrics(folder)
+    assert "old" not in read_sets(folder)
 
 
 def test_a_file_that_is_being_written_is_not_read(folder):
     (folder.metrics("ant").parent / ".ant.json.0a1b.tmp.json").write_text("{")
 
-    assert list(read_metrics(folder)) == ["validation", "zebra", "ant"]
+    assert list(read_sets(folder)) == ["validation", "zebra", "ant"]

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run
-from ensemble_uq_llm.evaluation.predictions.record import write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
 from ensemble_uq_llm.report.terminal import headline_table, shift_table
 from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted, unlabelled
@@ -32,19 +32,19 @@ def test_the_headline_shows_every_metric_with_its_interval_and_the_mean_member()
     text = rendered(headline_table("validation", metrics))
 
     assert "validation  80 examples, 3 members" in text
-    accuracy, mean = metrics["ensemble"]["accuracy"], metrics["members_mean"]["accuracy"]["value"]
-    low, high = accuracy["ci95"]
-    for part in (f"{accuracy['value']:.1%}", f"{low:.1%} to {high:.1%}", f"{mean:.1%}"):
+    accuracy, mean = metrics.ensemble["accuracy"], metrics.members_mean["accuracy"].value
+    low, high = accuracy.ci95
+    for part in (f"{accuracy.value:.1%}", f"{low:.1%} to {high:.1%}", f"{mean:.1%}"):
         assert part in row(text, "Accuracy ↑")
     for title in ("ROC AUC ↑", "Average precision ↑", "NLL (nats) ↓", "Brier score ↓"):
         assert row(text, title)
-    ece = metrics["ensemble"]["ece"]
-    shown = [f"{number:.3f}" for number in (ece["value"], ece["noise_floor"]["mean"], ece["noise_floor"]["p95"])]
+    ece = metrics.ensemble["ece"]
+    shown = [f"{number:.3f}" for number in (ece.value, ece.noise_floor.mean, ece.noise_floor.p95)]
     assert row(text, "ECE (15 bins)").split()[3:] == [shown[0], *row(text, "ECE (15 bins)").split()[4:7], *shown[1:]]
-    for key in ("best_score", "size_curve"):
-        assert metrics[key]["answer"] in " ".join(text.split())
-    assert f"{metrics['truth']['bayes_accuracy']['value']:.1%}" in row(text, "Bayes accuracy (the ceiling)")
-    assert f"{metrics['uncertainty']['average_entropy']:.4f}" in row(text, "Entropy (total)")
+    for block in (metrics.best_score, metrics.size_curve):
+        assert block.answer in " ".join(text.split())
+    assert f"{metrics.truth['bayes_accuracy'].value:.1%}" in row(text, "Bayes accuracy (the ceiling)")
+    assert f"{metrics.uncertainty['average_entropy']:.4f}" in row(text, "Entropy (total)")
 
 
 def test_without_labels_only_uncertainty_is_shown():
@@ -60,10 +60,10 @@ def test_a_calibration_split_is_told_in_sentences():
     metrics = evaluate(predicted(n=80), calibration=calibration, draws=20).metrics
     text = " ".join(rendered(headline_table("validation", metrics)).split())
 
-    pooled, sets = metrics["temperature"]["pooled"], metrics["conformal"]["methods"]["lac"]["0.90"]
-    assert f"A temperature of {pooled['temperature']:.2f}, fitted on 80 other examples" in text
-    assert f"to {pooled['after']['nll']['value']:.3f} and the ECE" in text
-    assert f"Conformal sets for 90%: {sets['coverage']['value']:.1%} hold the label" in text
+    pooled, sets = metrics.temperature.pooled, metrics.conformal.methods["lac"]["0.90"]
+    assert f"A temperature of {pooled.temperatures[0].value:.2f}, fitted on 80 other examples" in text
+    assert f"to {pooled.after['nll'].value:.3f} and the ECE" in text
+    assert f"Conformal sets for 90%: {sets.coverage.value:.1%} hold the label" in text
 
 
 def test_a_temperature_at_its_bound_is_called_that():
@@ -98,8 +98,8 @@ def test_the_shift_table_has_one_whole_line_a_set(tmp_path, draws):
     metrics = {name: evaluation.metrics for name, evaluation in evaluate_run(folder, draws=draws).items()}
     text = rendered(shift_table(metrics))
 
-    auroc = metrics["long_passages"]["shift"]["auroc"]
-    expected = f"{auroc['entropy']['value']:.3f}", f"{auroc['mutual_information']['value']:.3f}"
+    auroc = metrics["long_passages"].shift.numbers["auroc"]
+    expected = f"{auroc['entropy'].value:.3f}", f"{auroc['mutual_information'].value:.3f}"
     assert tuple(row(text, "long_passages").split()[-2:]) == expected
     assert row(text, "validation").split()[-2:] == ["—", "—"]
     assert row(text, "stream").split()[2:4] == ["—", "—"]

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
+from ensemble_uq_llm.evaluation.records import Detection, Estimate, Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.source import read_source
-from ensemble_uq_llm.report.verdict import counted, verdict
+from ensemble_uq_llm.report.verdict import verdict
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 
@@ -9,9 +12,10 @@ def said(tmp_path, *sets):
 
 def test_it_says_how_good_it_is_and_what_it_claims(tmp_path):
     metrics = main_metrics()
-    metrics["ensemble"]["accuracy"] = {"value": 0.812, "ci95": [0.79, 0.83]}
-    metrics["members_mean"]["accuracy"] = {"value": 0.801}
-    metrics["ensemble"]["ece"] |= {"value": 0.0312, "noise_floor": {"mean": 0.02, "p95": 0.04, "p_value": 0.3}}
+    floor = Floor(mean=0.02, p95=0.04, p_value=0.3)
+    metrics.ensemble["accuracy"] = MetricEstimate(value=0.812, ci95=(0.79, 0.83))
+    metrics.members_mean["accuracy"] = Mean(value=0.801)
+    metrics.ensemble["ece"] = MetricEstimate(value=0.0312, ci95=(0.02, 0.04), noise_floor=floor)
 
     assert said(tmp_path, metrics).startswith(
         "On 900 labelled examples of validation, the ensemble of 5 members answers 81.2% correctly "
@@ -22,25 +26,30 @@ def test_it_says_how_good_it_is_and_what_it_claims(tmp_path):
 
 def test_a_calibration_error_beyond_chance_is_called_that(tmp_path):
     metrics = main_metrics()
-    metrics["ensemble"]["ece"]["noise_floor"] = {"mean": 0.02, "p95": 0.04, "p_value": 0.001}
+    floor = Floor(mean=0.02, p95=0.04, p_value=0.001)
+    metrics.ensemble["ece"] = replace(metrics.ensemble["ece"], noise_floor=floor)
 
     assert "more than chance would explain" in said(tmp_path, metrics)
 
 
 def test_abstention_counts_the_mistakes_of_the_score_to_use(tmp_path):
     metrics = main_metrics()
-    metrics["selective"]["mutual_information"]["risk_at_coverage_80"]["value"] = 0.111
-    metrics["selective"]["one_minus_confidence"]["risk_at_coverage_80"]["value"] = 0.222
+    for name, risk in (("mutual_information", 0.111), ("one_minus_confidence", 0.222)):
+        metrics.selective[name].numbers["risk_at_coverage_80"] = Estimate(value=risk, ci95=None)
 
     assert "Of the 80% of questions that it is surest of, it gets 11.1% wrong." in said(tmp_path, metrics)
-    metrics["best_score"]["really_better"] = False
-    assert "it gets 22.2% wrong." in said(tmp_path, metrics)
+    unsure = replace(metrics, best_score=replace(metrics.best_score, really_better=False))
+    assert "it gets 22.2% wrong." in said(tmp_path, unsure)
+
+
+def noticed(metrics, area):
+    best = Detection(score="mutual_information", auroc=area) if area else None
+    return replace(metrics, shift=replace(metrics.shift, best=best))
 
 
 def test_other_sets_are_named_with_the_best_first_and_three_at_most(tmp_path):
-    sets = [shifted_metrics(name) for name in ("a", "b", "c", "d")]
-    for metrics, area in zip(sets, (0.6, 0.9, None, 0.8), strict=True):
-        metrics["shift"]["best"] = {"score": "mutual_information", "auroc": area}
+    found = {"a": 0.6, "b": 0.9, "c": None, "d": 0.8, "e": 0.5}
+    sets = [noticed(shifted_metrics(name), area) for name, area in found.items()]
 
     assert said(tmp_path, main_metrics(), *sets).endswith(
         "Its uncertainty tells other data from it with an AUROC of 0.90 (b, by mutual information), "
@@ -75,7 +84,3 @@ def test_names_are_escaped(tmp_path):
 
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-
-
-def test_things_are_counted():
-    assert [counted(n, "example") for n in (1, 2, 3270)] == ["1 example", "2 examples", "3,270 examples"]

@@ -1,29 +1,42 @@
 """Is one run better than another? Every metric's paired difference on the examples that both predicted."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from ensemble_uq_llm.evaluation.decisions.selective import QUANTITIES, selective_family
-from ensemble_uq_llm.evaluation.predictions.alignment import Aligned, align
+from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
+from ensemble_uq_llm.evaluation.predictions.alignment import align
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
+from ensemble_uq_llm.evaluation.records import (
+    AdjustedComparison,
+    ComparedMetric,
+    Comparison,
+    McNemar,
+    RunComparison,
+    Side,
+)
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Comparison, Resampled, compare, resample
-from ensemble_uq_llm.evaluation.statistics.significance import holm, mcnemar
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, joined
+from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Resampled, compare, resample_together
+from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
+from ensemble_uq_llm.evaluation.statistics.statistic import Family
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.utils.text import enumerated
 
-LEVEL = 0.05
-"""The p-value below which a difference counts."""
+_ADAPTER: Final = TypeAdapter(RunComparison)
+_KEYS: Final = (
+    *("n", "classes", "members", "same_test_set", "same_predictions", "warnings"),
+    *("comparisons", "metrics", "mcnemar", "verdict"),
+)
+_SAME: Final = "A and B are the same predictions: a run was compared with itself."
+_AURC = next(quantity for quantity in SELECTIVE_NUMBERS if quantity.name == "aurc")
 
-_AURC = next(quantity for quantity in QUANTITIES if quantity.name == "aurc")
 
-
-def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
+def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, seed: int = 0) -> RunComparison:
     """Compare two ensembles on the labelled examples that both predicted.
 
     For every metric that has a better side, and for the AURC of the baseline score: both values with their
@@ -38,63 +51,75 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         draws: of the bootstrap.
         seed: of the bootstrap.
 
-    Returns:
-        plain values for JSON, None where undefined; keys `n`, `classes`, `members`, `same_test_set`,
-        `same_predictions`, `warnings`, `comparisons`, `metrics`, `mcnemar`, `verdict`.
-
     Raises:
         DataError: the numbers of classes differ, or no labelled example is in both.
     """
     aligned = align(a, b)
-    sides = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
-    quantities = compared_quantities(aligned.a_MNC.shape[2])
-    families = {name: _family(side, aligned.labels_N) for name, side in zip("AB", sides, strict=True)}
-    resampled = resample(joined(families), sizes=[len(aligned.labels_N)], draws=draws, seed=seed)
-    metrics = {each.name: _compared(each, resampled.part("A"), resampled.part("B")) for each in quantities}
-    result = {
-        "n": len(aligned.labels_N),
-        "classes": aligned.a_MNC.shape[2],
-        "members": {"A": len(a.members), "B": len(b.members)},
-        "same_test_set": aligned.same_test_set,
-        "same_predictions": aligned.same_predictions,
-        "warnings": list(aligned.warnings),
-        "comparisons": _adjust(metrics),
-        "metrics": metrics,
-        "mcnemar": _mcnemar(sides, aligned),
-    }
-    return result | {"verdict": _verdict(result, quantities)}
-
-
-def _metrics(classes: int) -> list[Metric]:
-    """Return the metrics that have a better side; the others tell of the labels, which A and B share."""
-    return [metric for metric in metrics_for(classes) if metric.higher_is_better is not None]
+    n, classes = len(aligned.labels_N), aligned.a_MNC.shape[2]
+    side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
+    families: dict[Side, Family[str]] = {"A": _family(side_a, aligned.labels_N), "B": _family(side_b, aligned.labels_N)}
+    resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
+    metrics = _adjusted(
+        {each.name: _compared(each, resampled["A"], resampled["B"]) for each in compared_quantities(classes)}
+    )
+    comparisons = sum(each.difference.p_value is not None for each in metrics.values())
+    return RunComparison(
+        n=n,
+        classes=classes,
+        members_a=len(a.members),
+        members_b=len(b.members),
+        same_test_set=aligned.same_test_set,
+        same_predictions=aligned.same_predictions,
+        warnings=aligned.warnings,
+        comparisons=comparisons,
+        metrics=metrics,
+        mcnemar=_mcnemar(side_a, side_b, aligned.labels_N),
+        verdict=_SAME if aligned.same_predictions else _verdict(n, classes, comparisons, metrics),
+    )
 
 
 def compared_quantities(classes: int) -> list[Metric | Quantity]:
     """Return what two runs are compared by: the metrics that have a better side, and the AURC."""
-    return [*_metrics(classes), _AURC]
+    # The other metrics tell of the labels, which A and B share.
+    return [*(metric for metric in metrics_for(classes) if metric.higher_is_better is not None), _AURC]
 
 
-def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family:
+def comparison_json(result: RunComparison) -> dict[str, Any]:
+    """Return a comparison as plain values for programs, None where undefined.
+
+    Keys are `n`, `classes`, `members` (of `A` and `B`), `same_test_set`, `same_predictions`, `warnings`,
+    `comparisons`, `metrics` (`A`, `B`, `difference` and `better` of each), `mcnemar`, and `verdict`.
+    """
+    content: dict[str, Any] = _ADAPTER.dump_python(result, mode="json")
+    content["members"] = {"A": content.pop("members_a"), "B": content.pop("members_b")}
+    for each in content["metrics"].values():
+        for side in ("A", "B"):
+            each[side] = each.pop(side.lower())
+            if not each[side]["undefined_draws"]:
+                del each[side]["undefined_draws"]
+    return {key: content[key] for key in _KEYS}
+
+
+def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     quality = quality_family(side.log_probs_NC, labels_N)
     selective = selective_family(uncertainty_scores(side)[BASELINE], side.prediction_N != labels_N)
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 
-def _compared(each: Metric | Quantity, a: Resampled, b: Resampled) -> dict[str, Any]:
+def _compared(each: Metric | Quantity, a: Resampled[str], b: Resampled[str]) -> ComparedMetric:
     name, centred = each.name, each.name in CENTRED
-    of_a, of_b = (each.centred(CENTRED).draws_D[name] for each in (a, b))
+    of_a, of_b = (side.centred(CENTRED).draws_D[name] for side in (a, b))
     difference = compare(b.values[name], of_b, a.values[name], of_a)
-    return {
-        "A": a.estimate(name, centred=centred).as_json(),
-        "B": b.estimate(name, centred=centred).as_json(),
-        "difference": difference.as_json() | {"p_holm": None},
-        "better": _better(difference, higher_is_better=bool(each.higher_is_better)),
-    }
+    return ComparedMetric(
+        a=a.estimate(name, centred=centred),
+        b=b.estimate(name, centred=centred),
+        difference=AdjustedComparison(**asdict(difference), p_holm=None),
+        better=_better(difference, higher_is_better=bool(each.higher_is_better)),
+    )
 
 
-def _better(difference: Comparison, *, higher_is_better: bool) -> str | None:
-    if difference.ci95 is None or difference.p_value is None or difference.p_value >= LEVEL:
+def _better(difference: Comparison, *, higher_is_better: bool) -> Side | None:
+    if difference.ci95 is None or difference.p_value is None or difference.p_value >= SIGNIFICANCE_LEVEL:
         return None
     low, high = difference.ci95
     if low <= 0 <= high:
@@ -102,35 +127,38 @@ def _better(difference: Comparison, *, higher_is_better: bool) -> str | None:
     return "B" if (low > 0) == higher_is_better else "A"
 
 
-def _adjust(metrics: Mapping[str, dict[str, Any]]) -> int:
-    """Set the adjusted p-values of all differences that have one, and return how many those are."""
-    differences = [each["difference"] for each in metrics.values() if each["difference"]["p_value"] is not None]
-    adjusted = holm([difference["p_value"] for difference in differences])
-    for difference, p_value in zip(differences, adjusted, strict=True):
-        difference["p_holm"] = p_value
-    return len(differences)
+def _adjusted(metrics: Mapping[str, ComparedMetric]) -> dict[str, ComparedMetric]:
+    """Return the metrics with the p-values, where there are any, adjusted for their number."""
+    p_values = {name: each.difference.p_value for name, each in metrics.items()}
+    known = {name: p_value for name, p_value in p_values.items() if p_value is not None}
+    p_holm = dict(zip(known, holm(list(known.values())), strict=True))
+    return {
+        name: replace(each, difference=replace(each.difference, p_holm=p_holm.get(name)))
+        for name, each in metrics.items()
+    }
 
 
-def _mcnemar(sides: Sequence[Uncertainty], aligned: Aligned) -> dict[str, Any]:
-    right_a_N, right_b_N = (side.prediction_N == aligned.labels_N for side in sides)
+def _mcnemar(a: Uncertainty, b: Uncertainty, labels_N: NDArray[np.int64]) -> McNemar:
+    right_a_N, right_b_N = a.prediction_N == labels_N, b.prediction_N == labels_N
     only_a, only_b = int((right_a_N & ~right_b_N).sum()), int((right_b_N & ~right_a_N).sum())
-    return {"only_a": only_a, "only_b": only_b, "p_value": mcnemar(only_a, only_b)}
+    return McNemar(only_a=only_a, only_b=only_b, p_value=mcnemar(only_a, only_b))
 
 
-def _verdict(result: Mapping[str, Any], quantities: Sequence[Metric | Quantity]) -> str:
+def _verdict(n: int, classes: int, comparisons: int, metrics: Mapping[str, ComparedMetric]) -> str:
     """Return what the comparison says, in one sentence."""
-    if result["same_predictions"]:
-        return "A and B are the same predictions: a run was compared with itself."
-    metrics, comparisons = result["metrics"], result["comparisons"]
-    where = f"On {result['n']:,} example{'s' if result['n'] > 1 else ''}"
+    where = f"On {n:,} example{'s' if n > 1 else ''}"
     if not comparisons:
         return f"{where} nothing can be said about a difference between A and B."
-    wins = {side: [q.title for q in quantities if metrics[q.name]["better"] == side] for side in ("A", "B")}
-    if not any(wins.values()):
+    won = [each for each in compared_quantities(classes) if metrics[each.name].better]
+    if not won:
         return f"{where} none of {comparisons} comparisons tells A and B apart."
+    wins = {side: [each.title for each in won if metrics[each.name].better == side] for side in ("A", "B")}
     said = [f"{side} is better in {enumerated(titles)}" for side, titles in wins.items() if titles]
-    won = [q for q in quantities if metrics[q.name]["better"]]
-    firm = [q.title for q in won if metrics[q.name]["difference"]["p_holm"] < LEVEL]
+    firm = [each.title for each in won if _is_firm(metrics[each.name].difference)]
     remains = "all of it" if len(firm) == len(won) else enumerated(firm) if firm else "nothing"
     corrected = f"after correction for {comparisons} comparisons (Holm)"
     return f"{where} {' and '.join(said)}; of this, {remains} remains {corrected}."
+
+
+def _is_firm(difference: AdjustedComparison) -> bool:
+    return difference.p_holm is not None and difference.p_holm < SIGNIFICANCE_LEVEL

@@ -1,40 +1,101 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation import describe as blocks
-from ensemble_uq_llm.evaluation.decisions.held_out import HeldOut
-from ensemble_uq_llm.evaluation.decisions.temperature import check_disjoint
-from ensemble_uq_llm.evaluation.histograms import histogram_ends, histograms
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
+from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
+from ensemble_uq_llm.evaluation.histograms import histogram_ends
+from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.metrics_json import write_metrics
+from ensemble_uq_llm.evaluation.predictions.foreign_arrays import predictions_of
 from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
-from ensemble_uq_llm.evaluation.scores import uncertainty_scores
-from ensemble_uq_llm.evaluation.single_examples import examples
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Resampled
+from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
+from ensemble_uq_llm.evaluation.records import SetMetrics
+from ensemble_uq_llm.evaluation.single_examples import examples_to_read
+from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
-from ensemble_uq_llm.utils.files import write_csv, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluation:
     """One evaluated set: what was predicted, what is uncertain about it, and how good it is."""
 
     predictions: Predictions
     uncertainty: Uncertainty
-    metrics: dict[str, Any]
-    """The content of the metrics JSON (docs/metrics.md): plain numbers, None where undefined."""
+    metrics: SetMetrics
+    """What the metrics JSON holds (docs/metrics.md)."""
+    fitted: Fitted | None = None
+    """What was fitted on the calibration set, to be applied to new predictions; None without one."""
+
+    def __repr__(self) -> str:
+        """Return what it is in a line."""
+        metrics = self.metrics
+        parts = [f"n={metrics.n}", f"members={metrics.members}"]
+        if accuracy := metrics.ensemble.get("accuracy"):
+            interval = "" if accuracy.ci95 is None else " ({:.1%} to {:.1%})".format(*accuracy.ci95)
+            parts.append(f"accuracy={accuracy.value:.1%}{interval}")
+        return f"Evaluation({metrics.name!r}, {', '.join(parts)})"
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a pandas table of one row an example, with the columns of `uncertainty/NAME.csv`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return frame_of(uncertainty_columns(self.predictions, self.uncertainty))
 
 
 def evaluate(
-    predictions: Predictions, *, calibration: Predictions | None = None, draws: int = DRAWS, seed: int = 0
+    predictions: Predictions | None = None,
+    *,
+    probs: ArrayLike | None = None,
+    logits: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    ids: ArrayLike | None = None,
+    calibration: Predictions | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Evaluation:
-    """Evaluate one set; what `evaluate_sets` says of it where there is no other."""
+    """Evaluate one set, of predictions or of arrays: `evaluate(probs=probs, labels=labels)`.
+
+    Args:
+        predictions: what every member said.
+        probs: in place of predictions, probabilities [M, N, C], [N, C] of one member, or [N]: P(class 1) of two.
+        logits: or unnormalised log-probabilities, [M, N, C] or [N, C].
+        labels: of arrays, class numbers [N], -1 or NaN where unknown; none without.
+        ids: of arrays, the examples' names [N]; counted from 0 without.
+        calibration: as of `evaluate_sets`.
+        draws: bootstrap draws for the intervals; 0 for none.
+        seed: of every random choice.
+
+    Raises:
+        ConfigError: not exactly one of predictions, probs and logits is given, or labels or ids beside predictions.
+        DataError: a value or a shape is not what it must be; or as `evaluate_sets`.
+    """
+    arrays = {"probs": probs, "logits": logits, "labels": labels, "ids": ids}
+    given = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
+    if predictions is None:
+        if ("probs" in given) == ("logits" in given):
+            found = "both probs and logits" if given.keys() >= {"probs", "logits"} else "none of them"
+            raise ConfigError(f"evaluate takes predictions, probs=... or logits=..., and got {found}; give one")
+        predictions = predictions_of(given)
+    elif given:
+        raise ConfigError(f"evaluate got predictions and {', '.join(given)}=... too; give predictions alone or arrays")
     return evaluate_sets({VALIDATION: predictions}, calibration=calibration, draws=draws, seed=seed)[VALIDATION]
 
 
@@ -49,44 +110,39 @@ def evaluate_sets(
     """Evaluate a set in distribution, and any number of shifted ones against it.
 
     Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
-    the shift blocks and the common axis of the histograms.
+    what is said of shifts and the common axis of the histograms.
 
     Args:
         sets: what every member said, by the sets' names; the first is the one in distribution.
         calibration: predictions of other examples of its kind, to which temperatures and conformal thresholds
-            are fitted; without them those blocks are absent.
+            are fitted, and by which a score is chosen; without them that is absent.
         compared: whether the other sets are shifts of the first, or just other sets.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of the bootstrap and of every other random choice.
 
     Raises:
-        DataError: the sets differ in their number of classes, or calibration examples are among the test's.
+        DataError: the sets differ in their number of classes; the calibration set lacks a member, has no label, or
+            examples of it are among the test's.
     """
-    held_out = None if calibration is None else HeldOut(name=CALIBRATION, predictions=calibration)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
-    if calibration is not None:
-        for predictions in sets.values():
-            check_disjoint(predictions, calibration)
+    fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
     ends = histogram_ends(list(measured.values()))
     main, *others = sets
-    evaluations, resampled = {}, {}
+    evaluations: dict[str, Evaluation] = {}
+    numbers: dict[str, LabelledNumbers | None] = {}
     for name, each in measured.items():
-        metrics, resampled[name] = _describe(each, held_out, draws=draws, seed=seed)
-        metrics = {"name": name, "role": "other", **metrics, "histograms": histograms(each, ends)}
+        fitted = fits.get(each.predictions.members)
+        metrics = unlabelled_metrics(name, each, ends, draws=draws, seed=seed)
+        metrics, numbers[name] = _measure_labelled(metrics, each, fitted, draws=draws, seed=seed)
         if name == main:
-            metrics |= {"role": "main", "other_sets": others, "examples": examples(each)}
+            metrics = replace(metrics, role="main", other_sets=tuple(others), examples=examples_to_read(each))
         elif compared:
-            metrics |= {"role": "shifted", "reference": main}
-            metrics["shift"] = {"reference": main} | blocks.shift(
-                each,
-                measured[main],
-                resampled=resampled[name],
-                reference_resampled=resampled[main],
-                draws=draws,
-                seed=seed,
-            )
-        evaluations[name] = Evaluation(predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics)
+            reference = (main, measured[main], numbers[main])
+            metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
+        evaluations[name] = Evaluation(
+            predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
+        )
     return evaluations
 
 
@@ -105,7 +161,8 @@ def evaluate_files(
         path: predictions in any form that `load_predictions` reads.
         shifts: files of shifted sets by the sets' names.
         calibration: a file of other examples, for temperatures and conformal sets.
-        output: where `uncertainty/NAME.csv`, `scores/NAME.csv` and `metrics/NAME.json` are written, if anywhere.
+        output: where `uncertainty/NAME.csv`, `scores/NAME.csv`, `metrics/NAME.json` and, with a calibration set,
+            `decision.json` are written, if anywhere.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
@@ -168,57 +225,49 @@ def evaluate_run(
     return evaluations
 
 
-def write_uncertainty(path: Path, evaluation: Evaluation) -> None:
-    """Write one CSV row an example: label, prediction, probabilities and every measure of uncertainty."""
-    predictions, uncertainty = evaluation.predictions, evaluation.uncertainty
-    columns: dict[str, Sequence[Any]] = {
-        "id": predictions.ids,
-        "label": predictions.labels,
-        "prediction": uncertainty.prediction_N.tolist(),
-        "confidence": uncertainty.confidence_N.tolist(),
-    }
-    columns |= {f"p_{c}": probs_N.tolist() for c, probs_N in enumerate(uncertainty.probs_NC.T)}
-    columns |= {
-        "variance": uncertainty.variance_N.tolist(),
-        "entropy": uncertainty.entropy_N.tolist(),
-        "expected_entropy": uncertainty.expected_entropy_N.tolist(),
-        "mutual_information": uncertainty.mutual_information_N.tolist(),
-        "disagreement": uncertainty.disagreement_N.tolist(),
-    }
-    write_csv(path, list(columns), zip(*columns.values(), strict=True))
-
-
-def write_scores(path: Path, evaluation: Evaluation) -> None:
-    """Write one CSV row an example: its id and every score of its uncertainty, higher being less certain."""
-    scores = uncertainty_scores(evaluation.uncertainty)
-    columns = [evaluation.predictions.ids, *(scores_N.tolist() for scores_N in scores.values())]
-    write_csv(path, ["id", *scores], zip(*columns, strict=True))
-
-
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
     for name, evaluation in evaluations.items():
-        write_uncertainty(folder.uncertainty(name), evaluation)
-        write_scores(folder.scores(name), evaluation)
-        write_json(folder.metrics(name), evaluation.metrics)
+        write_uncertainty(folder.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
+        write_scores(folder.scores(name), evaluation.predictions, evaluation.uncertainty)
+        write_metrics(folder.metrics(name), evaluation.metrics)
+    main = next(iter(evaluations.values()))
+    if main.fitted is not None:
+        main.fitted.write(folder.decision)
 
 
-def _describe(
-    measured: Measured, held_out: HeldOut | None, *, draws: int, seed: int
-) -> tuple[dict[str, Any], Resampled | None]:
-    """Return all that is to be said of a set by itself, and the draws behind it if it has labels."""
-    metrics, resampled = blocks.describe(measured), None
-    if measured.n:
-        calibrated = held_out.temperatures(measured) if held_out else {}
-        resampled = blocks.resample_labelled(measured, calibrated, draws=draws, seed=seed)
-        metrics |= blocks.labelled(measured, resampled, draws=draws, seed=seed)
-        if held_out:
-            metrics["temperature"] = blocks.temperature(
-                measured, held_out, calibrated, resampled, draws=draws, seed=seed
+def _fit(
+    sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int
+) -> dict[tuple[MemberId, ...], Fitted]:
+    """Return what is fitted on the calibration set, by the members that it is fitted for: mostly those of all sets."""
+    fits: dict[tuple[MemberId, ...], Fitted] = {}
+    for predictions in sets.values():
+        check_disjoint(predictions, calibration)
+        members = predictions.members
+        if members not in fits:
+            own = of_members(calibration, members, name="the calibration set", others="the test set")
+            fits[members] = fit_decisions(
+                own, name=CALIBRATION, rng=np.random.default_rng(seed), draws=draws, seed=seed
             )
-            metrics["conformal"] = held_out.conformal_sets(measured, draws=draws, seed=seed)
-    if measured.predictions.true_probs_NC is not None:
-        metrics["truth"] = blocks.truth(measured, draws=draws, seed=seed)
-    return metrics, resampled
+    return fits
+
+
+def _measure_labelled(
+    metrics: SetMetrics, measured: Measured, fitted: Fitted | None, *, draws: int, seed: int
+) -> tuple[SetMetrics, LabelledNumbers | None]:
+    """Return the metrics with all that the labels of a set say, and the numbers behind them, if there are labels."""
+    if not measured.n:
+        return metrics, None
+    decisions = None
+    if fitted is not None:
+        rng = np.random.default_rng(seed)
+        rng.random(fitted.calibration.n)  # what the fit has drawn, so that no example draws the same again
+        decisions = fitted.apply(of_labelled(measured.predictions), rng=rng)
+    calibrated = {} if decisions is None else decisions.log_probs_NC
+    numbers = resample_labelled(measured, calibrated, draws=draws, seed=seed)
+    metrics = with_labels(metrics, measured, numbers, draws=draws, seed=seed)
+    if fitted is not None and decisions is not None:
+        metrics = with_decisions(metrics, measured, numbers, fitted=fitted, decisions=decisions, draws=draws, seed=seed)
+    return metrics, numbers
 
 
 def _load_calibration(path: Path | None) -> Predictions | None:

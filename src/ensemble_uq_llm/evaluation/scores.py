@@ -21,8 +21,6 @@ class Score:
     """Its name in the metrics JSON."""
     title: str
     """Its name for readers."""
-    definition: str
-    """What it is, in one sentence."""
     of: Callable[[Uncertainty], NDArray[np.float64]]
     """The score of every example."""
 
@@ -37,7 +35,8 @@ class Quantity:
     """Its name for readers."""
     format: str
     """How its values are shown, a format specification."""
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None where neither is."""
 
 
 def uncertainty_scores(uncertainty: Uncertainty) -> dict[str, NDArray[np.float64]]:
@@ -71,55 +70,46 @@ SCORES = (
     Score(
         name="one_minus_confidence",
         title="One minus confidence",
-        definition="One minus the pooled probability of the predicted class.",
         of=_one_minus_confidence,
     ),
     Score(
         name="margin",
         title="One minus margin",
-        definition="One minus the distance between the two highest pooled probabilities.",
         of=_one_minus_margin,
     ),
     Score(
         name="entropy",
         title="Entropy",
-        definition="Entropy of the pooled probabilities: total uncertainty.",
         of=lambda uncertainty: uncertainty.entropy_N,
     ),
     Score(
         name="expected_entropy",
         title="Expected entropy",
-        definition="Mean of the members' entropies: aleatoric uncertainty, what every single member is unsure of.",
         of=lambda uncertainty: uncertainty.expected_entropy_N,
     ),
     Score(
         name="mutual_information",
         title="Mutual information",
-        definition="Entropy minus expected entropy: epistemic uncertainty, what the members disagree on.",
         of=lambda uncertainty: uncertainty.mutual_information_N,
     ),
     Score(
         name="variance",
         title="Variance",
-        definition="Variance of the probabilities over members, the mean over classes.",
         of=lambda uncertainty: uncertainty.variance_N,
     ),
     Score(
         name="expected_pairwise_kl",
         title="Expected pairwise KL",
-        definition="Mean Kullback-Leibler divergence between two members, over all ordered pairs.",
         of=lambda uncertainty: uncertainty.expected_pairwise_kl_N,
     ),
     Score(
         name="disagreement",
         title="Disagreement",
-        definition="Share of members whose class differs from the ensemble's.",
         of=lambda uncertainty: uncertainty.disagreement_N,
     ),
     Score(
         name="spread",
         title="Spread",
-        definition="Highest minus lowest probability that a member gives to the ensemble's class.",
         of=lambda uncertainty: uncertainty.spread_N,
     ),
 )

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,40 +10,38 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.records import ExamplesToRead, SingleExample, Vote
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax
 
-CASES = 20
+LISTED = 20
 """Examples in each list."""
 
 
-def most_uncertain(predictions: Predictions, uncertainty: Uncertainty, *, count: int = CASES) -> list[dict[str, Any]]:
-    """Return the examples of the highest mutual information; of a single member, of the highest entropy.
-
-    Each is a record for the metrics JSON: `id`, `label` (None where unknown), `prediction`, `confidence`,
-    `entropy` and `mutual_information` (nats), and `votes`: every member's `seed`, its `prediction`, and its
-    `probability` of that.
-    """
+def most_uncertain(
+    predictions: Predictions, uncertainty: Uncertainty, *, count: int = LISTED
+) -> tuple[SingleExample, ...]:
+    """Return the examples of the highest mutual information; of a single member, of the highest entropy."""
     several = len(predictions.members) > 1
     score_N = uncertainty.mutual_information_N if several else uncertainty.entropy_N
-    return _cases(predictions, uncertainty, np.argsort(-score_N, kind="stable")[:count])
+    return _examples(predictions, uncertainty, np.argsort(-score_N, kind="stable")[:count])
 
 
 def most_confidently_wrong(
-    predictions: Predictions, uncertainty: Uncertainty, *, count: int = CASES
-) -> list[dict[str, Any]]:
-    """Return the labelled examples that the ensemble got wrong with the highest confidence, as `most_uncertain`."""
+    predictions: Predictions, uncertainty: Uncertainty, *, count: int = LISTED
+) -> tuple[SingleExample, ...]:
+    """Return the labelled examples that the ensemble got wrong with the highest confidence."""
     wrong_N = predictions.labelled_N & (uncertainty.prediction_N != predictions.labels_N)
     order_N = np.argsort(-uncertainty.confidence_N, kind="stable")
-    return _cases(predictions, uncertainty, order_N[wrong_N[order_N]][:count])
+    return _examples(predictions, uncertainty, order_N[wrong_N[order_N]][:count])
 
 
-def examples(measured: Measured, *, count: int = CASES) -> dict[str, Any]:
-    """Return both lists, as the metrics JSON holds them."""
+def examples_to_read(measured: Measured, *, count: int = LISTED) -> ExamplesToRead:
+    """Return both lists."""
     parts = measured.predictions, measured.uncertainty
-    return {
-        "most_uncertain": most_uncertain(*parts, count=count),
-        "most_confidently_wrong": most_confidently_wrong(*parts, count=count),
-    }
+    return ExamplesToRead(
+        most_uncertain=most_uncertain(*parts, count=count),
+        most_confidently_wrong=most_confidently_wrong(*parts, count=count),
+    )
 
 
 def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
@@ -70,20 +67,22 @@ def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
     return texts
 
 
-def _cases(predictions: Predictions, uncertainty: Uncertainty, chosen: NDArray[np.intp]) -> list[dict[str, Any]]:
+def _examples(
+    predictions: Predictions, uncertainty: Uncertainty, chosen: NDArray[np.intp]
+) -> tuple[SingleExample, ...]:
     probs_MNC = np.exp(log_softmax(predictions.logits_MNC[:, chosen]))
-    return [
-        {
-            "id": predictions.ids[n],
-            "label": predictions.labels[n],
-            "prediction": int(uncertainty.prediction_N[n]),
-            "confidence": float(uncertainty.confidence_N[n]),
-            "entropy": float(uncertainty.entropy_N[n]),
-            "mutual_information": float(uncertainty.mutual_information_N[n]),
-            "votes": [
-                {"seed": member.seed, "prediction": int(probs_C.argmax()), "probability": float(probs_C.max())}
+    return tuple(
+        SingleExample(
+            id=predictions.ids[n],
+            label=predictions.labels[n],
+            prediction=int(uncertainty.prediction_N[n]),
+            confidence=float(uncertainty.confidence_N[n]),
+            entropy=float(uncertainty.entropy_N[n]),
+            mutual_information=float(uncertainty.mutual_information_N[n]),
+            votes=tuple(
+                Vote(member=member, prediction=int(probs_C.argmax()), probability=float(probs_C.max()))
                 for member, probs_C in zip(predictions.members, probs_MNC[:, i], strict=True)
-            ],
-        }
+            ),
+        )
         for i, n in enumerate(chosen.tolist())
-    ]
+    )

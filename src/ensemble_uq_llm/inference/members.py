@@ -11,7 +11,7 @@ from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter
-from ensemble_uq_llm.models.passes import token_budget
+from ensemble_uq_llm.models.memory import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import read_json, sha256_of
@@ -36,9 +36,9 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     folders = dict(_foreign(adapters) if adapters else _own(config))
     adapters_read = [read_adapter(folder) for folder in folders.values()]
     for each in adapters_read:
-        if each.head_CH.shape[0] != config.num_labels:
+        if each.classes != config.num_labels:
             raise IntegrityError(
-                f"{each.folder}: its head has {each.head_CH.shape[0]} classes, and num_labels is {config.num_labels}"
+                f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]

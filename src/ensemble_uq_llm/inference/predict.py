@@ -11,9 +11,10 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, tokenize
 from ensemble_uq_llm.data.prompts import parse_template
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.inference.members import LoadedEnsemble
-from ensemble_uq_llm.models.passes import predict_logits
+from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_text
@@ -33,12 +34,12 @@ def predict_examples(loaded: LoadedEnsemble, examples: Sequence[Example], config
         ids=tokens.ids,
         labels=tuple(example.label for example in examples),
         members=loaded.ensemble.members,
-        logits_MNC=predict_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
+        logits_MNC=member_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
 
 
-def predict_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, name: str) -> Path:
+def write_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, name: str) -> Path:
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
 
     Raises:

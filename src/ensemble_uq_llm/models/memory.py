@@ -1,4 +1,4 @@
-"""How many tokens a pass may have, and what happens when it does not fit the memory after all."""
+"""Memory: how many tokens a pass may have, and what happens when it does not fit after all."""
 
 import warnings
 from collections.abc import Callable
@@ -6,10 +6,46 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.device import free_bytes
+from ensemble_uq_llm.utils.lanes import lane_count
 
 Result = TypeVar("Result")
+
+MOST_TOKENS = {"cpu": 8_192, "cuda": 32_768}
+"""Tokens of a pass that keep the machine busy; more gains nothing."""
+
+CACHED_ELEMENTS = 1 << 21
+"""A layer's hidden states should not be larger on a CPU: they would leave its caches between two operations."""
+
+
+def token_budget(decoder: PreTrainedModel, *, wanted: int | None, training: bool, device: torch.device) -> int:
+    """Return the tokens of a pass: what is wanted, or else what half of the free memory holds and is of use.
+
+    On a CPU as many passes as it has lanes share the memory, and wide models have short passes.
+    """
+    if wanted is not None:
+        return wanted
+    fits = free_bytes(device) // 2 // bytes_per_token(decoder, training=training) // lane_count(device)
+    if device.type == "cpu":
+        fits = min(fits, CACHED_ELEMENTS // decoder.config.get_text_config().hidden_size)
+    # A power of two, so that small changes of the free memory do not change a run's rounding.
+    return min(MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"]), 1 << max(8, int(fits).bit_length() - 1))
+
+
+def bytes_per_token(decoder: PreTrainedModel, *, training: bool) -> int:
+    """Estimate the activation memory that a pass takes per token, in bytes.
+
+    Counted over the tensors that transformers' eager layers keep for the backward: about 18 of the hidden size
+    and 5 of the MLP's in each layer, in the base's dtype; without gradients one layer's worth is alive at a time.
+    """
+    config = decoder.config.get_text_config()
+    width: Tensor = next(decoder.parameters())
+    per_layer = (18 * config.hidden_size + 5 * config.intermediate_size) * width.element_size()
+    return per_layer * (config.num_hidden_layers if training else 2)
 
 
 @dataclass(slots=True)

@@ -1,14 +1,28 @@
-"""How the numbers of a metrics JSON are called, from the tables that define them.
+"""How values are shown and what they are called: the same on the page, in the terminal and in tables to paste.
 
-A name that is in none of them, as a later version may write it, is shown as it is.
+Names come from the tables that define them; one that is in none of them is shown as it is.
 """
 
+from typing import Final
+
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
+from ensemble_uq_llm.evaluation.records import Interval, MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
 
-METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+UNDEFINED: Final = "—"
+
+METRIC_BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in METRICS}
 """The metrics by their names in the JSON."""
 
+UNCERTAINTY_ROWS: Final = (
+    ("average_entropy", "Entropy (total), nats"),
+    ("average_expected_entropy", "Expected entropy (aleatoric)"),
+    ("average_mutual_information", "Mutual information (epistemic)"),
+    ("average_variance", "Variance"),
+)
+"""Name and title of the average uncertainties that tables show."""
+
+_MINUS = "\N{MINUS SIGN}"
 _SCORE_TITLES = {score.name: score.title for score in SCORES}
 
 
@@ -21,3 +35,42 @@ def score_in_text(name: str) -> str:
     """Return the title of a score within a sentence."""
     title = score_title(name)
     return title[:1].lower() + title[1:]
+
+
+def direction(higher_is_better: bool | None) -> str:
+    """Return the arrow that says which way is better; empty where neither is."""
+    return {True: "↑", False: "↓", None: ""}[higher_is_better]
+
+
+def show_value(value: float | None, form: str) -> str:
+    """Return a value in its format; a dash where it is undefined."""
+    return UNDEFINED if value is None else format(value, form)
+
+
+def show_interval(interval: Interval | None, form: str) -> str:
+    """Return a 95% interval; a dash where it is undefined."""
+    return UNDEFINED if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"
+
+
+def show_difference(difference: float, form: str) -> str:
+    """Return a difference with its sign, in one digit more than its parts; of shares in points of a percent."""
+    digits = int(form[1:-1]) + 1
+    if form.endswith("%"):
+        return typeset(f"{100 * difference:+z.{digits}f} points")
+    return typeset(f"{difference:+z.{digits}f}")
+
+
+def show_p(p_value: float) -> str:
+    """Return a p-value in three digits."""
+    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
+
+
+def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:
+    """Return what a perfectly calibrated model would show in place of a calibration error; empty if unknown."""
+    floor = estimate.noise_floor
+    return f"a calibrated model would show {floor.mean:{form}}, up to {floor.p95:{form}}" if floor else ""
+
+
+def typeset(number: str) -> str:
+    """Return a number with the minus sign that a page has in place of a hyphen."""
+    return number.replace("-", _MINUS)

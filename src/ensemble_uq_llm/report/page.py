@@ -3,24 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from ensemble_uq_llm.report.sections.class_sets import sets
-from ensemble_uq_llm.report.sections.confidence import calibration
-from ensemble_uq_llm.report.sections.how_many import size
-from ensemble_uq_llm.report.sections.in_numbers import numbers
+from ensemble_uq_llm.report.sections.class_sets import class_sets
+from ensemble_uq_llm.report.sections.confidence import confidence
+from ensemble_uq_llm.report.sections.how_many import how_many
+from ensemble_uq_llm.report.sections.in_numbers import in_numbers
 from ensemble_uq_llm.report.sections.making import making
-from ensemble_uq_llm.report.sections.member_by_member import members
-from ensemble_uq_llm.report.sections.other_data import shift
-from ensemble_uq_llm.report.sections.to_read import examples
-from ensemble_uq_llm.report.sections.unsure_of import uncertainty
-from ensemble_uq_llm.report.sections.when_to_abstain import abstention
+from ensemble_uq_llm.report.sections.member_by_member import member_by_member
+from ensemble_uq_llm.report.sections.other_data import other_data
+from ensemble_uq_llm.report.sections.to_read import to_read
+from ensemble_uq_llm.report.sections.unsure_of import unsure_of
+from ensemble_uq_llm.report.sections.when_to_abstain import when_to_abstain
 from ensemble_uq_llm.report.source import ReportSource, read_source
 from ensemble_uq_llm.report.verdict import verdict
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import write_text
+from ensemble_uq_llm.utils.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +30,20 @@ class Section:
     name: str
     """Its anchor, and its template `assets/report/NAME.html.j2`."""
     title: str
-    content: Callable[[ReportSource], dict[str, Any] | None]
+    content: Callable[[ReportSource], object | None]
     """What the template shows; None leaves the section out."""
 
 
 SECTIONS = (
-    Section(name="numbers", title="In numbers", content=numbers),
-    Section(name="calibration", title="Can its confidence be believed?", content=calibration),
-    Section(name="abstention", title="When should it abstain?", content=abstention),
-    Section(name="uncertainty", title="What it is unsure of", content=uncertainty),
-    Section(name="shift", title="On other data", content=shift),
-    Section(name="size", title="Do I need them all?", content=size),
-    Section(name="members", title="Member by member", content=members),
-    Section(name="sets", title="Sets instead of answers", content=sets),
-    Section(name="examples", title="Examples to read", content=examples),
+    Section(name="in_numbers", title="In numbers", content=in_numbers),
+    Section(name="confidence", title="Can its confidence be believed?", content=confidence),
+    Section(name="when_to_abstain", title="When should it abstain?", content=when_to_abstain),
+    Section(name="unsure_of", title="What it is unsure of", content=unsure_of),
+    Section(name="other_data", title="On other data", content=other_data),
+    Section(name="how_many", title="Do I need them all?", content=how_many),
+    Section(name="member_by_member", title="Member by member", content=member_by_member),
+    Section(name="class_sets", title="Sets instead of answers", content=class_sets),
+    Section(name="to_read", title="Examples to read", content=to_read),
     Section(name="making", title="How it was made", content=making),
 )
 """The sections in the order of the page."""
@@ -71,10 +71,12 @@ def write_report(folder: RunFolder) -> Path:
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ensemble_uq_llm", "assets"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = counted
+    return environment

@@ -5,10 +5,10 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
-from ensemble_uq_llm.report.terminal import UNDEFINED, direction, show_interval, show_value
+from ensemble_uq_llm.evaluation.records import SetMetrics
+from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
 _LATEX = str.maketrans(
@@ -30,17 +30,17 @@ class PlainTable:
     """Each as long as the header."""
 
 
-def headline_plain(name: str, metrics: Mapping[str, Any], *, raw: bool) -> PlainTable:
+def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
     """Return the ensemble's metrics of one evaluated set, with their noise floors where there are some.
 
     Args:
         name: the set's name.
-        metrics: the content of its metrics JSON; without labels there are no rows.
+        metrics: what was measured of it; without labels there are no rows.
         raw: for programs: every metric in full precision, a column for every bound, empty where undefined, and the
             set named in every row, so that tables of several sets can be joined. Otherwise the headline metrics as
             their formats say.
     """
-    shown = [metric for metric in (METRICS if raw else HEADLINE) if metric.name in metrics["ensemble"]]
+    shown = [metric for metric in (METRICS if raw else HEADLINE) if metric.name in metrics.ensemble]
     if raw:
         header = ("set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95")
         rows = tuple((name, metric.name, *_raw_cells(metric, metrics)) for metric in shown)
@@ -91,21 +91,23 @@ FORMATS: Mapping[str, Callable[[PlainTable], str]] = MappingProxyType(
 """The forms of a table, by the names that the command line knows."""
 
 
-def _raw_cells(metric: Metric, metrics: Mapping[str, Any]) -> list[str]:
-    estimate = metrics["ensemble"][metric.name]
-    mean = metrics["members_mean"].get(metric.name, {}).get("value")  # not every metric is computed for members
-    noise = estimate.get("noise_floor") or {}
-    interval = estimate.get("ci95") or (None, None)
-    numbers = [estimate["value"], *interval, mean, noise.get("mean"), noise.get("p95")]
+def _raw_cells(metric: Metric, metrics: SetMetrics) -> list[str]:
+    estimate, mean = metrics.ensemble[metric.name], metrics.members_mean.get(metric.name)
+    interval, floor = estimate.ci95 or (None, None), estimate.noise_floor
+    numbers = [
+        *(estimate.value, *interval),
+        mean.value if mean else None,  # not every metric is computed for members
+        *((floor.mean, floor.p95) if floor else (None, None)),
+    ]
     return ["" if number is None else repr(number) for number in numbers]
 
 
-def _shown_cells(metric: Metric, metrics: Mapping[str, Any]) -> list[str]:
-    estimate = metrics["ensemble"][metric.name]
-    noise = estimate.get("noise_floor")
+def _shown_cells(metric: Metric, metrics: SetMetrics) -> list[str]:
+    estimate, form = metrics.ensemble[metric.name], metric.format
+    floor = estimate.noise_floor
     return [
-        show_value(estimate["value"], metric.format),
-        show_interval(estimate, metric.format),
-        show_value(metrics["members_mean"][metric.name]["value"], metric.format),
-        *(show_value(noise[part], metric.format) if noise else UNDEFINED for part in ("mean", "p95")),
+        show_value(estimate.value, form),
+        show_interval(estimate.ci95, form),
+        show_value(metrics.members_mean[metric.name].value, form),
+        *((show_value(floor.mean, form), show_value(floor.p95, form)) if floor else (UNDEFINED, UNDEFINED)),
     ]

@@ -1,18 +1,17 @@
-"""What a report is made from: the metrics JSONs of a run, and beside them its configuration and record."""
+"""What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import DataError, IntegrityError
+from ensemble_uq_llm.evaluation.metrics_json import read_metrics
+from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
-
-Metrics: TypeAlias = Mapping[str, Any]
-"""The content of a metrics JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,7 +19,7 @@ class ReportSource:
     """Everything that a report is made from."""
 
     folder: RunFolder
-    sets: Mapping[str, Metrics]
+    sets: Mapping[str, SetMetrics]
     """The evaluated sets by name; the first is the main one, which the others are compared with."""
     config: Config | None
     record: Mapping[str, Any]
@@ -32,19 +31,19 @@ class ReportSource:
         return next(iter(self.sets))
 
     @property
-    def main(self) -> Metrics:
+    def main(self) -> SetMetrics:
         """The main set."""
         return self.sets[self.name]
 
     @property
-    def others(self) -> Mapping[str, Metrics]:
+    def others(self) -> Mapping[str, SetMetrics]:
         """All sets but the main one."""
         return {name: metrics for name, metrics in self.sets.items() if name != self.name}
 
     @property
     def class_labels(self) -> tuple[str, ...]:
         """How the classes are called: by the configuration if it fits, else by their index."""
-        classes = self.main["classes"]
+        classes = self.main.classes
         if self.config is not None and len(self.config.class_labels) == classes:
             return self.config.class_labels
         return tuple(f"class {c}" for c in range(classes))
@@ -60,14 +59,14 @@ def read_source(folder: RunFolder) -> ReportSource:
     """
     return ReportSource(
         folder=folder,
-        sets=read_metrics(folder),
+        sets=read_sets(folder),
         config=load_config(folder.config) if folder.config.exists() else None,
-        record=_read_object(folder.run_record) if folder.run_record.exists() else {},
+        record=_read_record(folder.run_record) if folder.run_record.exists() else {},
     )
 
 
-def read_metrics(folder: RunFolder) -> dict[str, Metrics]:
-    """Read the metrics JSONs of the main set and of those evaluated with it, in that order.
+def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
+    """Read the metrics of the main set and of those evaluated with it, in that order.
 
     Files of earlier evaluations with other sets are left alone.
 
@@ -79,24 +78,33 @@ def read_metrics(folder: RunFolder) -> dict[str, Metrics]:
     files = sorted(place.glob("[!.]*.json"))
     if not files:
         raise DataError(f"{place}: no set has been evaluated; predict one and evaluate the run first")
-    everything = [_read_object(path) for path in files]
-    main = next((metrics for metrics in everything if metrics.get("role") == "main"), None)
-    if main is None:
-        raise IntegrityError(f"{files[0]}: no metrics here are those of a main set; evaluate the run again")
-    others = {name: _read_set(folder.metrics(name)) for name in main["other_sets"]}
-    return {main["name"]: main, **others}
+    main = _find_main(files)
+    return {main.name: main} | {name: _read_other(folder.metrics(name)) for name in main.other_sets}
 
 
-def _read_set(path: Path) -> Metrics:
+def _find_main(files: Sequence[Path]) -> SetMetrics:
+    """Return the first main set; a file that cannot be read counts only where there is none."""
+    unreadable = []
+    for path in files:
+        try:
+            metrics = read_metrics(path)
+        except IntegrityError as error:
+            unreadable.append(error)  # such as what an earlier version left, of a set that is evaluated no more
+            continue
+        if metrics.role == "main":
+            return metrics
+    if unreadable:
+        raise unreadable[0]
+    raise IntegrityError(f"{files[0]}: no metrics here are those of a main set; evaluate the run again")
+
+
+def _read_other(path: Path) -> SetMetrics:
     if not path.exists():
         raise IntegrityError(f"{path}: there is no such file, but it was evaluated with the main set; evaluate again")
-    metrics = _read_object(path)
-    if not {"name", "role", "classes"} <= set(metrics):
-        raise IntegrityError(f"{path}: these metrics have no name and role; evaluate the run again")
-    return metrics
+    return read_metrics(path)
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def _read_record(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,15 +1,18 @@
-"""Tables of the report: rows of cells, each a value with a smaller note such as its interval."""
+"""Tables of the page: rows of cells, each a value with a smaller note such as its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ensemble_uq_llm.report.terminal import UNDEFINED, direction, show_interval, show_value
-
-CHANCE = 0.05
-"""The p-value above which a difference may well be chance."""
-
-_MINUS = "\N{MINUS SIGN}"
+from ensemble_uq_llm.evaluation.records import Comparison, Estimate, Interval
+from ensemble_uq_llm.report.formats import (
+    UNDEFINED,
+    direction,
+    show_difference,
+    show_interval,
+    show_p,
+    show_value,
+    typeset,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,48 +48,31 @@ class Table:
 
 def value_cell(value: float | None, form: str, *, strong: bool = False) -> Cell:
     """Return a number; a dash where it is undefined."""
-    return Cell(value=_typeset(show_value(value, form)), strong=strong)
+    return Cell(value=typeset(show_value(value, form)), strong=strong)
 
 
-def interval_cell(estimate: Mapping[str, Any] | None, form: str) -> Cell:
-    """Return an estimate's 95% interval; a dash where it is undefined."""
-    return Cell(value=_typeset(show_interval(estimate or {}, form)))
+def interval_cell(interval: Interval | None, form: str) -> Cell:
+    """Return a 95% interval; a dash where it is undefined."""
+    return Cell(value=typeset(show_interval(interval, form)))
 
 
-def estimate_cell(estimate: Mapping[str, Any] | None, form: str, *, strong: bool = False) -> Cell:
+def estimate_cell(estimate: Estimate | None, form: str, *, strong: bool = False) -> Cell:
     """Return an estimate with its 95% interval as the note; a dash where it was not measured."""
-    if estimate is None or estimate["value"] is None:
+    if estimate is None or estimate.value is None:
         return Cell(value=UNDEFINED)
-    interval = show_interval(estimate, form) if estimate.get("ci95") else ""
-    return Cell(value=_typeset(show_value(estimate["value"], form)), note=_typeset(interval), strong=strong)
+    interval = typeset(show_interval(estimate.ci95, form)) if estimate.ci95 else ""
+    return Cell(value=typeset(show_value(estimate.value, form)), note=interval, strong=strong)
 
 
-def comparison_cell(comparison: Mapping[str, Any] | None, form: str) -> Cell:
+def comparison_cell(comparison: Comparison | None, form: str) -> Cell:
     """Return a difference with its sign, and its p-value as the note; shares in points of a percent."""
-    if comparison is None or comparison["value"] is None:
+    if comparison is None or comparison.value is None:
         return Cell(value=UNDEFINED)
-    note = show_p(comparison["p_value"]) if comparison.get("p_value") is not None else ""
-    return Cell(value=show_difference(comparison["value"], form), note=note)
-
-
-def show_difference(difference: float, form: str) -> str:
-    """Return a difference with its sign, in one digit more than its parts; of shares in points of a percent."""
-    digits = int(form[1:-1]) + 1
-    if form.endswith("%"):
-        return _typeset(f"{100 * difference:+z.{digits}f} points")
-    return _typeset(f"{difference:+z.{digits}f}")
+    note = "" if comparison.p_value is None else show_p(comparison.p_value)
+    return Cell(value=show_difference(comparison.value, form), note=note)
 
 
 def direction_mark(higher_is_better: bool | None) -> str:
     """Return the arrow behind a title that says which way is better; empty where neither is."""
     arrow = direction(higher_is_better)
     return arrow and f"\N{NO-BREAK SPACE}{arrow}"
-
-
-def show_p(p_value: float) -> str:
-    """Return a p-value in three digits."""
-    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
-
-
-def _typeset(number: str) -> str:
-    return number.replace("-", _MINUS)

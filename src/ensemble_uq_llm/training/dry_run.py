@@ -11,7 +11,8 @@ from ensemble_uq_llm.data.prepare import load_training, load_validation, tokeniz
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.models.passes import bytes_per_token, plan_lanes, token_budget
+from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
+from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.making import base_folder, lora_settings
 from ensemble_uq_llm.training.member_record import check_same_making

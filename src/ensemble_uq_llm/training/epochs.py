@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.memory import PassBudget
-from ensemble_uq_llm.models.passes import Rows, predict_logits, token_budget
+from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.memory import PassBudget, token_budget
+from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.models.trunk import cache_trunk
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
 from ensemble_uq_llm.training.optimizer import make_optimizer
@@ -117,7 +118,7 @@ def _validate(
     event = EpochEnded(epoch=epoch + 1, validation_loss={}, validation_accuracy={})
     if labelled.size == 0:
         return event
-    logits_MNC = predict_logits(ensemble, [validation.sequences[row] for row in labelled], budget=budget)
+    logits_MNC = member_logits(ensemble, [validation.sequences[row] for row in labelled], budget=budget)
     losses_M, accuracies_M = _loss_and_accuracy(logits_MNC.astype(np.float64), validation.labels_N[labelled])
     for outcome, loss, accuracy in zip(outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True):
         event.validation_loss[outcome.seed] = loss

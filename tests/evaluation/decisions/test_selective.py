@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ensemble_uq_llm.evaluation.decisions.selective import (
     COVERAGES,
-    QUANTITIES,
     RISKS,
+    SELECTIVE_NUMBERS,
     risk_coverage_curve,
     selective_family,
 )
@@ -179,8 +179,8 @@ def test_intervals_contain_the_value_and_every_quantity_is_in_the_table():
     scores_N, wrong_N = noisy(400)
     resampled = resample(selective_family(scores_N, wrong_N), sizes=[400], draws=200, seed=0)
 
-    assert {quantity.name for quantity in QUANTITIES} == set(resampled.values)
-    for quantity in QUANTITIES:
+    assert {quantity.name for quantity in SELECTIVE_NUMBERS} == set(resampled.values)
+    for quantity in SELECTIVE_NUMBERS:
         low, high = resampled.estimate(quantity.name).ci95
         assert low <= resampled.values[quantity.name] <= high, quantity.name
 

@@ -4,14 +4,14 @@ import sklearn.metrics
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.evaluation.decisions.shift import QUANTITIES, separation_family, shift_family
+from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, separation_family, shift_family
 from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
 from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.evaluation.statistics.statistic import values_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from small_predictions import predicted
 
-NAMES = {f"{score.name}/{quantity.name}" for score in SCORES for quantity in QUANTITIES}
+NAMES = {f"{score.name}/{quantity.name}" for score in SCORES for quantity in DETECTION_NUMBERS}
 
 
 def measured(**world):
@@ -97,7 +97,7 @@ def test_perfect_separation_and_its_mirror():
 
     for score in SCORES:
         if score.name != "expected_entropy":
-            found = [seen[f"{score.name}/{quantity.name}"] for quantity in QUANTITIES]
+            found = [seen[f"{score.name}/{quantity.name}"] for quantity in DETECTION_NUMBERS]
             assert found == [1.0, 1.0, 1.0, 0.0], score.name
             assert mirrored[f"{score.name}/auroc"] == 0.0, score.name
             assert mirrored[f"{score.name}/fpr95"] == 1.0, score.name

@@ -8,7 +8,7 @@ import pytest
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-from ensemble_uq_llm.evaluation.predictions.record import write_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
 from ensemble_uq_llm.member import trained
 from small_predictions import predicted, unlabelled
 

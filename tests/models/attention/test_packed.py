@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ensemble_uq_llm.models.attention.packed import last_token_attention, packed_attention
+from ensemble_uq_llm.models.attention.packed import attention_for_transformers, last_token_attention, packed_attention
 from ensemble_uq_llm.models.pack import Pack, make_pack
 from tiny_models import FAMILIES, assert_close, random_sequences, tiny_config, tiny_decoder
 
@@ -13,38 +13,38 @@ HEADS, HEAD_DIM = 4, 8
 # The capped softmax runs in float32, as transformers' own.
 FORMS = {
     "plain": ({}, 1e-12),
-    "sliding": ({"sliding_window": 4}, 1e-12),
+    "sliding": ({"window": 4}, 1e-12),
     "softcap": ({"softcap": 2.0}, 1e-6),
-    "softcap-sliding": ({"softcap": 2.0, "sliding_window": 4}, 1e-6),
+    "softcap-sliding": ({"softcap": 2.0, "window": 4}, 1e-6),
 }
 
 
 def random_qkv(pack: Pack, *, key_heads: int, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    shapes = [(1, heads, len(pack.tokens_T), HEAD_DIM) for heads in (HEADS, key_heads, key_heads)]
+    shapes = [(len(pack.tokens_T), heads, HEAD_DIM) for heads in (HEADS, key_heads, key_heads)]
     return [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
 
 
-def plain_attention(query, key, value, *, scaling, sliding_window=None, softcap=None) -> Tensor:
-    """Attention of one sequence as the papers write it, one query at a time. Returns [1, T, H, D]."""
+def plain_attention(query, key, value, *, scaling, window=None, softcap=None) -> Tensor:
+    """Attention of one sequence as the papers write it, one query at a time. Returns [T, H, D]."""
     repeats = query.shape[1] // key.shape[1]
     rows = []
-    for now in range(query.shape[2]):
-        first = 0 if sliding_window is None else max(0, now - sliding_window + 1)
+    for now in range(len(query)):
+        first = 0 if window is None else max(0, now - window + 1)
         heads = []
         for head in range(query.shape[1]):
-            keys, values = (each[0, head // repeats, first : now + 1] for each in (key, value))
-            scores = keys @ query[0, head, now] * scaling
+            keys, values = (each[first : now + 1, head // repeats] for each in (key, value))
+            scores = keys @ query[now, head] * scaling
             if softcap is not None:
                 scores = softcap * torch.tanh(scores / softcap)
             heads.append(torch.softmax(scores, dim=0) @ values)
         rows.append(torch.stack(heads))
-    return torch.stack(rows)[None]
+    return torch.stack(rows)
 
 
 def one_by_one(qkv: list[Tensor], pack: Pack, **form) -> Tensor:
-    pieces = zip(*(each.split(pack.lengths, dim=2) for each in qkv), strict=True)
-    return torch.cat([plain_attention(*piece, **form) for piece in pieces], dim=1)
+    pieces = zip(*(each.split(pack.lengths) for each in qkv), strict=True)
+    return torch.cat([plain_attention(*piece, **form) for piece in pieces])
 
 
 def sequences_pack(*lengths: int) -> Pack:
@@ -58,9 +58,8 @@ def test_equals_attention_of_each_sequence(form, key_heads):
     settings, tolerance = FORMS[form]
     pack = sequences_pack(1, 9, 4, 1, 5)
     qkv = random_qkv(pack, key_heads=key_heads)
-    actual, weights = packed_attention(nn.Identity(), *qkv, None, pack=pack, scaling=0.4, **settings)
+    actual = packed_attention(*qkv, pack=pack, scaling=0.4, **settings)
     expected = one_by_one(qkv, pack, scaling=0.4, **settings)
-    assert weights is None
     assert_close(actual, expected, relative=tolerance)
     sent = torch.randn(expected.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for mine, plain in zip(
@@ -73,9 +72,23 @@ def test_equals_attention_of_each_sequence(form, key_heads):
 def test_last_tokens_equal_the_last_rows_of_the_whole(window):
     pack = sequences_pack(1, 9, 4, 1, 5)
     query, key, value = random_qkv(pack, key_heads=2)
-    actual = last_token_attention(query[:, :, pack.last_B], key, value, pack=pack, scaling=0.4, window=window)
-    whole = one_by_one([query, key, value], pack, scaling=0.4, sliding_window=window)
-    assert_close(actual, whole[:, pack.last_B], relative=1e-12)
+    actual = last_token_attention(query[pack.last_B], key, value, pack=pack, scaling=0.4, window=window)
+    whole = one_by_one([query, key, value], pack, scaling=0.4, window=window)
+    assert_close(actual, whole[pack.last_B], relative=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_transformers_gets_the_same_in_its_own_layout(form):
+    settings, _ = FORMS[form]
+    pack = sequences_pack(1, 9, 4, 1, 5)
+    qkv = random_qkv(pack, key_heads=2)
+    theirs = {"sliding_window" if key == "window" else key: value for key, value in settings.items()}
+    heads_first = [each.transpose(0, 1)[None] for each in qkv]
+    actual, weights = attention_for_transformers(
+        nn.Identity(), *heads_first, None, pack=pack, scaling=0.4, dropout=0.0, **theirs
+    )
+    assert torch.equal(actual[0], packed_attention(*qkv, pack=pack, scaling=0.4, **settings))
+    assert weights is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -87,9 +100,9 @@ def test_a_sequence_does_not_see_its_neighbours(form):
     for neighbour in (1.0, float("nan")):
         qkv = [each.detach().clone() for each in random_qkv(pack, key_heads=2)]
         for each in qkv:
-            each[:, :, : own.start] *= neighbour
-            each[:, :, own.stop :] *= neighbour
-        outputs.append(packed_attention(nn.Identity(), *qkv, None, pack=pack, scaling=0.4, **settings)[0][:, own])
+            each[: own.start] *= neighbour
+            each[own.stop :] *= neighbour
+        outputs.append(packed_attention(*qkv, pack=pack, scaling=0.4, **settings)[own])
     assert outputs[0].isfinite().all()
     assert torch.equal(*outputs)
 

@@ -9,7 +9,7 @@ from functools import wraps
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.attention import packed as dispatch
@@ -116,35 +116,33 @@ def pack_of(lengths: tuple[int, ...], device: torch.device = CPU) -> Pack:
 
 
 def drawn(pack: Pack, *, key_heads: int, dtype: torch.dtype = torch.float64, head_dim: int = HEAD_DIM) -> list[Tensor]:
-    """Return queries, keys and values [1, heads, T, D] as a decoder hands them over: rows of heads, transposed."""
+    """Return queries, keys and values as rows of heads [T, heads, D]."""
     generator = torch.Generator().manual_seed(0)
-    shapes = [(1, len(pack.tokens_T), heads, head_dim) for heads in (HEADS, key_heads, key_heads)]
+    shapes = [(len(pack.tokens_T), heads, head_dim) for heads in (HEADS, key_heads, key_heads)]
     made = [torch.randn(shape, generator=generator).to(pack.tokens_T.device, dtype) for shape in shapes]
-    return [each.transpose(1, 2).detach().requires_grad_() for each in made]
+    return [each.requires_grad_() for each in made]
 
 
 def packed(qkv: list[Tensor], pack: Pack, *, scaling: float, window: int | None, of_last: bool) -> Tensor:
     query, key, value = qkv
     if of_last:
-        query = query.index_select(2, pack.last_B)
+        query = query.index_select(0, pack.last_B)
         return dispatch.last_token_attention(query, key, value, pack=pack, scaling=scaling, window=window)
-    return dispatch.packed_attention(
-        nn.Identity(), query, key, value, None, pack=pack, scaling=scaling, sliding_window=window
-    )[0]
+    return dispatch.packed_attention(query, key, value, pack=pack, scaling=scaling, window=window)
 
 
 def plain(qkv: list[Tensor], pack: Pack, *, scaling: float, window: int | None, of_last: bool) -> Tensor:
-    """Attention as the papers write it, sequence by sequence and query by query. Returns [1, T or B, H, D]."""
+    """Attention as the papers write it, sequence by sequence and query by query. Returns [T or B, H, D]."""
     query, *key_value = qkv
     key, value = (each.repeat_interleave(HEADS // each.shape[1], dim=1) for each in key_value)
     rows = []
-    for q_HLD, k_HLD, v_HLD in zip(*(each[0].split(pack.lengths, dim=1) for each in (query, key, value)), strict=True):
-        length = q_HLD.shape[1]
+    for q_LHD, k_LHD, v_LHD in zip(*(each.split(pack.lengths) for each in (query, key, value)), strict=True):
+        length = len(q_LHD)
         for now in range(length - 1 if of_last else 0, length):
             seen = slice(0 if window is None else max(0, now - window + 1), now + 1)
-            weights_HK = (torch.einsum("hd,hkd->hk", q_HLD[:, now], k_HLD[:, seen]) * scaling).softmax(-1)
-            rows.append(torch.einsum("hk,hkd->hd", weights_HK, v_HLD[:, seen]))
-    return torch.stack(rows)[None]
+            weights_HK = (torch.einsum("hd,khd->hk", q_LHD[now], k_LHD[seen]) * scaling).softmax(-1)
+            rows.append(torch.einsum("hk,khd->hd", weights_HK, v_LHD[seen]))
+    return torch.stack(rows)
 
 
 def with_gradients(form, qkv: list[Tensor], pack: Pack, **how) -> list[Tensor]:
@@ -192,7 +190,7 @@ def test_what_the_oldest_kernel_cannot_say_goes_sequence_by_sequence(put, scalin
     pack = pack_of(PACKS["mixed"])
     assert_equal_with_gradients(drawn(pack, key_heads=2), pack, scaling=scaling, window=window, of_last=of_last)
     assert calls == []
-    rows = [each[0].transpose(0, 1) for each in drawn(pack, key_heads=2)]
+    rows = drawn(pack, key_heads=2)
     with pytest.raises(AssertionError, match="ask kernel_attends first"):
         varlen.varlen_attention(*rows, pack=pack, scaling=scaling, window=window)
 
@@ -246,7 +244,7 @@ def test_the_installed_kernel_has_a_signature_that_was_tried():
 def test_when_the_kernel_is_used(put, monkeypatch, version, change, expected):
     put(version)
     how = {"dtype": torch.bfloat16, "head_dim": HEAD_DIM, "scaling": ROOT_SCALING, "window": None} | change
-    query = torch.zeros(1, HEADS, 57, how.pop("head_dim"), dtype=how.pop("dtype"))
+    query = torch.zeros(57, HEADS, how.pop("head_dim"), dtype=how.pop("dtype"))
     pack = pack_of(PACKS["mixed"])
     assert varlen.kernel_attends(query, pack=pack, **how) is expected
     monkeypatch.setattr(varlen, "has_kernel", lambda device: False)
@@ -256,7 +254,7 @@ def test_when_the_kernel_is_used(put, monkeypatch, version, change, expected):
 def test_a_kernel_with_unknown_keywords_is_not_used(put, monkeypatch):
     put("2.11")
     monkeypatch.setattr(varlen, "varlen_attn", lambda query, key, value, cu_seq_q, cu_seq_k, max_q, max_k: query)
-    query = torch.zeros(1, HEADS, 57, HEAD_DIM, dtype=torch.bfloat16)
+    query = torch.zeros(57, HEADS, HEAD_DIM, dtype=torch.bfloat16)
     assert not varlen.kernel_attends(query, pack=pack_of(PACKS["mixed"]), scaling=ROOT_SCALING, window=None)
 
 
@@ -282,7 +280,7 @@ def test_a_softcap_goes_sequence_by_sequence(put):
     calls = put("2.12", torch.float64)
     pack = pack_of(PACKS["mixed"])
     qkv = drawn(pack, key_heads=2)
-    capped, _ = dispatch.packed_attention(nn.Identity(), *qkv, None, pack=pack, scaling=0.4, softcap=1e6)
+    capped = dispatch.packed_attention(*qkv, pack=pack, scaling=0.4, softcap=1e6)
     assert calls == []
     # So wide a cap caps nothing. Its softmax runs in float32, as transformers' own.
     assert_close(capped, plain(qkv, pack, scaling=0.4, window=None, of_last=False), relative=1e-6)

@@ -12,8 +12,10 @@ from transformers import PreTrainedModel
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import ensemble as ensemble_module
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.layers.lean import LEAN_LAYERS, LeanLastLayer, LeanLayer, is_lean
-from ensemble_uq_llm.models.lora.stacked import ActivePass, LoraSpec, LoraStack
+from ensemble_uq_llm.models.frozen_linear import DenseLinear
+from ensemble_uq_llm.models.layers.lean import LEAN_LAYERS, LeanLastLayer, LeanLayer, has_lean_form
+from ensemble_uq_llm.models.layers.ops import rotary_table
+from ensemble_uq_llm.models.lora.stacked import LoraSpec, LoraStack
 from ensemble_uq_llm.models.pack import Pack, make_pack
 from tiny_models import (
     ALL_TARGETS,
@@ -59,7 +61,7 @@ def random_stacks(layer: nn.Module) -> dict[str, LoraStack]:
     stacks = {}
     for name, linear in layer.named_modules():
         if isinstance(linear, nn.Linear):
-            stacks[name] = LoraStack(linear, members=MEMBERS, rank=RANK)
+            stacks[name] = LoraStack(DenseLinear(linear), members=MEMBERS, rank=RANK, device=CPU)
             for parameter in stacks[name].parameters():
                 nn.init.normal_(parameter, std=0.1, generator=generator)
     assert len(stacks) == len(ALL_TARGETS)
@@ -77,10 +79,9 @@ def random_rows(*shape: int, seed: int, dtype: torch.dtype) -> Tensor:
 def lean(
     decoder: PreTrainedModel, index: int, hidden: Tensor, pack: Pack, stacks: Mapping[str, LoraStack], kind=LeanLayer
 ) -> Tensor:
-    active = ActivePass()
-    active.pack = pack
-    layer = kind(decoder.layers[index], stacks, spec=LoraSpec(SCALING, 0.0), active=active)
-    return layer(hidden, position_embeddings=decoder.rotary_emb(hidden, pack.positions_T[None]))
+    layer = kind(decoder.layers[index], stacks, spec=LoraSpec(SCALING, 0.0))
+    cos_1TD, sin_1TD = decoder.rotary_emb(hidden, pack.positions_T[None])
+    return layer(hidden[0], pack, rotary_table(cos_1TD[0], sin_1TD[0], layer.query_heads), None)[None]
 
 
 def plain(decoder: PreTrainedModel, index: int, hidden: Tensor, pack: Pack, stacks: Mapping[str, LoraStack]) -> Tensor:
@@ -197,7 +198,7 @@ def test_an_ensemble_equals_the_one_that_runs_layers_of_transformers(family, mon
     *others, last = short.decoder.layers
     assert type(last) is LeanLastLayer
     assert all(type(layer) is LeanLayer for layer in others)
-    monkeypatch.setattr(ensemble_module, "is_lean", lambda layer: False)
+    monkeypatch.setattr(ensemble_module, "can_be_lean", lambda decoder: False)
     whole = tiny_ensemble(family, targets=ALL_TARGETS)
     assert not any(isinstance(module, LeanLayer) for module in whole.modules())
     actual, expected = logits_and_gradients(short), logits_and_gradients(whole)
@@ -211,13 +212,13 @@ def test_only_layers_of_the_known_form_are_lean():
     layers = {family: tiny_decoder(tiny_config(family)).layers for family in FAMILIES}
     assert {type(layers[family][-1]).__name__ for family in LEAN} == set(LEAN_LAYERS)
     for family, own in layers.items():
-        assert [is_lean(layer) for layer in own] == [family in LEAN] * len(own)
-    assert not is_lean(nn.Identity())
+        assert [has_lean_form(layer) for layer in own] == [family in LEAN] * len(own)
+    assert not has_lean_form(nn.Identity())
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "gelu_pytorch_tanh"])
 def test_another_activation_is_not_lean(activation):
-    assert not any(map(is_lean, tiny_decoder(tiny_config("llama", hidden_act=activation)).layers))
+    assert not any(map(has_lean_form, tiny_decoder(tiny_config("llama", hidden_act=activation)).layers))
 
 
 @pytest.mark.parametrize(

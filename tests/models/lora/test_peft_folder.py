@@ -15,9 +15,9 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, WEIGHTS, ensemble_of, read_adapter, write_adapter
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.models.passes import predict_logits
 from ensemble_uq_llm.training.making import base_name, lora_settings
 from tiny_models import (
     ALL_TARGETS,
@@ -68,7 +68,7 @@ def written(config: Config, folder: Path) -> tuple[StackedEnsemble, list[Path]]:
 
 
 def our_logits(ensemble: StackedEnsemble) -> Tensor:
-    return torch.from_numpy(predict_logits(ensemble, SEQUENCES, budget=10_000))
+    return torch.from_numpy(member_logits(ensemble, SEQUENCES, budget=10_000))
 
 
 def peft_logits(base: Path, folder: Path, *, classes: int) -> Tensor:
@@ -188,7 +188,7 @@ def test_a_half_precision_adapter_is_read_in_float32(base, foreign, tmp_path):
     tensors = load_file(folder / WEIGHTS)
     save_file({name: tensor.bfloat16() for name, tensor in tensors.items()}, folder / WEIGHTS)
     adapter = read_adapter(folder)
-    assert adapter.head_CH.dtype == torch.float32
+    assert adapter.head["score.weight"].dtype == torch.float32
     logits = our_logits(ensemble_of(tiny_llama(), [adapter], members=trained((0,))))[0]
     assert_close(logits, peft_logits(base, folder, classes=2))
 

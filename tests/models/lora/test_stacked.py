@@ -1,25 +1,26 @@
 """The stacked linear layers against a loop of plain autograd LoRA, one member after the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from ensemble_uq_llm.models.frozen_linear import DenseLinear
 from ensemble_uq_llm.models.lora.stacked import (
     ActivePass,
     LoraSpec,
     LoraStack,
-    StackedHead,
     StackedLoraLinear,
     StackedProjection,
     draw_keep,
 )
-from ensemble_uq_llm.models.pack import Span, make_pack
+from ensemble_uq_llm.models.pack import Pack, Span, make_pack
 from tiny_models import assert_close, random_sequences
 
+CPU = torch.device("cpu")
 MEMBERS, IN, OUT = 3, 24, 20
 SCALING = 1.7
 SEVERAL = {"outs": (OUT, 12, 28, 8), "adapted": (0, 2), "biased": (1, 2)}
@@ -31,26 +32,27 @@ class Case:
     """Stacked layers, an input, perhaps a residual, and gradients of their outputs."""
 
     layer: StackedProjection
+    pack: Pack
+    spans: tuple[Span, ...]
     x_TI: Tensor
-    residual_TO: Tensor | None
-    grads_TO: tuple[Tensor, ...]
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        pack = self.layer.active.pack
-        return pack.sequence_spans if self.layer.last_tokens else pack.token_spans
+    residual_TO: Tensor | None = None
+    grads_TO: tuple[Tensor, ...] = ()
+    generators: list[Generator] | None = None
 
     def stacks(self) -> list[Tensor]:
         return [each for stack in self.layer.stacks for each in (stack.lora_a_MRI, stack.lora_b_MOR)]
 
+    def outputs(self) -> tuple[Tensor, ...]:
+        return self.layer(self.x_TI, self.spans, self.generators, self.residual_TO)
+
     def run(self) -> tuple[Tensor, ...]:
         """Return the outputs, and the gradients of x, of every A and B, and of the residual if there is one."""
-        outputs = self.layer(self.x_TI, self.residual_TO)
+        outputs = self.outputs()
         leaves = [self.x_TI, *self.stacks(), *([] if self.residual_TO is None else [self.residual_TO])]
         return *(output.detach() for output in outputs), *torch.autograd.grad(outputs, leaves, self.grads_TO)
 
     def seed_dropout(self) -> None:
-        self.layer.active.dropout_generators = [Generator().manual_seed(70 + member) for member in range(MEMBERS)]
+        self.generators = [Generator().manual_seed(70 + member) for member in range(MEMBERS)]
 
 
 def make_case(
@@ -77,17 +79,15 @@ def make_case(
         base = nn.Linear(IN, out, bias=bias or index in biased, device="meta").to_empty(device="cpu")
         for parameter in base.requires_grad_(False).parameters():
             parameter.copy_(normal(*parameter.shape, scale=0.2 if parameter.dim() == 2 else 1.0))
-        linears.append(base.to(dtype))
-        stacks.append(LoraStack(base, members=MEMBERS, rank=rank) if index in adapted else None)
+        linears.append(DenseLinear(base.to(dtype)))
+        own = LoraStack(linears[-1], members=MEMBERS, rank=rank, device=CPU) if index in adapted else None
+        stacks.append(own)
         for parameter in () if stacks[-1] is None else stacks[-1].parameters():
             parameter.data = normal(*parameter.shape, scale=0.2)
-    active = ActivePass()
-    active.pack = make_pack(
-        [(member, random_sequences(2 + member, seed=member, highest=9)) for member in present],
-        device=torch.device("cpu"),
-    )
-    layer = StackedProjection(linears, stacks, spec=LoraSpec(SCALING, dropout), active=active, last_tokens=last_tokens)
-    case = Case(layer, torch.empty(0), None, ())
+    own_sequences = [(member, random_sequences(2 + member, seed=member, highest=9)) for member in present]
+    pack = make_pack(own_sequences, device=CPU)
+    layer = StackedProjection(linears, stacks, spec=LoraSpec(SCALING, dropout))
+    case = Case(layer, pack, pack.sequence_spans if last_tokens else pack.token_spans, torch.empty(0))
 
     def rows(width: int, seed: int) -> Tensor:
         own = [Generator().manual_seed(100 * seed + span.member) for span in case.spans]
@@ -106,7 +106,7 @@ def member_loop(case: Case, *, dtype: torch.dtype, keeps: dict[int, Tensor] | No
     x = case.x_TI.detach().to(dtype).requires_grad_()
     residual = None if case.residual_TO is None else case.residual_TO.detach().to(dtype).requires_grad_()
     a, b = (each.detach().clone().requires_grad_() for each in case.stacks())
-    weight, bias = base.weight.to(dtype), base.bias
+    weight, bias = base.weight_OI.to(dtype), base.bias_O
     pieces = []
     for span in case.spans:
         own = x[span.start : span.stop]
@@ -128,7 +128,7 @@ def assert_all_close(actual: Sequence[Tensor], expected: Sequence[Tensor], *, re
 @pytest.mark.parametrize("rank", [1, 2, 3, 5, 8, 16])
 def test_equals_a_loop_of_plain_lora(rank, bias, last_tokens):
     case = make_case(rank=rank, bias=bias, last_tokens=last_tokens)
-    lengths = case.layer.active.pack.lengths
+    lengths = case.pack.lengths
     assert len(case.x_TI) == (len(lengths) if last_tokens else sum(lengths))
     actual = case.run()
     assert {each.dtype for each in actual} == {torch.float32}
@@ -159,8 +159,8 @@ def test_several_layers_equal_each_alone(dropout):
     expected_x, expected_stacks = torch.zeros_like(case.x_TI), []
     for index, (linear, sent) in enumerate(zip(case.layer.linears, case.grads_TO, strict=True)):
         stack = case.layer.stacks[case.layer.adapted.index(index)] if index in case.layer.adapted else None
-        one = StackedProjection([linear], [stack], spec=case.layer.spec, active=case.layer.active)
-        y, grad_x, *grads = Case(one, case.x_TI, None, (sent,)).run()
+        one = StackedProjection([linear], [stack], spec=case.layer.spec)
+        y, grad_x, *grads = replace(case, layer=one, grads_TO=(sent,)).run()
         assert len(grads) == (0 if stack is None else 2)
         assert_close(outputs[index], y)
         expected_x += grad_x
@@ -187,8 +187,8 @@ def test_a_residual_is_added_to_the_first_output_and_gets_its_gradient(bias, ada
 def test_a_layer_whose_output_is_not_used_sends_nothing_back():
     case = make_case(**SEVERAL, residual=True)
     leaves = [case.x_TI, *case.stacks(), case.residual_TO]
-    grads = torch.autograd.grad(case.layer(case.x_TI, case.residual_TO)[1], leaves, case.grads_TO[1])
-    assert_close(grads[0], case.grads_TO[1] @ case.layer.linears[1].weight)
+    grads = torch.autograd.grad(case.outputs()[1], leaves, case.grads_TO[1])
+    assert_close(grads[0], case.grads_TO[1] @ case.layer.linears[1].weight_OI)
     assert not any(grad.count_nonzero() for grad in grads[1:])
 
 
@@ -205,7 +205,7 @@ def test_dropout_is_each_members_own_draw_and_the_same_in_the_backward(dtype):
     first = case.run()
     assert_all_close(first, member_loop(case, dtype=torch.float64, keeps=keeps), relative=tolerance)
     assert not torch.equal(case.run()[0], first[0]), "the next pass must draw anew"
-    case.layer.active.dropout_generators = None
+    case.generators = None
     assert_all_close(case.run(), member_loop(case, dtype=torch.float64), relative=tolerance)
 
 
@@ -230,7 +230,7 @@ def test_the_input_is_kept_once_and_only_for_adapters(adapted, residual):
     case = make_case(**SEVERAL | {"adapted": adapted}, residual=residual)
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        case.layer(case.x_TI, case.residual_TO)
+        case.outputs()
     addresses = [each.untyped_storage().data_ptr() for each in kept]
     assert addresses.count(case.x_TI.untyped_storage().data_ptr()) == (1 if adapted else 0)
     parameters = {parameter.untyped_storage().data_ptr() for parameter in case.layer.parameters()}
@@ -276,24 +276,27 @@ def test_a_member_that_is_absent_gets_zero_gradients():
 def test_an_input_without_gradient_needs_none():
     case = make_case()
     _, _, *expected = case.run()
-    actual = torch.autograd.grad(case.layer(case.x_TI.detach()), case.stacks(), case.grads_TO)
+    actual = torch.autograd.grad(replace(case, x_TI=case.x_TI.detach()).outputs(), case.stacks(), case.grads_TO)
     assert all(map(torch.equal, actual, expected))
 
 
 def test_one_layer_in_the_place_of_one_of_transformers():
     case = make_case(bias=True)
     (linear,), (stack,) = case.layer.linears, case.layer.stacks
-    in_place = StackedLoraLinear(linear, stack, spec=case.layer.spec, active=case.layer.active)
-    y_1TO = in_place(case.x_TI[None])
+    active = ActivePass()
+    in_place = StackedLoraLinear(linear, stack, spec=case.layer.spec, active=active)
+    with active.during(case.pack, None):
+        y_1TO = in_place(case.x_TI[None])
     gradients = torch.autograd.grad(y_1TO, [case.x_TI, *case.stacks()], case.grads_TO[0][None])
     assert all(map(torch.equal, (y_1TO[0], *gradients), case.run()))
 
 
-def test_the_head_scores_each_sequence_with_its_own_member():
-    head = StackedHead(members=MEMBERS, classes=4, hidden=IN, device=torch.device("cpu"))
-    nn.init.normal_(head.weight_MCH, generator=Generator().manual_seed(1))
-    hidden = torch.randn(5, IN, generator=Generator().manual_seed(2)).bfloat16()
-    scores = head(hidden, [Span(2, 0, 3), Span(0, 3, 5)])
-    assert scores.dtype == torch.float32
-    expected = [head.weight_MCH[member] @ row for member, row in zip((2, 2, 2, 0, 0), hidden.float(), strict=True)]
-    assert_close(scores.detach(), torch.stack(expected).detach())
+def test_a_layer_of_transformers_works_only_within_a_pass():
+    case = make_case()
+    (linear,), (stack,) = case.layer.linears, case.layer.stacks
+    active = ActivePass()
+    in_place = StackedLoraLinear(linear, stack, spec=case.layer.spec, active=active)
+    with active.during(case.pack, None):
+        in_place(case.x_TI[None])
+    with pytest.raises(AssertionError, match="only inside StackedEnsemble"):
+        in_place(case.x_TI[None])

@@ -2,12 +2,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ensemble_uq_llm.report.figures.by_size import SizeCurve, size_curve_figure
+from ensemble_uq_llm.report.figures.by_size import MetricBySize, size_curve_figure
 
 
 def curve(sizes=(1, 2, 3), mean=(0.3, 0.28, 0.27), spread=(0.02, 0.01, 0.0), form=".3f"):
     low, high = ([m + sign * s for m, s in zip(mean, spread, strict=True)] for sign in (-1, 1))
-    return SizeCurve(title="NLL (nats)", form=form, sizes=sizes, mean=mean, low=low, high=high)
+    return MetricBySize(title="NLL (nats)", form=form, sizes=sizes, mean=mean, low=low, high=high)
 
 
 def root(figure):

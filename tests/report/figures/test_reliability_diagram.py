@@ -3,15 +3,22 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ensemble_uq_llm.evaluation.records import ReliabilityBin
 from ensemble_uq_llm.report.figures.reliability_diagram import reliability_figure
 
 
-def filled_bin(h, *, n=40, accuracy=None, bins=15, **others):
+def filled_bin(h, *, n=40, accuracy=None, bins=15, drawn=True):
     low, high = h / bins, (h + 1) / bins
     middle = (low + high) / 2
-    whisker = {"ci95": [0.0, 1.0], "band95": [max(0.0, middle - 0.1), min(1.0, middle + 0.1)]}
-    accuracy = middle if accuracy is None else accuracy
-    return {"low": low, "high": high, "n": n, "confidence": middle, "accuracy": accuracy} | whisker | others
+    return ReliabilityBin(
+        low=low,
+        high=high,
+        n=n,
+        confidence=middle,
+        accuracy=middle if accuracy is None else accuracy,
+        ci95=(0.0, 1.0),
+        band95=(max(0.0, middle - 0.1), min(1.0, middle + 0.1)) if drawn else None,
+    )
 
 
 def shapes(figure, kind, style):
@@ -48,9 +55,9 @@ def test_it_says_every_bin_in_words():
     assert figure.alternative == "Reliability diagram. 1,234 examples at confidence 96.7%, 90.0% right."
 
 
-def test_without_draws_there_is_no_band_and_no_whisker():
-    figure = reliability_figure([filled_bin(14, n=1, accuracy=0.0, ci95=None, band95=None)])
+def test_without_draws_there_is_no_band():
+    figure = reliability_figure([filled_bin(14, n=1, accuracy=0.0, drawn=False)])
 
     assert not shapes(figure, "polygon", "band")
-    assert not shapes(figure, "line", "whisker")
+    assert len(shapes(figure, "line", "whisker")) == 1
     assert not re.search("nan|inf", figure.svg)

@@ -14,7 +14,7 @@ def bars(figure):
 
 
 def test_every_filled_bin_has_a_bar_of_its_share():
-    figure = histogram_figure([group()], quantity="entropy", upper=0.5)
+    figure = histogram_figure([group()], measure="entropy", upper=0.5)
     heights = [float(bar.get("height")) for bar in bars(figure)]
 
     assert len(heights) == 2
@@ -22,7 +22,7 @@ def test_every_filled_bin_has_a_bar_of_its_share():
 
 
 def test_groups_lie_below_each_other_in_their_styles():
-    figure = histogram_figure([group(style="correct"), group(style="wrong")], quantity="entropy", upper=0.5)
+    figure = histogram_figure([group(style="correct"), group(style="wrong")], measure="entropy", upper=0.5)
 
     assert [bar.get("class") for bar in bars(figure)] == ["bar correct"] * 2 + ["bar wrong"] * 2
     tops = [float(bar.get("y")) for bar in bars(figure)]
@@ -30,14 +30,14 @@ def test_groups_lie_below_each_other_in_their_styles():
 
 
 def test_it_says_every_group_in_words():
-    figure = histogram_figure([group()], quantity="entropy", upper=0.5)
+    figure = histogram_figure([group()], measure="entropy", upper=0.5)
 
     assert figure.alternative == "Histograms of entropy. strange: 4,000 examples, mean 0.250, peak 75%."
     assert figure.title == "Entropy"
 
 
 def test_long_names_do_not_reach_the_numbers():
-    figure = histogram_figure([group(name="x" * 64)], quantity="entropy", upper=0.5)
+    figure = histogram_figure([group(name="x" * 64)], measure="entropy", upper=0.5)
     names = [each.text for each in ElementTree.fromstring(figure.svg).iter("text") if "x" in each.text[:1]]
 
     assert [len(name) for name in names] == [29]
@@ -45,6 +45,6 @@ def test_long_names_do_not_reach_the_numbers():
 
 def test_the_mean_stands_on_the_axis():
     for mean, at in ((0.0, 14.0), (0.5, 346.0), (0.25, 180.0)):
-        figure = histogram_figure([group(mean=mean)], quantity="entropy", upper=0.5)
+        figure = histogram_figure([group(mean=mean)], measure="entropy", upper=0.5)
         [mark] = [each for each in ElementTree.fromstring(figure.svg).iter("line") if each.get("class") == "mean"]
         assert float(mark.get("x1")) == pytest.approx(at)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from ensemble_uq_llm.report.sections.in_numbers import noise_floor_in_words, numbers
+from ensemble_uq_llm.evaluation.records import Comparison, Floor, Mean, MetricEstimate
+from ensemble_uq_llm.report.sections.in_numbers import in_numbers
 from ensemble_uq_llm.report.source import read_source
 from small_metrics import main_metrics, write_run
 
 
 def content_of(tmp_path, metrics):
-    return numbers(read_source(write_run(tmp_path, metrics)))
+    return in_numbers(read_source(write_run(tmp_path, metrics)))
 
 
 def row_of(table, title):
@@ -16,10 +19,11 @@ def row_of(table, title):
 
 def test_the_headline_has_value_interval_mean_member_and_difference(tmp_path):
     metrics = main_metrics()
-    metrics["ensemble"]["nll"] = {"value": 0.2512, "ci95": [0.2, 0.3]}
-    metrics["members_mean"]["nll"] = {"value": 0.2712}
-    metrics["gain"]["nll"] = {"over_mean": {"value": -0.02, "ci95": [-0.03, -0.01], "p_value": 0.004}}
-    row = row_of(content_of(tmp_path, metrics)["headline"], "NLL (nats)")
+    metrics.ensemble["nll"] = MetricEstimate(value=0.2512, ci95=(0.2, 0.3))
+    metrics.members_mean["nll"] = Mean(value=0.2712)
+    gained = Comparison(value=-0.02, ci95=(-0.03, -0.01), p_value=0.004)
+    metrics.gain["nll"] = replace(metrics.gain["nll"], over_mean=gained)
+    row = row_of(content_of(tmp_path, metrics).headline, "NLL (nats)")
 
     assert [cell.value for cell in row.cells] == ["0.251", "0.200 to 0.300", "0.271", "−0.0200"]  # noqa: RUF001
     assert row.cells[3].note == "p = 0.004"
@@ -27,29 +31,28 @@ def test_the_headline_has_value_interval_mean_member_and_difference(tmp_path):
 
 
 def test_a_single_member_is_not_compared_with_itself(tmp_path):
-    table = content_of(tmp_path, main_metrics(members=1))["headline"]
+    table = content_of(tmp_path, main_metrics(members=1)).headline
 
-    assert table.columns == ["Metric", "Value", "95% interval"]
+    assert table.columns == ("Metric", "Value", "95% interval")
     assert all(len(row.cells) == 2 for row in table.rows)
 
 
-@pytest.mark.parametrize(("p_value", "reading"), [(0.3, "within chance"), (0.01, "more than chance"), (None, "—")])
+@pytest.mark.parametrize(("p_value", "reading"), [(0.3, "within chance"), (0.01, "more than chance")])
 def test_a_calibration_error_is_read_against_its_noise_floor(tmp_path, p_value, reading):
     metrics = main_metrics()
-    floor = {"mean": 0.009, "p95": 0.0151, "p_value": p_value}
-    metrics["ensemble"]["ece"] = {"value": 0.012, "ci95": [0.0, 0.02], "noise_floor": floor}
+    floor = Floor(mean=0.009, p95=0.0151, p_value=p_value)
+    metrics.ensemble["ece"] = MetricEstimate(value=0.012, ci95=(0.0, 0.02), noise_floor=floor)
     content = content_of(tmp_path, metrics)
-    row = row_of(content["calibration"], "ECE (15 bins)")
+    row = row_of(content.calibration, "ECE (15 bins)")
 
     assert [cell.value for cell in row.cells] == ["0.012", "0.009", "0.015", reading]
-    assert "a calibrated model would show 0.009, up to 0.015" in row_of(content["headline"], "ECE (15 bins)").note
+    assert "a calibrated model would show 0.009, up to 0.015" in row_of(content.headline, "ECE (15 bins)").note
 
 
 def test_errors_that_need_two_classes_are_left_out_of_more(tmp_path):
     def titles(classes):
-        return {
-            row.title for row in content_of(tmp_path / f"{classes}", main_metrics(classes=classes))["calibration"].rows
-        }
+        content = content_of(tmp_path / f"{classes}", main_metrics(classes=classes))
+        return {row.title for row in content.calibration.rows}
 
     assert titles(2) - titles(5) == {"ECE of class 1"}
 
@@ -57,13 +60,9 @@ def test_errors_that_need_two_classes_are_left_out_of_more(tmp_path):
 def test_without_labels_only_uncertainties_are_left(tmp_path):
     content = content_of(tmp_path, main_metrics(labelled=0))
 
-    assert content["headline"] is content["calibration"] is content["brier"] is content["truth"] is None
-    assert [row.title for row in content["uncertainty"].rows][:2] == ["Confidence", "Entropy (total), nats"]
+    assert content.headline is content.calibration is content.brier is content.truth is None
+    assert [row.title for row in content.uncertainty.rows][:2] == ["Confidence", "Entropy (total), nats"]
 
 
 def test_the_truth_is_shown_where_it_is_known(tmp_path):
-    assert len(content_of(tmp_path, main_metrics(truth=True))["truth"].rows) >= 5
-
-
-def test_without_draws_there_is_no_floor():
-    assert noise_floor_in_words({"value": 0.1, "ci95": None}, ".3f") == ""
+    assert len(content_of(tmp_path, main_metrics(truth=True)).truth.rows) >= 5

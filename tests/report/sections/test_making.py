@@ -13,9 +13,9 @@ def test_stages_versions_and_configuration(tmp_path):
     folder.config.write_text("lora_r: 4\n")
     content = making(read_source(folder))
 
-    assert content["stages"] == [("predict validation", [("seeds", "42, 43"), ("data_digest", "0bc3")])]
-    assert content["record"] == [("versions.torch", "9.9.9"), ("git_commit", "null")]
-    assert ("lora_r", "4") in content["settings"]
+    assert content.stages == [("predict validation", [("seeds", "42, 43"), ("data_digest", "0bc3")])]
+    assert content.record == [("versions.torch", "9.9.9"), ("git_commit", "null")]
+    assert ("lora_r", "4") in content.settings
 
 
 def test_predictions_of_unknown_making_have_no_such_section(tmp_path):

@@ -1,10 +1,12 @@
-from ensemble_uq_llm.report.sections.unsure_of import uncertainty
+from dataclasses import replace
+
+from ensemble_uq_llm.report.sections.unsure_of import unsure_of
 from ensemble_uq_llm.report.source import read_source
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 
 def figures_of(tmp_path, *sets):
-    return uncertainty(read_source(write_run(tmp_path, *sets)))["figures"]
+    return unsure_of(read_source(write_run(tmp_path, *sets))).figures
 
 
 def test_the_main_set_is_shown_in_parts_and_the_others_as_a_whole(tmp_path):
@@ -17,7 +19,9 @@ def test_the_main_set_is_shown_in_parts_and_the_others_as_a_whole(tmp_path):
 
 def test_numbers_are_those_of_the_metrics(tmp_path):
     metrics = main_metrics()
-    metrics["histograms"]["entropy"]["groups"][0] |= {"n": 720, "mean": 0.1234, "shares": [0.5, 0.5]}
+    entropy = metrics.histograms["entropy"]
+    right = replace(entropy.groups[0], n=720, mean=0.1234, shares=(0.5, 0.5))
+    metrics.histograms["entropy"] = replace(entropy, groups=(right, *entropy.groups[1:]))
 
     assert (
         "right answers, validation: 720 examples, mean 0.123, peak 50%" in figures_of(tmp_path, metrics)[0].alternative
@@ -31,7 +35,6 @@ def test_a_single_member_disagrees_with_nobody(tmp_path):
 
 
 def test_without_histograms_the_section_is_left_out(tmp_path):
-    metrics = main_metrics()
-    del metrics["histograms"]
+    metrics = replace(main_metrics(), histograms={})
 
-    assert uncertainty(read_source(write_run(tmp_path, metrics))) is None
+    assert unsure_of(read_source(write_run(tmp_path, metrics))) is None

@@ -1,6 +1,6 @@
 """Sets of classes that hold the label with a promised probability: split conformal prediction.
 
-`fit` turns labelled calibration examples into rules, `include` applies rules to any examples, and `measure` says
+`fit_rules` turns labelled calibration examples into rules, `include` applies rules to any examples, and `measure` says
 how the sets do where labels are known. The promise holds for examples of the calibration set's kind; on shifted
 sets the coverage is what it is.
 """
@@ -8,12 +8,13 @@ sets the coverage is what it is.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.records import ConformalSets, Estimate, GroupCoverage, Guarantee, Interval
 from ensemble_uq_llm.evaluation.statistics.binomial import clopper_pearson
 from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample
 from ensemble_uq_llm.evaluation.statistics.statistic import family_of, weighted_mean
@@ -26,30 +27,19 @@ METHODS: Final[tuple[Method, ...]] = ("lac", "aps", "class_conditional")
 _ROUNDING = 1e-9  # so that 0.9 * 30, which is a little more than 27 in binary, asks for the 27th score
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class SetRule:
     """Which classes go into an example's set: those whose score is at most their threshold."""
 
     method: Method
     level: float
     """The promised coverage, 0 to 1."""
-    threshold_C: NDArray[np.float64]
-    """Infinite where there are too few calibration examples for the level: the class is always included."""
-    examples_C: NDArray[np.int64]
+    thresholds: tuple[float | None, ...]
+    """One a class; None where there are too few calibration examples for the level: the class is always included."""
+    examples: tuple[int, ...]
     """The number of calibration examples of each class."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the thresholds (null for infinite), the classes that are always included, and the promise."""
-        thresholds = [None if np.isinf(threshold) else threshold for threshold in self.threshold_C.tolist()]
-        return {
-            "level": self.level,
-            "calibration_examples": int(self.examples_C.sum()),
-            "thresholds": thresholds,
-            "always_included": [c for c, threshold in enumerate(thresholds) if threshold is None],
-            "guarantee": self.guarantee(),
-        }
-
-    def guarantee(self) -> dict[str, Any]:
+    def guarantee(self) -> Guarantee:
         """Return the bounds on the expected coverage, over calibration sets and test examples of their kind.
 
         `of` says of whom: of all examples (`marginal`: 1 - alpha <= E <= 1 - alpha + 1/(n + 1), Vovk et al. 2005;
@@ -57,13 +47,13 @@ class SetRule:
         bound supposes that scores do not tie; ties only raise the coverage.
         """
         if self.method == "class_conditional":
-            at_most = [min(1.0, self.level + 1 / (n + 1)) for n in self.examples_C.tolist()]
-            return {"of": "class", "at_least": self.level, "at_most": at_most}
-        at_most_of_all = min(1.0, self.level + 1 / (int(self.examples_C.sum()) + 1))
-        return {"of": "marginal", "at_least": self.level, "at_most": at_most_of_all}
+            at_most = tuple(min(1.0, self.level + 1 / (n + 1)) for n in self.examples)
+            return Guarantee(of="class", at_least=self.level, at_most=at_most)
+        at_most_of_all = min(1.0, self.level + 1 / (sum(self.examples) + 1))
+        return Guarantee(of="marginal", at_least=self.level, at_most=at_most_of_all)
 
 
-def fit(
+def fit_rules(
     probs_NC: NDArray[np.float64],
     labels_N: NDArray[np.int64],
     *,
@@ -89,16 +79,16 @@ def fit(
     if not len(labels_N):
         raise DataError("there is no labelled example to calibrate sets on; label some or give another set")
     classes = probs_NC.shape[1]
-    examples_C = np.bincount(labels_N, minlength=classes)
+    examples = tuple(np.bincount(labels_N, minlength=classes).tolist())
     rules = []
     for method in METHODS:
         own_N = _scores(method, probs_NC, rng)[np.arange(len(labels_N)), labels_N]
         for level in levels:
             if method == "class_conditional":
-                threshold_C = np.array([_quantile(own_N[labels_N == c], level) for c in range(classes)])
+                thresholds = tuple(_quantile(own_N[labels_N == c], level) for c in range(classes))
             else:
-                threshold_C = np.full(classes, _quantile(own_N, level))
-            rules.append(SetRule(method=method, level=level, threshold_C=threshold_C, examples_C=examples_C))
+                thresholds = (_quantile(own_N, level),) * classes
+            rules.append(SetRule(method=method, level=level, thresholds=thresholds, examples=examples))
     return tuple(rules)
 
 
@@ -108,12 +98,12 @@ def include(
     """Return for each of R rules which classes every example's set holds, [N, C]; sets of one method are nested.
 
     Args:
-        rules: what `fit` returned.
+        rules: what `fit_rules` returned.
         probs_NC: the ensemble's probabilities of any examples, labelled or not, shifted or not.
         rng: of the random parts of `aps`.
     """
     scores_NC = {method: _scores(method, probs_NC, rng) for method in dict.fromkeys(rule.method for rule in rules)}
-    return tuple(scores_NC[rule.method] <= rule.threshold_C for rule in rules)
+    return tuple(scores_NC[rule.method] <= _threshold_C(rule) for rule in rules)
 
 
 def measure(
@@ -123,7 +113,7 @@ def measure(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, ConformalSets]]:
     """Return by method and level (such as `0.90`) the rule and how its sets do on labelled examples.
 
     `coverage`: the share of sets that hold the label, with its exact interval. `mean_size`: with a bootstrap
@@ -132,28 +122,40 @@ def measure(
     the test examples, with the rule as it was fitted.
 
     Args:
-        rules: what `fit` returned.
+        rules: what `fit_rules` returned.
         sets_RNC: what `include` returned for them.
         labels_N: the examples' labels, all known; at least one.
         draws: of the bootstrap; 0 for no interval of the size.
         seed: of the bootstrap.
     """
-    sizes_RN = [sets_NC.sum(axis=1) for sets_NC in sets_RNC]
-    mean_sizes = family_of({str(r): weighted_mean(size_N) for r, size_N in enumerate(sizes_RN)})
+    mean_sizes = family_of({r: weighted_mean(sets_NC.sum(axis=1)) for r, sets_NC in enumerate(sets_RNC)})
     resampled = resample(mean_sizes, sizes=[len(labels_N)], draws=draws, seed=seed)
-    results: dict[str, dict[str, dict[str, Any]]] = {}
-    for r, (rule, sets_NC, size_N) in enumerate(zip(rules, sets_RNC, sizes_RN, strict=True)):
-        covered_N = sets_NC[np.arange(len(labels_N)), labels_N]
-        by_size = _coverage_by("size", size_N, covered_N, groups=sets_NC.shape[1] + 1)
-        results.setdefault(rule.method, {})[f"{rule.level:.2f}"] = rule.as_json() | {
-            "coverage": _share(int(covered_N.sum()), len(labels_N)),
-            "mean_size": resampled.estimate(str(r)).as_json(),
-            "empty": float((size_N == 0).mean()),
-            "single": float((size_N == 1).mean()),
-            "by_size": [group for group in by_size if group["n"]],
-            "by_class": _coverage_by("class", labels_N, covered_N, groups=sets_NC.shape[1]),
-        }
+    results: dict[str, dict[str, ConformalSets]] = {}
+    for r, (rule, sets_NC) in enumerate(zip(rules, sets_RNC, strict=True)):
+        measured = _measure_sets(rule, sets_NC, labels_N, mean_size=resampled.estimate(r))
+        results.setdefault(rule.method, {})[f"{rule.level:.2f}"] = measured
     return results
+
+
+def _measure_sets(
+    rule: SetRule, sets_NC: NDArray[np.bool_], labels_N: NDArray[np.int64], *, mean_size: Estimate
+) -> ConformalSets:
+    classes, size_N = sets_NC.shape[1], sets_NC.sum(axis=1)
+    covered_N = sets_NC[np.arange(len(labels_N)), labels_N]
+    coverage, interval = _share(int(covered_N.sum()), len(labels_N))
+    return ConformalSets(
+        level=rule.level,
+        calibration_examples=sum(rule.examples),
+        thresholds=rule.thresholds,
+        always_included=tuple(c for c, threshold in enumerate(rule.thresholds) if threshold is None),
+        guarantee=rule.guarantee(),
+        coverage=Estimate(value=coverage, ci95=interval),
+        mean_size=mean_size,
+        empty=float((size_N == 0).mean()),
+        single=float((size_N == 1).mean()),
+        by_size=tuple(each for each in _coverage_by(size_N, covered_N, groups=classes + 1) if each.n),
+        by_class=_coverage_by(labels_N, covered_N, groups=classes),
+    )
 
 
 def _scores(method: Method, probs_NC: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -169,25 +171,25 @@ def _scores(method: Method, probs_NC: NDArray[np.float64], rng: np.random.Genera
     return scores_NC
 
 
-def _quantile(scores_N: NDArray[np.float64], level: float) -> float:
-    """Return the ceil((n + 1) * level)-th smallest score; infinite where there are fewer."""
+def _quantile(scores_N: NDArray[np.float64], level: float) -> float | None:
+    """Return the ceil((n + 1) * level)-th smallest score; None where there are fewer."""
     rank = ceil((len(scores_N) + 1) * level - _ROUNDING)
-    return float(np.partition(scores_N, rank - 1)[rank - 1]) if rank <= len(scores_N) else float("inf")
+    return float(np.partition(scores_N, rank - 1)[rank - 1]) if rank <= len(scores_N) else None
 
 
-def _coverage_by(
-    name: str, group_N: NDArray[np.int64], covered_N: NDArray[np.bool_], *, groups: int
-) -> list[dict[str, Any]]:
+def _threshold_C(rule: SetRule) -> NDArray[np.float64]:
+    return np.array([np.inf if threshold is None else threshold for threshold in rule.thresholds])
+
+
+def _coverage_by(group_N: NDArray[np.int64], covered_N: NDArray[np.bool_], *, groups: int) -> tuple[GroupCoverage, ...]:
     count_G = np.bincount(group_N, minlength=groups).tolist()
     covered_G = np.bincount(group_N[covered_N], minlength=groups).tolist()
-    return [
-        {name: group, "n": count, "coverage": coverage["value"], "ci95": coverage["ci95"]}
-        for group, count in enumerate(count_G)
-        for coverage in [_share(covered_G[group], count)]
-    ]
+    records = []
+    for group, (count, covered) in enumerate(zip(count_G, covered_G, strict=True)):
+        coverage, interval = _share(covered, count)
+        records.append(GroupCoverage(group=group, n=count, coverage=coverage, ci95=interval))
+    return tuple(records)
 
 
-def _share(successes: int, trials: int) -> dict[str, Any]:
-    if not trials:
-        return {"value": None, "ci95": None}
-    return {"value": successes / trials, "ci95": list(clopper_pearson(successes, trials))}
+def _share(successes: int, trials: int) -> tuple[float | None, Interval | None]:
+    return (successes / trials, clopper_pearson(successes, trials)) if trials else (None, None)

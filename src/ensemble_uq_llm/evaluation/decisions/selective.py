@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
 from ensemble_uq_llm.evaluation.scores import Quantity
 from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking, Tally
 
@@ -22,8 +23,8 @@ COVERAGES = (80, 90, 95)
 """The coverages, in percent, at which the risk is reported."""
 
 
-def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) -> Family:
-    """Return the numbers of `QUANTITIES` for one score, as a family that shares one pass over the ranking.
+def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) -> Family[str]:
+    """Return the numbers of `SELECTIVE_NUMBERS` for one score, as a family that shares one pass over the ranking.
 
     With n examples, e of them wrong:
     `aurc`: mean over k = 1..n of the selective risk (Geifman and El-Yaniv 2017, arXiv:1705.08500).
@@ -60,8 +61,8 @@ def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) 
 
 def risk_coverage_curve(
     scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_], *, points: int = 200
-) -> tuple[list[float], list[float]]:
-    """Return coverages, in rising order, and the selective risk at each, for a drawing.
+) -> RiskCoverageCurve:
+    """Return the selective risk by coverage, to be drawn.
 
     Every point is one that a threshold on the score can reach, and exact. The first is the group of the most
     certain examples, the last is everything; the others lie evenly between in coverage.
@@ -75,7 +76,9 @@ def risk_coverage_curve(
     errors_G, kept_G = kept.positive_up_to_DG[0], kept.all_up_to_DG[0]
     wanted_P = np.linspace(kept_G[0], kept_G[-1], points)
     at_P = np.unique(np.searchsorted(kept_G, wanted_P))
-    return (kept_G[at_P] / len(scores_N)).tolist(), (errors_G[at_P] / kept_G[at_P]).tolist()
+    return RiskCoverageCurve(
+        coverage=tuple((kept_G[at_P] / len(scores_N)).tolist()), risk=tuple((errors_G[at_P] / kept_G[at_P]).tolist())
+    )
 
 
 def _right_answers_merged(ranking: Ranking) -> Ranking:
@@ -140,7 +143,7 @@ def _risk_at_coverage(kept: Tally, percent: int) -> NDArray[np.float64]:
     return errors_D / wanted_D
 
 
-QUANTITIES = (
+SELECTIVE_NUMBERS = (
     Quantity(name="aurc", title="AURC", format=".4f", higher_is_better=False),
     Quantity(name="eaurc", title="E-AURC", format=".4f", higher_is_better=False),
     Quantity(name="augrc", title="AUGRC", format=".4f", higher_is_better=False),

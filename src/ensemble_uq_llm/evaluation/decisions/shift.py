@@ -1,15 +1,49 @@
 """How well uncertainty tells a shifted set from the one that the ensemble was made for."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.records import Comparison, Detection, Shift
 from ensemble_uq_llm.evaluation.scores import Quantity, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking, joined
+from ensemble_uq_llm.evaluation.statistics.bootstrap import resample_together
+from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 
 
-def shift_family(shifted: Uncertainty, reference: Uncertainty) -> Family:
-    """Return the numbers of `QUANTITIES` for every score, named `SCORE/QUANTITY`.
+def measure_shift(
+    shifted: Uncertainty, reference: Uncertainty, *, name: str, change: Mapping[str, Comparison], draws: int, seed: int
+) -> Shift:
+    """Return how well every score tells the shifted examples from those of the reference.
+
+    Args:
+        shifted: of the set that may differ.
+        reference: of the set that the ensemble was made for, its members and classes being the same.
+        name: what the reference is called.
+        change: how much worse the shifted set is answered, by metric; empty where that is unknown.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    ours, theirs = uncertainty_scores(shifted), uncertainty_scores(reference)
+    sizes = [len(each.prediction_N) for each in (shifted, reference)]
+    families = {score: separation_family(ours[score], theirs[score]) for score in ours}
+    resampled = resample_together(families, sizes=sizes, draws=draws, seed=seed)
+    auroc = {score: each.values["auroc"] for score, each in resampled.items()}
+    best = max(auroc, key=lambda score: auroc[score])
+    return Shift(
+        reference=name,
+        numbers={
+            quantity.name: {score: each.estimate(quantity.name) for score, each in resampled.items()}
+            for quantity in DETECTION_NUMBERS
+        },
+        best=Detection(score=best, auroc=auroc[best]),
+        change=dict(change),
+    )
+
+
+def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Family[str]:
+    """Return the numbers of `DETECTION_NUMBERS` for one score, all from one ranking.
 
     Weights are those of the shifted examples followed by those of the reference (the in-distribution set).
     `auroc`: P(score of a shifted example > of a reference one), ties counting half: 0.5 says that the score does
@@ -21,17 +55,6 @@ def shift_family(shifted: Uncertainty, reference: Uncertainty) -> Family:
     least 95% of the reference pass: the false positive rate at 95% true positive rate of Liang et al. 2018
     (arXiv:1706.02690), whose positive class is in-distribution. Equal scores pass together, so a score with many
     ties pays for it.
-
-    Args:
-        shifted: of the set that may differ.
-        reference: of the set that the ensemble was made for, its members and classes being the same.
-    """
-    ours, theirs = uncertainty_scores(shifted), uncertainty_scores(reference)
-    return joined({name: separation_family(ours[name], theirs[name]) for name in ours})
-
-
-def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Family:
-    """Return the numbers of `QUANTITIES` for one score, all from one ranking; see `shift_family`.
 
     Args:
         shifted_S: the shifted examples' scores; at least one.
@@ -57,7 +80,7 @@ def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.fl
     return family
 
 
-QUANTITIES = (
+DETECTION_NUMBERS = (
     Quantity(name="auroc", title="AUROC", format=".3f", higher_is_better=True),
     Quantity(name="aupr_in", title="AUPR-in", format=".3f", higher_is_better=True),
     Quantity(name="aupr_out", title="AUPR-out", format=".3f", higher_is_better=True),

@@ -1,13 +1,15 @@
 """How differently the members answer: an ensemble of equal members is one member."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.records import Estimate, Pair, PairwiseNumber
 from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample
 from ensemble_uq_llm.evaluation.statistics.statistic import Family, weighted_mean
+from ensemble_uq_llm.member import MemberId
 
 LARGEST_MATRIX: Final = 20
 """The most members for which the numbers of all pairs are told."""
@@ -17,28 +19,28 @@ def measure_diversity(
     predictions_MN: NDArray[np.int64],
     labels_N: NDArray[np.int64] | None,
     *,
-    seeds: Sequence[int],
+    members: Sequence[MemberId],
     draws: int = DRAWS,
     seed: int = 0,
-) -> dict[str, Any] | None:
-    """Return how much pairs of members differ; None of a single member.
+) -> dict[str, PairwiseNumber]:
+    """Return how much pairs of members differ, by measure; nothing of a single member.
 
     `disagreement`: the share of examples that two members put into different classes. `error_correlation`: the
     correlation (phi) of two members' being wrong: 1 where they are wrong on the same examples, 0 where
     independently. It is undefined for a member that is never (or always) wrong, and absent without labels.
     Of each come `mean` (over the pairs for which it is defined, with a bootstrap interval), `min` and `max`
-    with the pair's seeds, and `matrix`, whose entries are None where undefined (None for more than 20 members).
+    with the pair's members, and `matrix`, whose entries are None where undefined (None for more than 20 members).
     Source: Kuncheva and Whitaker 2003, Machine Learning 51:181.
 
     Args:
         predictions_MN: every member's class of every example.
         labels_N: the labels, all known; None where there are none.
-        seeds: the members' seeds, in their order.
+        members: the members, in their order.
         draws: of the bootstrap.
         seed: of the bootstrap.
     """
     if len(predictions_MN) == 1:
-        return None
+        return {}
     resampled = resample(
         diversity_family(predictions_MN, labels_N), sizes=[predictions_MN.shape[1]], draws=draws, seed=seed
     )
@@ -46,12 +48,11 @@ def measure_diversity(
     if labels_N is not None:
         matrices_MM["error_correlation"] = _error_correlation(predictions_MN != labels_N)(np.ones(len(labels_N)))
     return {
-        name: {"mean": resampled.estimate(name).as_json()} | _pairs(matrix_MM, seeds)
-        for name, matrix_MM in matrices_MM.items()
+        name: _pairwise(matrix_MM, members, mean=resampled.estimate(name)) for name, matrix_MM in matrices_MM.items()
     }
 
 
-def diversity_family(predictions_MN: NDArray[np.int64], labels_N: NDArray[np.int64] | None) -> Family:
+def diversity_family(predictions_MN: NDArray[np.int64], labels_N: NDArray[np.int64] | None) -> Family[str]:
     """Return the means over pairs of members, `disagreement` and (with labels) `error_correlation`, as one family.
 
     Args:
@@ -114,12 +115,19 @@ def _mean_of_defined(values_DP: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(sum_D, count_D, out=np.full_like(sum_D, np.nan), where=count_D > 0)
 
 
-def _pairs(matrix_MM: NDArray[np.float64], seeds: Sequence[int]) -> dict[str, Any]:
-    upper = np.triu_indices(len(seeds), k=1)
+def _pairwise(matrix_MM: NDArray[np.float64], members: Sequence[MemberId], *, mean: Estimate) -> PairwiseNumber:
+    upper = np.triu_indices(len(members), k=1)
     values_P = matrix_MM[upper]
-    record: dict[str, Any] = {"min": None, "max": None}
-    if not np.isnan(values_P).all():
-        for name, pair in (("min", int(np.nanargmin(values_P))), ("max", int(np.nanargmax(values_P)))):
-            record[name] = {"value": float(values_P[pair]), "seeds": [seeds[int(side[pair])] for side in upper]}
-    rows = [[None if np.isnan(value) else value for value in row] for row in matrix_MM.tolist()]
-    return record | {"matrix": rows if len(seeds) <= LARGEST_MATRIX else None}
+    defined = not np.isnan(values_P).all()
+
+    def pair(number: np.intp) -> Pair:
+        first, second = (members[int(side[number])] for side in upper)
+        return Pair(value=float(values_P[number]), members=(first, second))
+
+    rows = tuple(tuple(None if np.isnan(value) else value for value in row) for row in matrix_MM.tolist())
+    return PairwiseNumber(
+        mean=mean,
+        min=pair(np.nanargmin(values_P)) if defined else None,
+        max=pair(np.nanargmax(values_P)) if defined else None,
+        matrix=rows if len(members) <= LARGEST_MATRIX else None,
+    )

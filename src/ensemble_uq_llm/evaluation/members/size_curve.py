@@ -1,17 +1,17 @@
-"""What the members are worth: fewer of them, each of them alone, and what pooling gains."""
+"""Do I need them all? Every metric of smaller ensembles, pooled from subsets of the members."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import comb
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.evaluation.records import SizeCurve, SubsetSummary
 from ensemble_uq_llm.evaluation.statistics.draws import worker_threads
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, family_of, value_of
+from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
 
 SUBSETS: Final = 30
@@ -33,7 +33,7 @@ def size_curve(
     *,
     subsets: int = SUBSETS,
     rng: np.random.Generator,
-) -> dict[str, Any]:
+) -> SizeCurve:
     """Return every metric of smaller ensembles, pooled from subsets of the members.
 
     For each size k there are `subsets` distinct random subsets, or all where there are no more. Of their values
@@ -64,62 +64,18 @@ def size_curve(
     nll = next(i for i, metric in enumerate(metrics) if metric.name == "nll")
     mean_nll = [float(of_size[nll].mean()) for of_size in values]
     enough = _enough(sizes, mean_nll)
-    return {
-        "sizes": sizes,
-        "subsets": [len(of_size) for of_size in chosen],
-        "metrics": {metric.name: _summary([each[i] for each in values]) for i, metric in enumerate(metrics)},
-        "enough": enough,
-        "answer": _answer(members, enough, mean_nll),
-    }
+    return SizeCurve(
+        sizes=tuple(sizes),
+        subsets=tuple(len(of_size) for of_size in chosen),
+        metrics={metric.name: _summary([each[i] for each in values]) for i, metric in enumerate(metrics)},
+        enough=enough,
+        answer=_answer(members, enough, mean_nll),
+    )
 
 
 def enough_subsets(examples: int) -> int:
     """Return how many subsets of a size tell its spread: of many examples fewer, which keeps the time in bounds."""
     return min(SUBSETS, max(10, 1_000_000 // examples))
-
-
-def gain_family(log_probs_MNC: NDArray[np.float64], labels_N: NDArray[np.int64], metrics: Sequence[Metric]) -> Family:
-    """Return every metric of the ensemble and of each member, named `METRIC/ensemble` and `METRIC/member_INDEX`."""
-    predictors = {"ensemble": log_mean_exp(log_probs_MNC)}
-    predictors |= {f"member_{m}": log_probs_NC for m, log_probs_NC in enumerate(log_probs_MNC)}
-    return family_of(
-        {
-            f"{metric.name}/{name}": metric.statistic(log_probs_NC, labels_N)
-            for metric in metrics
-            for name, log_probs_NC in predictors.items()
-        }
-    )
-
-
-def gains(resampled: Resampled, seeds: Sequence[int], metrics: Sequence[Metric]) -> dict[str, dict[str, Any]]:
-    """Return by metric what the ensemble gains over a single member, paired draw by draw.
-
-    `over_mean`: over the mean of the members' values: what pooling adds to picking a member blindly.
-    `over_best`: over the member of `best_seed`, the best on these very labels. That choice flatters the member,
-    so this gain is a lower bound of that over a member chosen on other examples. Both are the
-    ensemble's value minus the other: above 0 is a gain where higher is better, below 0 where lower is.
-
-    Args:
-        resampled: the numbers of `gain_family`.
-        seeds: the members' seeds, in their order.
-        metrics: the metrics of the family that are to be compared.
-    """
-    noisy = {metric.name for metric in metrics if metric.centred}
-    resampled = resampled.centred([name for name in resampled.values if name.partition("/")[0] in noisy])
-    records = {}
-    for metric in metrics:
-        names = [f"{metric.name}/member_{m}" for m in range(len(seeds))]
-        values_M = np.array([resampled.values[name] for name in names])
-        draws_MD = np.stack([resampled.draws_D[name] for name in names])
-        ours = resampled.values[f"{metric.name}/ensemble"]
-        draws_D = resampled.draws_D[f"{metric.name}/ensemble"]
-        best = int(np.argmax(values_M if metric.higher_is_better else -values_M))
-        records[metric.name] = {
-            "over_mean": compare(ours, draws_D, float(values_M.mean()), draws_MD.mean(axis=0)).as_json(),
-            "over_best": compare(ours, draws_D, float(values_M[best]), draws_MD[best]).as_json(),
-            "best_seed": None if np.isnan(values_M[best]) else seeds[best],
-        }
-    return records
 
 
 class _Pool:
@@ -158,20 +114,20 @@ def _draw_subsets(members: int, size: int, most: int, rng: np.random.Generator) 
     return list(drawn)
 
 
-def _summary(values_KS: Sequence[NDArray[np.float64]]) -> dict[str, list[float | None]]:
+def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
     """Return a summary over the subsets S, one number for each of the sizes K."""
-    summaries: dict[str, Callable[[NDArray[np.float64]], np.floating]] = {
-        "mean": np.mean,
-        "sd": np.std,
-        "min": np.min,
-        "max": np.max,
-        "p5": lambda values_S: np.percentile(values_S, 5),
-        "p95": lambda values_S: np.percentile(values_S, 95),
-    }
-    return {
-        name: [None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in values_KS]
-        for name, summarise in summaries.items()
-    }
+
+    def by_size(summarise: Callable[[NDArray[np.float64]], np.floating]) -> tuple[float | None, ...]:
+        return tuple(None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in values_KS)
+
+    return SubsetSummary(
+        mean=by_size(np.mean),
+        sd=by_size(np.std),
+        min=by_size(np.min),
+        max=by_size(np.max),
+        p5=by_size(lambda values_S: np.percentile(values_S, 5)),
+        p95=by_size(lambda values_S: np.percentile(values_S, 95)),
+    )
 
 
 def _enough(sizes: Sequence[int], mean_nll: Sequence[float]) -> int | None:

@@ -1,7 +1,8 @@
-"""Predictions of other systems in an NPZ file: arrays of logits or probabilities, and what belongs to them."""
+"""Predictions of other systems as arrays: logits or probabilities and what belongs to them, in memory or in an NPZ."""
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,25 @@ def read_arrays(path: Path) -> Predictions:
     Raises:
         DataError: without the file's name, which `foreign.load_predictions` adds.
     """
-    arrays = _load(path)
+    return predictions_of(_load(path), source=path)
+
+
+def predictions_of(arrays: Mapping[str, NDArray[Any]], *, source: Path | None = None) -> Predictions:
+    """Return the predictions that arrays of these names hold; see `read_arrays`.
+
+    Args:
+        arrays: by the names that a file has.
+        source: the file that they are from, for warnings; None for arrays in memory.
+
+    Raises:
+        DataError: an array has not the shape or the values that it must have.
+    """
     scores = [name for name in ("logits", "probs") if name in arrays]
     if len(scores) != 1:
+        where = "the file has" if source else "there are"
         found = "both `logits` and `probs`; keep one of them" if scores else "neither `logits` nor `probs`; save one"
-        raise DataError(f"the file has {found} (beside optional {', '.join(_NAMES[2:])})")
-    logits_MNC = _logits(path, scores[0], _numbers(scores[0], arrays[scores[0]]))
+        raise DataError(f"{where} {found} (beside optional {', '.join(_NAMES[2:])})")
+    logits_MNC = _logits(source, scores[0], _numbers(scores[0], arrays[scores[0]]))
     members, examples, classes = logits_MNC.shape
     expected = {"labels": (examples,), "ids": (examples,), "seeds": (members,), "true_probs": (examples, classes)}
     for name, shape in expected.items():
@@ -74,7 +88,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _logits(path: Path, name: str, scores: NDArray[np.float64]) -> NDArray[np.float32]:
+def _logits(source: Path | None, name: str, scores: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the logits [M, N, C] that the array of logits or probabilities stands for."""
     if scores.ndim not in ((2, 3) if name == "logits" else (1, 2, 3)):
         raise DataError(f"array {name!r} has shape {scores.shape}; it must be {_SHAPES[name]}")
@@ -86,7 +100,7 @@ def _logits(path: Path, name: str, scores: NDArray[np.float64]) -> NDArray[np.fl
     classes = scores.shape[-1] if scores.ndim > 1 else 1
     logits_PC = log_probabilities(
         scores.reshape(-1, classes) if scores.ndim > 1 else scores,
-        source=path,
+        source=source,
         place=lambda row: f"probs[{', '.join(str(i) for i in np.unravel_index(row, rows))}]",
         names=[f"class {c}" for c in range(classes)] if scores.ndim > 1 else ["class 1"],
     )
@@ -116,6 +130,8 @@ def _labels(array: NDArray[Any]) -> tuple[int | None, ...]:
 def _ids(array: NDArray[Any]) -> tuple[str, ...]:
     if array.dtype.kind == "S":
         return tuple(each.decode("utf-8", errors="backslashreplace") for each in array.tolist())
+    if array.dtype.kind == "O" and all(isinstance(each, str) for each in array.tolist()):  # as pandas holds text
+        return tuple(array.tolist())
     if array.dtype.kind not in "Uiu":
         raise DataError(f"array 'ids' holds {array.dtype}; it must hold text or whole numbers")
     return tuple(str(each) for each in array.tolist())

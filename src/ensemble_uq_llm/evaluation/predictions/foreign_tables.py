@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.evaluation.predictions.foreign_values import class_of, log_probabilities, refuse_misspelt
-from ensemble_uq_llm.evaluation.predictions.record import Predictions, from_table, read_table
+from ensemble_uq_llm.evaluation.predictions.parquet import from_table, read_table
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
@@ -55,7 +56,7 @@ def load_predictions(path: Path) -> Predictions:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Source:
+class _TableFile:
     """A table and the file that it came from."""
 
     path: Path
@@ -76,7 +77,7 @@ def _read_parquet(path: Path) -> Predictions:
     if set(table.column_names) >= _CONTRACT:
         with _naming(path):
             return from_table(table)
-    return _read(_Source(path=path, table=table))
+    return _read(_TableFile(path=path, table=table))
 
 
 def _read_csv(path: Path) -> Predictions:
@@ -89,7 +90,7 @@ def _read_csv(path: Path) -> Predictions:
         table = pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
     except pa.ArrowException as error:
         raise DataError(f"{path}: this is not a readable CSV file in UTF-8 ({error}); write it again") from error
-    return _read(_Source(path=path, table=table.rename_columns([name.strip() for name in table.column_names])))
+    return _read(_TableFile(path=path, table=table.rename_columns([name.strip() for name in table.column_names])))
 
 
 def _read_npz(path: Path) -> Predictions:
@@ -108,34 +109,34 @@ def _naming(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read(source: _Source) -> Predictions:
+def _read(file: _TableFile) -> Predictions:
     """Rewrite the table as one of our own, whose checks then apply."""
-    names = source.table.column_names
-    with _naming(source.path):
+    names = file.table.column_names
+    with _naming(file.path):
         if double := [name for name in names if names.count(name) > 1]:
             raise DataError(f"column {double[0]!r} is there twice; keep one of them")
-        logits_PC = _logits(source, _score_columns(names))
+        logits_PC = _logits(file, _score_columns(names))
         refuse_misspelt(names, ("id", "label", "seed", "sample"))
-        return from_table(pa.table(_our_columns(source, logits_PC)))
+        return from_table(pa.table(_our_columns(file, logits_PC)))
 
 
-def _our_columns(source: _Source, logits_PC: NDArray[np.float32]) -> dict[str, Any]:
-    names, rows = source.table.column_names, source.table.num_rows
+def _our_columns(file: _TableFile, logits_PC: NDArray[np.float32]) -> dict[str, Any]:
+    names, rows = file.table.column_names, file.table.num_rows
     if "seed" in names and "id" not in names:
         raise DataError("column 'id' is missing; where there are seeds, every row needs its example's id")
     for name in ("id", "seed", "sample"):
-        _check_filled(source, name)
+        _check_filled(file, name)
     if "id" in names and "seed" not in names:
-        _check_ids_differ(source)
+        _check_ids_differ(file)
     columns = {
-        "id": source.table.column("id") if "id" in names else [str(row) for row in range(rows)],
-        "label": _labels(source, classes=logits_PC.shape[1]) if "label" in names else pa.nulls(rows, pa.int64()),
-        "seed": source.table.column("seed") if "seed" in names else np.zeros(rows, np.int64),
+        "id": file.table.column("id") if "id" in names else [str(row) for row in range(rows)],
+        "label": _labels(file, classes=logits_PC.shape[1]) if "label" in names else pa.nulls(rows, pa.int64()),
+        "seed": file.table.column("seed") if "seed" in names else np.zeros(rows, np.int64),
     }
     columns |= {f"logit_{c}": logits_P for c, logits_P in enumerate(logits_PC.T)}
     if "sample" in names:
-        columns["sample"] = source.table.column("sample")
-    return columns | {name: _numbers(source, name) for name in names if _TRUTH.fullmatch(name)}
+        columns["sample"] = file.table.column("sample")
+    return columns | {name: _numbers(file, name) for name in names if _TRUTH.fullmatch(name)}
 
 
 def _score_columns(names: Sequence[str]) -> list[str]:
@@ -160,24 +161,24 @@ def _score_columns(names: Sequence[str]) -> list[str]:
     return [f"{kind}{c}" for c in range(needed)]
 
 
-def _logits(source: _Source, columns: Sequence[str]) -> NDArray[np.float32]:
-    values_PC = np.stack([_numbers(source, name) for name in columns], axis=1)
+def _logits(file: _TableFile, columns: Sequence[str]) -> NDArray[np.float32]:
+    values_PC = np.stack([_numbers(file, name) for name in columns], axis=1)
     if columns[0].startswith("logit_"):
         with np.errstate(over="ignore"):  # beyond float32 is infinite, which `Predictions` refuses with its place
             return values_PC.astype(np.float32)
     probs = values_PC[:, 0] if len(columns) == 1 else values_PC
-    return log_probabilities(probs, source=source.path, place=source.place, names=columns)
+    return log_probabilities(probs, source=file.path, place=file.place, names=columns)
 
 
-def _numbers(source: _Source, name: str) -> NDArray[np.float64]:
+def _numbers(file: _TableFile, name: str) -> NDArray[np.float64]:
     """Return a column as numbers, NaN where it is empty."""
-    column = source.table.column(name)
+    column = file.table.column(name)
     try:
         return column.cast(pa.float64()).fill_null(np.nan).to_numpy()
     except pa.ArrowException as error:
         row = next((row for row, value in enumerate(column.to_pylist()) if not _is_number(value)), 0)
         shown = clipped(column[row].as_py())
-        raise DataError(f"{source.place(row)}: {name} is {shown}; it must be a number") from error
+        raise DataError(f"{file.place(row)}: {name} is {shown}; it must be a number") from error
 
 
 def _is_number(value: Any) -> bool:
@@ -188,15 +189,15 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _check_filled(source: _Source, name: str) -> None:
-    if name in source.table.column_names and source.table.column(name).null_count:
-        row = int(np.argmax(source.table.column(name).is_null().to_numpy()))
-        raise DataError(f"{source.place(row)}: {name} is empty; give every row its example's id and its member's seed")
+def _check_filled(file: _TableFile, name: str) -> None:
+    if name in file.table.column_names and file.table.column(name).null_count:
+        row = int(np.argmax(file.table.column(name).is_null().to_numpy()))
+        raise DataError(f"{file.place(row)}: {name} is empty; give every row its example's id and its member's seed")
 
 
-def _check_ids_differ(source: _Source) -> None:
-    counts = source.table.column("id").value_counts()
-    if len(counts) < source.table.num_rows:
+def _check_ids_differ(file: _TableFile) -> None:
+    counts = file.table.column("id").value_counts()
+    if len(counts) < file.table.num_rows:
         double = next(each["values"].as_py() for each in counts if each["counts"].as_py() > 1)
         raise DataError(
             f"id {clipped(double)} is in more than one row, and no column 'seed' tells members apart; give every row "
@@ -204,9 +205,9 @@ def _check_ids_differ(source: _Source) -> None:
         )
 
 
-def _labels(source: _Source, *, classes: int) -> Any:
+def _labels(file: _TableFile, *, classes: int) -> Any:
     """Return the labels as class numbers; each distinct value is read once."""
-    column = source.table.column("label")
+    column = file.table.column("label")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode()
@@ -218,7 +219,7 @@ def _labels(source: _Source, *, classes: int) -> Any:
             row = pc.index(column, value).as_py()
             true_false = ", true or false" if classes == 2 else ""
             raise DataError(
-                f"{source.place(row)}: label is {clipped(value)}; it must be a class number 0 to {classes - 1}"
+                f"{file.place(row)}: label is {clipped(value)}; it must be a class number 0 to {classes - 1}"
                 f"{true_false}, or empty where it is unknown"
             ) from error
     return pa.array(known, pa.int64()).take(encoded.indices)

@@ -21,7 +21,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def log_probabilities(
-    probs: NDArray[np.float64], *, source: Path, place: Place, names: Sequence[str]
+    probs: NDArray[np.float64], *, source: Path | None, place: Place, names: Sequence[str]
 ) -> NDArray[np.float32]:
     """Return the logarithms of probabilities, as logits [P, C].
 
@@ -30,7 +30,7 @@ def log_probabilities(
 
     Args:
         probs: of every class [P, C], or of class 1 of two [P].
-        source: the file, for the warning.
+        source: the file, for the warning; None for values in memory.
         place: where a row stands.
         names: the columns' names.
 
@@ -44,8 +44,9 @@ def log_probabilities(
     _check_sums(sums_P, place, names)
     probs_PC = probs_PC / sums_P[:, None]
     if zeros := int((probs_PC == 0).sum()):
+        where = f"{source}: " if source else ""
         warnings.warn(
-            f"{source}: {zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
+            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
             "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
             stacklevel=2,
         )

@@ -24,7 +24,7 @@ from ensemble_uq_llm.evaluation.statistics.statistic import Family, Statistic
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 
 
-def brier_split(log_probs_NC: LogProbs, labels_N: NDArray[np.int64]) -> Family:
+def brier_split(log_probs_NC: LogProbs, labels_N: NDArray[np.int64]) -> Family[str]:
     """Return the parts of the Brier score, in 15 bins of equal width.
 
     `brier_reliability`: squared gaps between probability and frequency; 0 is best.
@@ -75,7 +75,7 @@ def _reliability(forecast: Forecast) -> CalibrationError:
     return error
 
 
-def _split(forecast: Forecast, labels_N: NDArray[np.int64]) -> Family:
+def _split(forecast: Forecast, labels_N: NDArray[np.int64]) -> Family[str]:
     bins = Bins.of(confidence_bin(forecast.probability_N))
     forecast_N = forecast.probability_N[bins.order_N]
     outcome_N = (labels_N == forecast.answer_N)[bins.order_N].astype(np.float64)

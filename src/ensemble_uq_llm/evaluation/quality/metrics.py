@@ -167,7 +167,7 @@ def metrics_for(classes: int) -> tuple[Metric, ...]:
     return tuple(metric for metric in METRICS if metric.classes in (None, classes))
 
 
-def quality_family(log_probs_NC: LogProbs, labels_N: _Labels) -> Family:
+def quality_family(log_probs_NC: LogProbs, labels_N: _Labels) -> Family[str]:
     """Return all metrics of one predictor as a family, the parts of the Brier score from one split."""
     wanted = metrics_for(log_probs_NC.shape[1])
     split = brier_split(log_probs_NC, labels_N)

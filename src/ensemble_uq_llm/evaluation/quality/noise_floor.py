@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import ECE_BINS, Bins, CalibrationError, LogProbs, confidence_bin
+from ensemble_uq_llm.evaluation.records import Floor
 from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.evaluation.statistics.draws import over_draws
 
@@ -43,9 +44,9 @@ class NoiseFloor:
         as_bad = int((self.draws_D >= observed - _TIE).sum())
         return (as_bad + 1) / (len(self.draws_D) + 1)
 
-    def as_json(self, observed: float) -> dict[str, float]:
-        """Return the form that the metrics JSON holds."""
-        return {"mean": self.mean, "p95": self.p95, "p_value": self.p_value(observed)}
+    def beside(self, observed: float) -> Floor:
+        """Return what the metrics say of it beside the error that was observed."""
+        return Floor(mean=self.mean, p95=self.p95, p_value=self.p_value(observed))
 
 
 def noise_floor(

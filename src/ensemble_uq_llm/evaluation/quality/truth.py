@@ -6,14 +6,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import Bins, confidence_bin
+from ensemble_uq_llm.evaluation.records import Estimate
+from ensemble_uq_llm.evaluation.scores import Quantity
+from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.evaluation.statistics.correlation import correlation, rank_correlation
-from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, weighted_mean, weighted_ratio
+from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean, weighted_ratio
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 
 CENTRED: Final = frozenset({"calibration_error"})
 """The statistics that noise can only raise, so that their bootstrap draws must be centred."""
 
+TRUTH_NUMBERS: Final = (
+    Quantity(name="mean_absolute_error", title="Mean |p - true p|", format=".3f", higher_is_better=False),
+    Quantity(name="kl", title="KL(true || predicted), nats", format=".3f", higher_is_better=False),
+    Quantity(name="bayes_accuracy", title="Bayes accuracy (the ceiling)", format=".1%", higher_is_better=None),
+    Quantity(name="accuracy_of_bayes", title="Accuracy / Bayes accuracy", format=".1%", higher_is_better=True),
+    Quantity(name="bayes_decisions", title="Bayes decisions matched", format=".1%", higher_is_better=True),
+    Quantity(name="calibration_error", title="ECE against the true probability", format=".3f", higher_is_better=False),
+    Quantity(
+        name="aleatoric_correlation",
+        title="Expected entropy ~ true entropy, r",
+        format=".3f",
+        higher_is_better=True,
+    ),
+    Quantity(name="aleatoric_rank_correlation", title="The same of their ranks", format=".3f", higher_is_better=True),
+    Quantity(name="aleatoric_gap", title="Expected minus true entropy, nats", format="+.3f", higher_is_better=None),
+)
+"""The numbers that compare predicted with true probabilities."""
+
 _TIE = 1e-12  # true probabilities this near each other are equal up to rounding
 _DIGITS = 12  # of true entropies: those of mirrored probabilities are equal, but not bit by bit
+
+
+def measure_truth(
+    uncertainty: Uncertainty,
+    true_probs_NC: NDArray[np.float64],
+    labels_N: NDArray[np.int64],
+    *,
+    draws: int,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Return every number of `TRUTH_NUMBERS` with its interval, over all examples.
+
+    Args:
+        uncertainty: of the examples.
+        true_probs_NC: their true probabilities.
+        labels_N: class indices, negative where unknown.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    statistics = truth_statistics(
+        uncertainty.log_probs_NC, true_probs_NC, labels_N, expected_entropy_N=uncertainty.expected_entropy_N
+    )
+    resampled = resample(family_of(statistics), sizes=[len(labels_N)], draws=draws, seed=seed)
+    return resampled.estimates(centred=CENTRED)
 
 
 def truth_statistics(

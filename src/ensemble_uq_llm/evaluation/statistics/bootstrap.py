@@ -4,67 +4,41 @@ The examples are resampled, the members are kept: the interval is about this ens
 kind, not about training another one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.records import Comparison, Estimate, Interval
 from ensemble_uq_llm.evaluation.statistics.draws import over_draws
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, values_of
+from ensemble_uq_llm.evaluation.statistics.statistic import Family, Key, values_of
 
-DRAWS = 1000
+DRAWS: Final = 1000
 
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value and its 95% interval; None where undefined."""
-
-    value: float | None
-    ci95: tuple[float, float] | None
-    undefined_draws: int = 0
-    """Draws left out of the interval because the value is undefined on them (one class was not drawn)."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the form that the metrics JSON holds; `undefined_draws` only where there are some."""
-        record: dict[str, Any] = {"value": self.value, "ci95": list(self.ci95) if self.ci95 else None}
-        return record | ({"undefined_draws": self.undefined_draws} if self.undefined_draws else {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A difference between two numbers on the same examples: its value, 95% interval, and p-value."""
-
-    value: float | None
-    ci95: tuple[float, float] | None
-    p_value: float | None
-    """Two-sided, of no difference; never below 2 / (draws + 1)."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the form that the metrics JSON holds."""
-        return {"value": self.value, "ci95": list(self.ci95) if self.ci95 else None, "p_value": self.p_value}
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Resampled:
+class Resampled(Generic[Key]):
     """The numbers of a family on the examples as they are, and on every resampling of them."""
 
-    values: Mapping[str, float]
+    values: Mapping[Key, float]
     """NaN where undefined."""
-    draws_D: Mapping[str, NDArray[np.float64]]
+    draws_D: Mapping[Key, NDArray[np.float64]]
     """One value a draw; empty where there were no draws."""
 
-    def estimate(self, name: str, *, centred: bool = False) -> Estimate:
+    def estimate(self, key: Key, *, centred: bool = False) -> Estimate:
         """Return a number with its 95% percentile interval (Efron and Tibshirani 1993, chapter 13).
 
         Args:
-            name: which number.
+            key: which number.
             centred: whether it is an error (never below 0) that noise can only raise, so that resampling
                 raises it once more: its draws are then shifted to have the value as their mean. Without this
                 the value would often lie below its own interval.
         """
-        value, draws_D = self.values[name], self.draws_D[name]
+        value, draws_D = self.values[key], self.draws_D[key]
         defined_D = draws_D[~np.isnan(draws_D)]
         if centred and defined_D.size:
             defined_D = np.maximum(defined_D - defined_D.mean() + value, 0.0)
@@ -74,36 +48,24 @@ class Resampled:
             undefined_draws=draws_D.size - defined_D.size,
         )
 
-    def centred(self, names: Collection[str]) -> "Resampled":
+    def centred(self, keys: Collection[Key]) -> "Resampled[Key]":
         """Return the numbers with the draws of some moved to have the value as their mean, for differences of them.
 
         Noise raises the draws of a small calibration error more than those of a large one, so that uncentred their
         difference would be shifted against the smaller.
         """
         moved = {
-            name: draws_D - np.nanmean(draws_D) + self.values[name] if name in names and draws_D.size else draws_D
-            for name, draws_D in self.draws_D.items()
+            key: draws_D - np.nanmean(draws_D) + self.values[key] if key in keys and draws_D.size else draws_D
+            for key, draws_D in self.draws_D.items()
         }
         return Resampled(values=self.values, draws_D=moved)
 
-    def estimates(self, *, centred: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-        """Return every number with its interval, as the metrics JSON holds them."""
-        return {name: self.estimate(name, centred=name in centred).as_json() for name in self.values}
-
-    def difference(self, name: str, other: str) -> Comparison:
-        """Return `name` minus `other`, paired draw by draw."""
-        return compare(self.values[name], self.draws_D[name], self.values[other], self.draws_D[other])
-
-    def part(self, family: str) -> "Resampled":
-        """Return the numbers of one family of those that were `joined`, by their own names."""
-        names = {name.removeprefix(f"{family}/"): name for name in self.values if name.startswith(f"{family}/")}
-        return Resampled(
-            values={own: self.values[name] for own, name in names.items()},
-            draws_D={own: self.draws_D[name] for own, name in names.items()},
-        )
+    def estimates(self, *, centred: Collection[Key] = ()) -> dict[Key, Estimate]:
+        """Return every number with its interval."""
+        return {key: self.estimate(key, centred=key in centred) for key in self.values}
 
 
-def resample(family: Family, *, sizes: Sequence[int], draws: int = DRAWS, seed: int = 0) -> Resampled:
+def resample(family: Family[Key], *, sizes: Sequence[int], draws: int = DRAWS, seed: int = 0) -> Resampled[Key]:
     """Return a family's numbers on the examples and on `draws` resamplings of them.
 
     The draws depend on sizes, draws and seed alone, so that numbers of two calls with the same three are
@@ -116,14 +78,27 @@ def resample(family: Family, *, sizes: Sequence[int], draws: int = DRAWS, seed: 
         draws: the number of resamplings.
         seed: of the resampling.
     """
-    values = values_of(family, sum(sizes))
+    return resample_together({None: family}, sizes=sizes, draws=draws, seed=seed)[None]
+
+
+def resample_together(
+    families: Mapping[Name, Family[Key]], *, sizes: Sequence[int], draws: int = DRAWS, seed: int = 0
+) -> dict[Name, Resampled[Key]]:
+    """Return what `resample` does of each of several families, in one pass over the draws: every draw is made once."""
+    values = {name: values_of(family, sum(sizes)) for name, family in families.items()}
     if draws == 0 or min(sizes) < 2:
-        return Resampled(values=values, draws_D=dict.fromkeys(values, np.empty(0)))
+        return {name: Resampled(values=own, draws_D=dict.fromkeys(own, np.empty(0))) for name, own in values.items()}
 
-    def work(generators: Sequence[np.random.Generator]) -> Mapping[str, NDArray[np.float64]]:
-        return family(_draw_weights(sizes, generators))
+    def work(generators: Sequence[np.random.Generator]) -> Mapping[tuple[Name, Key], NDArray[np.float64]]:
+        weights_DN = _draw_weights(sizes, generators)
+        return {
+            (name, key): values_D for name, family in families.items() for key, values_D in family(weights_DN).items()
+        }
 
-    return Resampled(values=values, draws_D=over_draws(work, draws=draws, examples=sum(sizes), seed=seed))
+    draws_D = over_draws(work, draws=draws, examples=sum(sizes), seed=seed)
+    return {
+        name: Resampled(values=own, draws_D={key: draws_D[name, key] for key in own}) for name, own in values.items()
+    }
 
 
 def compare(value: float, draws_D: NDArray[np.float64], other: float, other_draws_D: NDArray[np.float64]) -> Comparison:
@@ -148,7 +123,7 @@ def compare(value: float, draws_D: NDArray[np.float64], other: float, other_draw
     return Comparison(value=None if np.isnan(difference) else difference, ci95=_percentiles(defined_D), p_value=p_value)
 
 
-def _percentiles(values_D: NDArray[np.float64]) -> tuple[float, float] | None:
+def _percentiles(values_D: NDArray[np.float64]) -> Interval | None:
     if not values_D.size:
         return None
     low, high = np.percentile(values_D, [2.5, 97.5]).tolist()

@@ -1,9 +1,10 @@
 """Random draws by the thousand: in chunks that stay in the cache, over the cores, and the same for any of these."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from threadpoolctl import threadpool_limits
 _CHUNK = 2**14
 _MOST_THREADS = 8  # beyond, the memory's speed decides
 
-Work = Callable[[Sequence[np.random.Generator]], Mapping[str, NDArray[np.float64]]]
+Key = TypeVar("Key", bound=Hashable)
+Work: TypeAlias = Callable[[Sequence[np.random.Generator]], Mapping[Key, NDArray[np.float64]]]
 
 
 @contextmanager
@@ -24,8 +26,8 @@ def worker_threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def over_draws(work: Work, *, draws: int, examples: int, seed: int) -> dict[str, NDArray[np.float64]]:
-    """Return what `work` makes of every draw's own generator, by name, the draws in order along the first axis.
+def over_draws(work: Work[Key], *, draws: int, examples: int, seed: int) -> dict[Key, NDArray[np.float64]]:
+    """Return what `work` makes of every draw's own generator, by key, the draws in order along the first axis.
 
     A draw depends on the seed and its number alone, not on the chunk or the thread that it falls to.
 
@@ -39,4 +41,4 @@ def over_draws(work: Work, *, draws: int, examples: int, seed: int) -> dict[str,
     each = max(1, _CHUNK // examples)
     with worker_threads() as pool:
         parts = list(pool.map(work, [generators[at : at + each] for at in range(0, draws, each)]))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -1,8 +1,12 @@
 """Is a difference more than chance: the exact test on paired answers, and the price of asking many questions."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+
+SIGNIFICANCE_LEVEL: Final = 0.05
+"""The p-value below which a difference counts as more than chance."""
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

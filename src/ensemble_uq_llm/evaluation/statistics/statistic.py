@@ -3,46 +3,34 @@
 A `Statistic` maps `weights_DN` (one row for each of D draws: how often every example counts, whole numbers) to D
 values. Weights of one give the statistic's value, the counts of a resampling give a draw of its bootstrap: one
 implementation for both, vectorised over draws. Where a statistic is undefined (an AUC without negatives) it is NaN.
-A `Family` gives several numbers by name, which may share their work.
+A `Family` gives several numbers by a key (mostly a name), which may share their work.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-Family: TypeAlias = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+Key = TypeVar("Key", bound=Hashable)
+Family: TypeAlias = Callable[[NDArray[np.float64]], Mapping[Key, NDArray[np.float64]]]
 
 
-def family_of(statistics: Mapping[str, Statistic]) -> Family:
+def family_of(statistics: Mapping[Key, Statistic]) -> Family[Key]:
     """Return statistics as one family, which computes ratios together and every ranking once."""
-    ratios = {name: each for name, each in statistics.items() if isinstance(each, Ratio)}
-    ranked = {name: each for name, each in statistics.items() if isinstance(each, Ranked)}
-    others = {name: each for name, each in statistics.items() if name not in ratios and name not in ranked}
+    ratios = {key: each for key, each in statistics.items() if isinstance(each, Ratio)}
+    ranked = {key: each for key, each in statistics.items() if isinstance(each, Ranked)}
+    others = {key: each for key, each in statistics.items() if key not in ratios and key not in ranked}
     parts = [_all_ratios(ratios)] if ratios else []
     parts += [_one_ranking(those) for those in _by_ranking(ranked)]
 
-    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        values = {name: statistic(weights_DN) for name, statistic in others.items()}
+    def family(weights_DN: NDArray[np.float64]) -> dict[Key, NDArray[np.float64]]:
+        values = {key: statistic(weights_DN) for key, statistic in others.items()}
         for part in parts:
             values |= part(weights_DN)
-        return {name: values[name] for name in statistics}
-
-    return family
-
-
-def joined(families: Mapping[str, Family]) -> Family:
-    """Return several families as one, whose names are `family/name`."""
-
-    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {
-            f"{prefix}/{name}": values_D
-            for prefix, each in families.items()
-            for name, values_D in each(weights_DN).items()
-        }
+        return {key: values[key] for key in statistics}
 
     return family
 
@@ -52,9 +40,9 @@ def value_of(statistic: Statistic, examples: int) -> float:
     return float(statistic(np.ones((1, examples)))[0])
 
 
-def values_of(family: Family, examples: int) -> dict[str, float]:
+def values_of(family: Family[Key], examples: int) -> dict[Key, float]:
     """Return the family's values where every one of `examples` counts once; NaN where undefined."""
-    return {name: float(values_D[0]) for name, values_D in family(np.ones((1, examples))).items()}
+    return {key: float(values_D[0]) for key, values_D in family(np.ones((1, examples))).items()}
 
 
 def weighted_ratio(numerator_N: NDArray[np.generic], denominator_N: NDArray[np.generic]) -> Statistic:
@@ -194,44 +182,44 @@ class Tally:
         return _divide(np.vecdot(self.positive_DG, precision_DG), self.positives_D)
 
 
-def _all_ratios(ratios: Mapping[str, Ratio]) -> Family:
+def _all_ratios(ratios: Mapping[Key, Ratio]) -> Family[Key]:
     """Return ratios from one matrix product; equal denominators are summed once."""
     denominators: list[NDArray[np.float64]] = []
-    which: dict[str, int] = {}
-    for name, ratio in ratios.items():
+    which: dict[Key, int] = {}
+    for key, ratio in ratios.items():
         known = next((i for i, each in enumerate(denominators) if np.array_equal(each, ratio.denominator_N)), None)
-        which[name] = len(denominators) if known is None else known
+        which[key] = len(denominators) if known is None else known
         denominators += [ratio.denominator_N] if known is None else []
     terms_NR = np.stack([*denominators, *(ratio.numerator_N for ratio in ratios.values())], axis=1)
 
-    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def family(weights_DN: NDArray[np.float64]) -> dict[Key, NDArray[np.float64]]:
         sums_DR = weights_DN @ terms_NR
         above = sums_DR.T[len(denominators) :]
-        return {name: _divide(above_D, sums_DR[:, which[name]]) for name, above_D in zip(ratios, above, strict=True)}
+        return {key: _divide(above_D, sums_DR[:, which[key]]) for key, above_D in zip(ratios, above, strict=True)}
 
     return family
 
 
-def _one_ranking(ranked: Mapping[str, Ranked]) -> Family:
+def _one_ranking(ranked: Mapping[Key, Ranked]) -> Family[Key]:
     ranking = next(iter(ranked.values())).ranking
 
-    def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def family(weights_DN: NDArray[np.float64]) -> dict[Key, NDArray[np.float64]]:
         tally = ranking.tally(weights_DN)
-        return {name: statistic.of(tally) for name, statistic in ranked.items()}
+        return {key: statistic.of(tally) for key, statistic in ranked.items()}
 
     return family
 
 
-def _by_ranking(ranked: Mapping[str, Ranked]) -> list[dict[str, Ranked]]:
+def _by_ranking(ranked: Mapping[Key, Ranked]) -> list[dict[Key, Ranked]]:
     """Return the statistics in groups of equal rankings."""
-    groups: list[dict[str, Ranked]] = []
-    for name, statistic in ranked.items():
+    groups: list[dict[Key, Ranked]] = []
+    for key, statistic in ranked.items():
         for group in groups:
             if statistic.ranking.equals(next(iter(group.values())).ranking):
-                group[name] = statistic
+                group[key] = statistic
                 break
         else:
-            groups.append({name: statistic})
+            groups.append({key: statistic})
     return groups
 
 

@@ -28,6 +28,50 @@ LONGEST_AS_PRODUCTS = 1024
 
 
 def packed_attention(
+    query_THD: Tensor,
+    key_TGD: Tensor,
+    value_TGD: Tensor,
+    *,
+    pack: Pack,
+    scaling: float,
+    window: int | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """Attend within each sequence; H query heads share G key heads (GQA). Returns [T, H, D]."""
+    if kernel_attends(query_THD, pack=pack, scaling=scaling, window=window, softcap=softcap):
+        return varlen_attention(query_THD, key_TGD, value_TGD, pack=pack, scaling=scaling, window=window)
+    if pack.buckets is not None and _as_products(pack, window=window, softcap=softcap):
+        return product_attention(query_THD, key_TGD, value_TGD, buckets=pack.buckets, scaling=scaling)
+    # split, not slices: the backward of a slice fills a tensor of the whole pack with zeros
+    sequences = zip(
+        query_THD.split(pack.lengths),
+        expand_heads(key_TGD, query_THD).split(pack.lengths),
+        expand_heads(value_TGD, query_THD).split(pack.lengths),
+        strict=True,
+    )
+    return torch.cat([_attend(*rows, scaling=scaling, window=window, softcap=softcap) for rows in sequences])
+
+
+def last_token_attention(
+    query_BHD: Tensor, key_TGD: Tensor, value_TGD: Tensor, *, pack: Pack, scaling: float, window: int | None
+) -> Tensor:
+    """Attend from each sequence's last token to its own sequence. Returns [B, H, D]."""
+    if kernel_attends(query_BHD, pack=pack, scaling=scaling, window=window):
+        return varlen_attention_of_last(query_BHD, key_TGD, value_TGD, pack=pack, scaling=scaling, window=window)
+    if pack.buckets is not None and _as_products(pack, window=window):
+        return product_attention_of_last(query_BHD, key_TGD, value_TGD, buckets=pack.buckets, scaling=scaling)
+    sequences = zip(
+        query_BHD.split(1),
+        expand_heads(key_TGD, query_BHD).split(pack.lengths),
+        expand_heads(value_TGD, query_BHD).split(pack.lengths),
+        strict=True,
+    )
+    return torch.cat(
+        [_sdpa(query, _last(key, window), _last(value, window), scale=scaling) for query, key, value in sequences]
+    )
+
+
+def attention_for_transformers(
     module: nn.Module,
     query_1HTD: Tensor,
     key_1GTD: Tensor,
@@ -40,50 +84,14 @@ def packed_attention(
     softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each sequence; H query heads share G key heads (GQA). The signature is transformers' own.
+    """Attend within each sequence, with the signature and layout of transformers' own attention functions.
 
     Returns:
         The output [1, T, H, D], and None where transformers expects attention weights.
     """
-    if kernel_attends(query_1HTD, pack=pack, scaling=scaling, window=sliding_window, softcap=softcap):
-        query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
-        return varlen_attention(query, key, value, pack=pack, scaling=scaling, window=sliding_window)[None], None
-    if pack.buckets is not None and _as_products(pack, window=sliding_window, softcap=softcap):
-        query, key, value = _rows_first(query_1HTD, key_1GTD, value_1GTD)
-        return product_attention(query, key, value, buckets=pack.buckets, scaling=scaling)[None], None
-    outputs = [
-        _attend(query, key, value, scaling=scaling, window=sliding_window, softcap=softcap)
-        for query, key, value in zip(
-            # split, not slices: the backward of a slice fills a tensor of the whole pack with zeros
-            query_1HTD.split(pack.lengths, dim=2),
-            expand_heads(key_1GTD, query_1HTD).split(pack.lengths, dim=2),
-            expand_heads(value_1GTD, query_1HTD).split(pack.lengths, dim=2),
-            strict=True,
-        )
-    ]
-    return torch.cat([output.transpose(1, 2) for output in outputs], dim=1), None
-
-
-def last_token_attention(
-    query_1HBD: Tensor, key_1GTD: Tensor, value_1GTD: Tensor, *, pack: Pack, scaling: float, window: int | None
-) -> Tensor:
-    """Attend from each sequence's last token to its own sequence. Returns [1, B, H, D]."""
-    if kernel_attends(query_1HBD, pack=pack, scaling=scaling, window=window):
-        query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
-        return varlen_attention_of_last(query, key, value, pack=pack, scaling=scaling, window=window)[None]
-    if pack.buckets is not None and _as_products(pack, window=window):
-        query, key, value = _rows_first(query_1HBD, key_1GTD, value_1GTD)
-        return product_attention_of_last(query, key, value, buckets=pack.buckets, scaling=scaling)[None]
-    outputs = [
-        F.scaled_dot_product_attention(query, _last(key, window), _last(value, window), scale=scaling)
-        for query, key, value in zip(
-            query_1HBD.split(1, dim=2),
-            expand_heads(key_1GTD, query_1HBD).split(pack.lengths, dim=2),
-            expand_heads(value_1GTD, query_1HBD).split(pack.lengths, dim=2),
-            strict=True,
-        )
-    ]
-    return torch.cat([output.transpose(1, 2) for output in outputs], dim=1)
+    query, key, value = (each.squeeze(0).transpose(0, 1) for each in (query_1HTD, key_1GTD, value_1GTD))
+    output_THD = packed_attention(query, key, value, pack=pack, scaling=scaling, window=sliding_window, softcap=softcap)
+    return output_THD.unsqueeze(0), None
 
 
 def _as_products(pack: Pack, *, window: int | None, softcap: float | None = None) -> bool:
@@ -92,29 +100,32 @@ def _as_products(pack: Pack, *, window: int | None, softcap: float | None = None
     return visible and softcap is None and pack.longest <= LONGEST_AS_PRODUCTS
 
 
-def _rows_first(*tensors_1HTD: Tensor) -> tuple[Tensor, ...]:
-    return tuple(each[0].transpose(0, 1) for each in tensors_1HTD)
-
-
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, *, scaling: float, window: int | None, softcap: float | None
 ) -> Tensor:
-    length = query.shape[2]
+    """Attend within one sequence, rows [T, H, D]."""
+    length = len(query)
     if softcap is not None:
         return _attend_softcapped(query, key, value, scaling, softcap, _causal_mask(length, window, query.device))
     if window is not None and length > window:
-        mask = _causal_mask(length, window, query.device)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+        return _sdpa(query, key, value, attn_mask=_causal_mask(length, window, query.device), scale=scaling)
+    return _sdpa(query, key, value, is_causal=True, scale=scaling)
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, **how: Any) -> Tensor:
+    """PyTorch's attention, which wants heads before rows."""
+    query, key, value = (each.transpose(0, 1).unsqueeze(0) for each in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value, **how).squeeze(0).transpose(0, 1)
 
 
 def _attend_softcapped(
     query: Tensor, key: Tensor, value: Tensor, scaling: float, softcap: float, mask_QK: Tensor
 ) -> Tensor:
     """Attention with tanh-capped scores (Gemma 2, arXiv 2408.00118, section 2), for which SDPA has no kernel."""
-    scores = torch.tanh(query @ key.transpose(2, 3) * (scaling / softcap)) * softcap
+    query_HTD, key_HTD, value_HTD = (each.transpose(0, 1) for each in (query, key, value))
+    scores = torch.tanh(query_HTD @ key_HTD.mT * (scaling / softcap)) * softcap
     weights = scores.float().masked_fill(~mask_QK, float("-inf")).softmax(dim=-1)
-    return weights.to(query.dtype) @ value
+    return (weights.to(query.dtype) @ value_HTD).transpose(0, 1)
 
 
 def _causal_mask(length: int, window: int | None, device: torch.device) -> Tensor:
@@ -125,7 +136,7 @@ def _causal_mask(length: int, window: int | None, device: torch.device) -> Tenso
 
 
 def _last(keys: Tensor, window: int | None) -> Tensor:
-    return keys if window is None else keys[:, :, -window:]
+    return keys if window is None else keys[-window:]
 
 
-AttentionInterface.register(PACKED_ATTENTION, packed_attention)
+AttentionInterface.register(PACKED_ATTENTION, attention_for_transformers)

@@ -24,13 +24,13 @@ FIRST_CAPABILITY = (8, 0)
 
 
 def kernel_attends(
-    query_1HTD: Tensor, *, pack: Pack, scaling: float, window: int | None, softcap: float | None = None
+    query_THD: Tensor, *, pack: Pack, scaling: float, window: int | None, softcap: float | None = None
 ) -> bool:
     """Tell whether the kernel computes this attention, on this device and in this PyTorch."""
-    head_dim = query_1HTD.shape[-1]
+    head_dim = query_THD.shape[-1]
     return (
-        has_kernel(query_1HTD.device)
-        and query_1HTD.dtype in DTYPES
+        has_kernel(query_THD.device)
+        and query_THD.dtype in DTYPES
         and head_dim <= WIDEST_HEAD
         and head_dim % HEAD_MULTIPLE == 0
         and softcap is None

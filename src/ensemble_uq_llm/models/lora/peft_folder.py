@@ -1,7 +1,7 @@
 """Members on disk: each a plain PEFT adapter folder, written from and read into the stacked tensors.
 
 Folders made elsewhere are read by this strict reader (never by PEFT's automatic classes): only safetensors,
-only plain LoRA for sequence classification, every tensor named, shaped and finite as it must be.
+only plain LoRA with the head that is asked for, every tensor named, shaped and finite as it must be.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ import peft
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.models.ensemble import HEAD, StackedEnsemble
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.frozen_linear import is_linear
+from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
 from ensemble_uq_llm.utils.files import read_json
 
@@ -43,12 +45,18 @@ _STARTS: Final = (True, False, None, "gaussian", "orthogonal", "eva")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """One member as read from its folder: `lora_a_RI`, `lora_b_OR` by module name, and its head."""
+    """One member as read from its folder: `lora_a_RI`, `lora_b_OR` by module name, and its head's own tensors."""
 
     folder: Path
     scaling: float
     lora: dict[str, tuple[Tensor, Tensor]]
-    head_CH: Tensor
+    head_kind: HeadKind
+    head: dict[str, Tensor]
+
+    @property
+    def classes(self) -> int:
+        """The classes of its head."""
+        return self.head_kind.classes_of(self.head)
 
     @property
     def rank(self) -> int:
@@ -73,52 +81,58 @@ def write_adapter(
     lora = peft.LoraConfig(
         base_model_name_or_path=base.name,
         revision=base.revision,
-        task_type=peft.TaskType.SEQ_CLS,
+        task_type=peft.TaskType(ensemble.spec.head_kind.task_type),
         inference_mode=True,
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # declared int, used as a factor
         lora_dropout=settings.dropout,
         layers_to_transform=list(settings.layers) if settings.layers is not None else None,
-        modules_to_save=[HEAD],
+        modules_to_save=ensemble.spec.head_kind.modules_to_save or None,
     )
     # Set here, because the constructor makes it a set, whose order differs from process to process.
     lora.target_modules = sorted(settings.targets)
     lora.save_pretrained(str(folder))
 
 
-def read_adapter(folder: Path) -> Adapter:
-    """Read a PEFT adapter folder.
+def read_adapter(folder: Path, *, head_kind: HeadKind = CLASSIFICATION) -> Adapter:
+    """Read a PEFT adapter folder with this kind of head.
 
     Raises:
-        IntegrityError: the folder is not a complete plain LoRA adapter for sequence classification.
+        IntegrityError: the folder is not a complete plain LoRA adapter with such a head.
     """
-    settings = _read_settings(folder / SETTINGS)
+    settings = _read_settings(folder / SETTINGS, task_type=head_kind.task_type)
     tensors = _read_tensors(folder / WEIGHTS)
-    head = next((name for name in (f"{HEAD}.weight", f"{HEAD}.modules_to_save.weight") if name in tensors), None)
-    if head is None:
-        raise IntegrityError(
-            f"{folder / WEIGHTS}: no classification head `{HEAD}.weight`; train it with `modules_to_save`"
-        )
-    head_CH = tensors.pop(head)
-    rank = settings["r"]
+    head = {name: _pop_head(tensors, name, head_kind, folder / WEIGHTS) for name in head_kind.tensors}
+    lora = _lora_of(tensors, folder / WEIGHTS, rank=settings["r"])
+    scaling = settings["lora_alpha"] / (settings["r"] ** 0.5 if settings.get("use_rslora") else settings["r"])
+    return Adapter(folder=folder, scaling=scaling, lora=lora, head_kind=head_kind, head=head)
+
+
+def _pop_head(tensors: dict[str, Tensor], name: str, head_kind: HeadKind, path: Path) -> Tensor:
+    module, _, leaf = name.rpartition(".")
+    for each in (name, f"{module}.modules_to_save.{leaf}"):
+        if each in tensors:
+            return tensors.pop(each)
+    raise IntegrityError(f"{path}: no {head_kind.name} head `{name}`; train it with `modules_to_save`")
+
+
+def _lora_of(tensors: dict[str, Tensor], path: Path, *, rank: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the pairs of A and B by the names of their modules in the decoder; there must be nothing else."""
     lora: dict[str, tuple[Tensor, Tensor]] = {}
     for name in sorted(tensors):
         module, _, part = name.rpartition(".lora_")
         if part not in ("A.weight", "B.weight") or not module.startswith("model.layers."):
-            raise IntegrityError(
-                f"{folder / WEIGHTS}: unexpected tensor {name!r}; only LoRA on the decoder's layers is read"
-            )
+            raise IntegrityError(f"{path}: unexpected tensor {name!r}; only LoRA on the decoder's layers is read")
         pair = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
         if missing := [each for each in pair if each not in tensors]:
-            raise IntegrityError(f"{folder / WEIGHTS}: {missing[0]!r} is missing beside {name!r}")
+            raise IntegrityError(f"{path}: {missing[0]!r} is missing beside {name!r}")
         shape = tuple(tensors[name].shape)
         if len(shape) != 2 or shape[0 if part == "A.weight" else 1] != rank:
-            raise IntegrityError(f"{folder / WEIGHTS}: {name!r} has shape {shape}, and r is {rank} in {SETTINGS}")
+            raise IntegrityError(f"{path}: {name!r} has shape {shape}, and r is {rank} in {SETTINGS}")
         lora[module.removeprefix("model.")] = (tensors[pair[0]], tensors[pair[1]])
     if not lora:
-        raise IntegrityError(f"{folder / WEIGHTS}: holds a head and no LoRA tensors")
-    scaling = settings["lora_alpha"] / (rank**0.5 if settings.get("use_rslora") else rank)
-    return Adapter(folder=folder, scaling=scaling, lora=lora, head_CH=head_CH)
+        raise IntegrityError(f"{path}: holds a head and no LoRA tensors")
+    return lora
 
 
 @torch.no_grad()
@@ -137,16 +151,18 @@ def ensemble_of(
         rank=max(adapter.rank for adapter in adapters),
         scaling=1.0,
         dropout=0.0,
-        classes=adapters[0].head_CH.shape[0],
+        classes=adapters[0].classes,
+        head_kind=adapters[0].head_kind,
         modules=tuple(dict.fromkeys(name for adapter in adapters for name in adapter.lora)),
     )
-    known = {name for name, module in decoder.named_modules() if isinstance(module, nn.Linear)}
+    known = {name for name, module in decoder.named_modules() if is_linear(module)}
     for adapter in adapters:
         if strange := sorted(set(adapter.lora) - known):
             raise IntegrityError(f"{adapter.folder}: adapts {strange[0]!r}, which the base model does not have")
     ensemble = StackedEnsemble(decoder, spec=spec, members=members)
     for member, adapter in enumerate(adapters):
-        _copy(adapter.head_CH, ensemble.head.weight_MCH[member], adapter.folder, f"{HEAD}.weight")
+        for name, stack in ensemble.head.named_stacks():
+            _copy(adapter.head[name], stack[member], adapter.folder, name)
         for name in spec.modules:
             stacked = ensemble.adapters[f"model.{name}"]
             stacked.lora_a_MRI[member].zero_()
@@ -172,7 +188,7 @@ def _copy(source: Tensor, target: Tensor, folder: Path, name: str) -> None:
     target.copy_(source)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path, *, task_type: str) -> dict[str, Any]:
     try:
         settings = read_json(path)
     except FileNotFoundError:
@@ -180,8 +196,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise IntegrityError(f"{path}: not JSON: {error}") from None
     kind = settings.get("peft_type"), settings.get("task_type")
-    if kind != ("LORA", "SEQ_CLS"):
-        raise IntegrityError(f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for SEQ_CLS is read")
+    if kind != ("LORA", task_type):
+        raise IntegrityError(
+            f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for {task_type} is read"
+        )
     for key, name in _REFUSED.items():
         if settings.get(key):
             raise IntegrityError(f"{path}: {key} = {settings[key]!r}: {name} is not supported; only plain LoRA is read")

@@ -1,4 +1,4 @@
-"""What the adapters of an ensemble have in common, and which linear layers of a decoder they sit on."""
+"""What the members of an ensemble have in common, and which linear layers of a decoder their adapters sit on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from ensemble_uq_llm.errors import ConfigError, ModelError
+from ensemble_uq_llm.models.frozen_linear import is_linear
+from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSpec:
-    """Rank, scale of the output, dropout on the input, classes of the head, and the adapted modules.
+    """Rank, scale of the output, dropout on the input, classes and kind of the head, and the adapted modules.
 
     `modules` are names within the decoder, such as `layers.0.self_attn.q_proj`.
     """
@@ -20,6 +22,7 @@ class AdapterSpec:
     dropout: float
     classes: int
     modules: tuple[str, ...]
+    head_kind: HeadKind = CLASSIFICATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +65,10 @@ def adapted_modules(decoder: nn.Module, targets: Sequence[str], layers: Sequence
         f"layers.{index}.{name}"
         for index in chosen
         for name, module in blocks[index].named_modules()
-        if isinstance(module, nn.Linear) and _leaf(name) in targets
+        if is_linear(module) and _leaf(name) in targets
     ]
     if missing := sorted(set(targets) - {_leaf(name) for name in names}):
-        present = sorted({_leaf(n) for n, module in blocks[0].named_modules() if isinstance(module, nn.Linear)})
+        present = sorted({_leaf(n) for n, module in blocks[0].named_modules() if is_linear(module)})
         raise ConfigError(
             f"lora_target_modules: {', '.join(missing)} not found in {type(decoder).__name__}, whose layers have "
             f"{', '.join(present)}"

@@ -12,32 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from ensemble_uq_llm.models.frozen_linear import FrozenLinear
 from ensemble_uq_llm.models.pack import Pack, Span
 
-
-class ActivePass(threading.local):
-    """What the pass under way in this thread works on; every layer of an ensemble reads it from one object.
-
-    transformers' decoder hands its layers nothing but activations and positions, so the rows' owners and the
-    members' dropout generators cannot arrive as arguments.
-    """
-
-    def __init__(self) -> None:
-        self.pack: Pack | None = None
-        self.dropout_generators: Sequence[Generator] | None = None
-        self.rotary: tuple[Tensor, Tensor] | None = None
-
-    @contextmanager
-    def during(self, pack: Pack, dropout_generators: Sequence[Generator] | None) -> Iterator[None]:
-        """Let the layers work on `pack` as long as the context lasts."""
-        self.pack, self.dropout_generators = pack, dropout_generators
-        try:
-            yield
-        finally:
-            self.pack = self.dropout_generators = self.rotary = None
+Generators = Sequence[Generator] | None
+"""The members' dropout generators, one a member; None where nothing is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,77 +29,95 @@ class LoraSpec:
     dropout: float
 
 
-def linear_of(module: nn.Module, name: str) -> nn.Linear:
-    """Return the linear layer of that name within `module`."""
-    linear = module.get_submodule(name)
-    assert isinstance(linear, nn.Linear), f"{name} is a {type(linear).__name__}, and only linear layers are adapted"
-    return linear
-
-
 class LoraStack(nn.Module):
     """The adapters of all members on one linear layer: `lora_a_MRI` and `lora_b_MOR`, in float32 whatever the base."""
 
-    def __init__(self, base: nn.Linear, *, members: int, rank: int) -> None:
+    def __init__(self, linear: FrozenLinear, *, members: int, rank: int, device: torch.device) -> None:
         super().__init__()
-        device = base.weight.device
-        self.lora_a_MRI = nn.Parameter(torch.zeros(members, rank, base.in_features, device=device))
-        self.lora_b_MOR = nn.Parameter(torch.zeros(members, base.out_features, rank, device=device))
+        self.lora_a_MRI = nn.Parameter(torch.zeros(members, rank, linear.in_features, device=device))
+        self.lora_b_MOR = nn.Parameter(torch.zeros(members, linear.out_features, rank, device=device))
+
+    @torch.no_grad()
+    def initialise(self, member: int, generator: Generator) -> None:
+        """Give a member PEFT's first weights: A drawn by `kaiming_uniform_`, B zero."""
+        drawn_RI = torch.empty(self.lora_a_MRI.shape[1:])
+        self.lora_a_MRI[member].copy_(nn.init.kaiming_uniform_(drawn_RI, a=5**0.5, generator=generator))
+        self.lora_b_MOR[member].zero_()
 
 
 class StackedProjection(nn.Module):
     """Frozen linear layers that read the same input, with the members' adapters on any of them.
 
-    `stacks` holds a stack, or None, for each layer. The rows are the T tokens of a pack, or with `last_tokens` the B
-    last tokens of its sequences. The layers' weights stay apart: elementwise work on a CPU wants rows without gaps.
+    `stacks` holds a stack, or None, for each layer. The layers' weights stay apart: elementwise work on a CPU wants
+    rows without gaps.
     """
 
-    def __init__(
-        self,
-        linears: Sequence[nn.Linear],
-        stacks: Sequence[LoraStack | None],
-        *,
-        spec: LoraSpec,
-        active: ActivePass,
-        last_tokens: bool = False,
-    ) -> None:
+    def __init__(self, linears: Sequence[FrozenLinear], stacks: Sequence[LoraStack | None], *, spec: LoraSpec) -> None:
         super().__init__()
         self.linears = nn.ModuleList(linears)
         self.stacks = nn.ModuleList(stack for stack in stacks if stack is not None)
         self.adapted = tuple(index for index, stack in enumerate(stacks) if stack is not None)
         self.spec = spec
-        self.active = active
-        self.last_tokens = last_tokens
 
-    def forward(self, x_TI: Tensor, residual_TO: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Return every layer's output [T, O] with each row's own adapter; `residual_TO` is added to the first."""
-        pack = self.active.pack
-        assert pack is not None, "a stacked layer runs only inside StackedEnsemble.forward"
+    def forward(
+        self,
+        x_TI: Tensor,
+        spans: tuple[Span, ...],
+        generators: Generators,
+        residual_TO: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Return every layer's output [T, O] with each row's own adapter.
+
+        The spans say whose the rows are; `residual_TO` is added to the first output.
+        """
         outputs: tuple[Tensor, ...] = _StackedLora.apply(
             x_TI,
             residual_TO,
-            pack.sequence_spans if self.last_tokens else pack.token_spans,
-            self.adapted,
+            spans,
+            generators,
             self.spec,
-            self.active.dropout_generators,
-            len(self.linears),
-            *(linear.weight for linear in self.linears),
-            *(linear.bias for linear in self.linears),
+            tuple(self.linears),
+            self.adapted,
             *(stack.lora_a_MRI for stack in self.stacks),
             *(stack.lora_b_MOR for stack in self.stacks),
         )
         return outputs
 
 
+class ActivePass(threading.local):
+    """The pass under way in this thread, for layers that transformers' own decoder calls.
+
+    That decoder hands its linear layers nothing but activations, so whose the rows are cannot arrive as an argument.
+    Threads, because passes run side by side.
+    """
+
+    def __init__(self) -> None:
+        self.pack: Pack | None = None
+        self.generators: Generators = None
+
+    @contextmanager
+    def during(self, pack: Pack, generators: Generators) -> Iterator[None]:
+        """Let the layers work on `pack` as long as the context lasts."""
+        self.pack, self.generators = pack, generators
+        try:
+            yield
+        finally:
+            self.pack = self.generators = None
+
+
 class StackedLoraLinear(nn.Module):
     """One adapted linear layer in the place of a layer of transformers: [1, T, I] -> [1, T, O]."""
 
-    def __init__(self, base: nn.Linear, stack: LoraStack, *, spec: LoraSpec, active: ActivePass) -> None:
+    def __init__(self, linear: FrozenLinear, stack: LoraStack, *, spec: LoraSpec, active: ActivePass) -> None:
         super().__init__()
-        self.projection = StackedProjection([base], [stack], spec=spec, active=active)
+        self.projection = StackedProjection([linear], [stack], spec=spec)
+        self.active = active
 
     def forward(self, x_1TI: Tensor) -> Tensor:
         """Apply the layer and each row's own adapter."""
-        (y_TO,) = self.projection(x_1TI.squeeze(0))
+        pack = self.active.pack
+        assert pack is not None, "a stacked layer runs only inside StackedEnsemble.forward"
+        (y_TO,) = self.projection(x_1TI.squeeze(0), pack.token_spans, self.active.generators)
         return y_TO.unsqueeze(0)
 
 
@@ -135,15 +134,14 @@ class _StackedLora(torch.autograd.Function):
         x_TI: Tensor,
         residual_TO: Tensor | None,
         spans: tuple[Span, ...],
-        adapted: tuple[int, ...],
+        generators: Generators,
         spec: LoraSpec,
-        generators: Sequence[Generator] | None,
-        layers: int,
-        *tensors: Any,
+        linears: tuple[FrozenLinear, ...],
+        adapted: tuple[int, ...],
+        *adapters: Tensor,
     ) -> tuple[Tensor, ...]:
-        weights, biases, adapters = tensors[:layers], tensors[layers : 2 * layers], tensors[2 * layers :]
-        residuals = (residual_TO, *[None] * (layers - 1))
-        outputs = tuple(_product(x_TI, *each) for each in zip(weights, biases, residuals, strict=True))
+        first, *others = linears
+        outputs = (first.product(x_TI, residual_TO), *(linear.product(x_TI) for linear in others))
         dropping = generators is not None and spec.dropout > 0
         scaling = spec.scaling / (1 - spec.dropout) if dropping else spec.scaling
         stacks_a, stacks_b = adapters[: len(adapted)], adapters[len(adapted) :]
@@ -160,17 +158,16 @@ class _StackedLora(torch.autograd.Function):
                 _add_product(outputs[layer][rows], h_TR[rows], b_MOR[span.member].t(), scaling)
             hidden.append(h_TR)
             keeps += [] if keep_TI is None else [keep_TI]
-        ctx.save_for_backward(x_TI if adapted else None, *weights, *adapters, *hidden, *keeps)
-        ctx.layers, ctx.spans, ctx.adapted, ctx.scaling = layers, spans, adapted, scaling
+        ctx.save_for_backward(x_TI if adapted else None, *adapters, *hidden, *keeps)
+        ctx.linears, ctx.spans, ctx.adapted, ctx.scaling = linears, spans, adapted, scaling
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *grads_TO: Tensor) -> tuple[Tensor | None, ...]:
         x_TI, *saved = ctx.saved_tensors
         count = len(ctx.adapted)
-        weights, saved = saved[: ctx.layers], saved[ctx.layers :]
         stacks_a, stacks_b, hidden, keeps = (saved[count * part : count * (part + 1)] for part in range(4))
-        grad_x_TI = _product_of_all(grads_TO, weights) if ctx.needs_input_grad[0] else None
+        grad_x_TI = _products_backward(ctx.linears, grads_TO) if ctx.needs_input_grad[0] else None
         grads_a, grads_b = ([torch.zeros_like(stack) for stack in stacks] for stacks in (stacks_a, stacks_b))
         for index, layer in enumerate(ctx.adapted):
             a_MRI, b_MOR, h_TR = stacks_a[index], stacks_b[index], hidden[index]
@@ -189,21 +186,15 @@ class _StackedLora(torch.autograd.Function):
                 else:
                     grad_x_TI[rows].addcmul_((grad_h @ a_MRI[member]).to(keep_TI.dtype), keep_TI[rows])
         grad_residual = grads_TO[0] if ctx.needs_input_grad[1] else None
-        return grad_x_TI, grad_residual, *[None] * (5 + 2 * ctx.layers), *grads_a, *grads_b
+        return grad_x_TI, grad_residual, *[None] * 5, *grads_a, *grads_b
 
 
-def _product(x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, residual_TO: Tensor | None) -> Tensor:
-    if residual_TO is None:
-        return F.linear(x_TI, weight_OI, bias_O)
-    y_TO = torch.addmm(residual_TO, x_TI, weight_OI.t())
-    return y_TO if bias_O is None else y_TO.add_(bias_O)
-
-
-def _product_of_all(grads_TO: Sequence[Tensor], weights_OI: Sequence[Tensor]) -> Tensor:
+def _products_backward(linears: Sequence[FrozenLinear], grads_TO: Sequence[Tensor]) -> Tensor:
     """Return the gradient [T, I] of the input that several layers read."""
-    grad_TI = grads_TO[0] @ weights_OI[0]
-    for grad_TO, weight_OI in zip(grads_TO[1:], weights_OI[1:], strict=True):
-        grad_TI.addmm_(grad_TO, weight_OI)
+    grad_TI = None
+    for linear, grad_TO in zip(linears, grads_TO, strict=True):
+        grad_TI = linear.product_backward(grad_TO, grad_TI)
+    assert grad_TI is not None, "a projection has at least one layer"
     return grad_TI
 
 
@@ -230,16 +221,3 @@ def _add_product(out: Tensor, left: Tensor, right: Tensor, scale: float) -> None
         out.addmm_(left, right, alpha=scale)
     else:
         out.add_(left @ right, alpha=scale)
-
-
-class StackedHead(nn.Module):
-    """The members' classification heads: `weight_MCH` in float32, no bias, as transformers' `score`."""
-
-    def __init__(self, *, members: int, classes: int, hidden: int, device: torch.device) -> None:
-        super().__init__()
-        self.weight_MCH = nn.Parameter(torch.zeros(members, classes, hidden, device=device))
-
-    def forward(self, hidden_BH: Tensor, spans: Sequence[Span]) -> Tensor:
-        """Score every sequence with its own member's head. [B, H] -> float32 [B, C]."""
-        owned = hidden_BH.float().split([span.stop - span.start for span in spans])
-        return torch.cat([hidden @ self.weight_MCH[span.member].t() for hidden, span in zip(owned, spans, strict=True)])

@@ -26,7 +26,7 @@ _MOST_LABELS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizeCurve:
+class MetricBySize:
     """A metric over the number of members, pooled from many subsets of each size."""
 
     title: str
@@ -40,7 +40,7 @@ class SizeCurve:
     """The 95th percentile over subsets."""
 
 
-def size_curve_figure(curve: SizeCurve, *, enough: int | None) -> Figure:
+def size_curve_figure(curve: MetricBySize, *, enough: int | None) -> Figure:
     """Draw the mean over subsets with the range that holds 90% of them, and mark the size that is enough."""
     x = Scale(curve.sizes[0] - 0.3, curve.sizes[-1] + 0.3, LEFT, RIGHT)
     y = _padded(min(curve.low), max(curve.high))

@@ -93,12 +93,12 @@ def line(style: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
 
 def path(style: str, points: Iterable[tuple[float, float]]) -> Markup:
     """Return a line through points."""
-    return Markup('<polyline class="{}" points="{}"/>').format(style, _listed(points))
+    return Markup('<polyline class="{}" points="{}"/>').format(style, _corners(points))
 
 
 def area(style: str, points: Iterable[tuple[float, float]]) -> Markup:
     """Return the filled polygon of its corners."""
-    return Markup('<polygon class="{}" points="{}"/>').format(style, _listed(points))
+    return Markup('<polygon class="{}" points="{}"/>').format(style, _corners(points))
 
 
 def bar(style: str, left: float, top: float, right: float, bottom: float) -> Markup:
@@ -122,5 +122,5 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _listed(points: Iterable[tuple[float, float]]) -> str:
+def _corners(points: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -35,17 +35,17 @@ class Group:
     """The share of its examples in each of the bins, from 0 to the axis's upper end."""
 
 
-def histogram_figure(groups: Sequence[Group], *, quantity: str, upper: float) -> Figure:
+def histogram_figure(groups: Sequence[Group], *, measure: str, upper: float) -> Figure:
     """Draw one histogram a group on a common axis from 0 to `upper`, each to its own height."""
     x = Scale(0.0, upper, _START, RIGHT)
     parts = [shape for i, group in enumerate(groups) for shape in _row(group, x, (i + 1) * _ROW)]
     bottom = len(groups) * _ROW
-    parts.append(axis_x(x, bottom, decimals_for(x, percent=False), title=f"{quantity} (nats)"))
+    parts.append(axis_x(x, bottom, decimals_for(x, percent=False), title=f"{measure} (nats)"))
     said = "; ".join(
         f"{each.name}: {each.n:,} examples, mean {each.mean:.3f}, peak {max(each.shares):.0%}" for each in groups
     )
-    alternative = f"Histograms of {quantity}. {said}."
-    return figure(parts, title=quantity.capitalize(), height=bottom + 42, alternative=alternative)
+    alternative = f"Histograms of {measure}. {said}."
+    return figure(parts, title=measure.capitalize(), height=bottom + 42, alternative=alternative)
 
 
 def _row(group: Group, x: Scale, base: float) -> Iterator[Markup]:

@@ -1,67 +1,80 @@
 """Can its confidence be believed: the reliability diagram, and what a temperature would change."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.quality.metrics import METRICS
+from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
+from ensemble_uq_llm.evaluation.records import CalibrationSet, SetMetrics, TemperatureEffect, TemperatureScaling
 from ensemble_uq_llm.report.figures.reliability_diagram import reliability_figure
-from ensemble_uq_llm.report.sections.in_numbers import noise_floor_in_words
-from ensemble_uq_llm.report.source import Metrics, ReportSource
+from ensemble_uq_llm.report.figures.svg import Figure
+from ensemble_uq_llm.report.formats import noise_floor_in_words
+from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, comparison_cell, estimate_cell
 
-_WAYS = (("pooled", "One temperature"), ("per_member", "One a member"))
+_SHOWN = tuple(metric for metric in METRICS if metric.headline or metric.name == "smooth_ece")
+"""The metrics that are told before and after scaling."""
 
 
-def calibration(source: ReportSource) -> dict[str, Any] | None:
-    """Return the figure and the temperature table; None where nothing is labelled."""
-    metrics = source.main
-    bins = metrics.get("reliability", {}).get("bins")
-    if not bins:
+@dataclass(frozen=True, kw_only=True)
+class WithTemperature:
+    """What temperatures change, and on which examples they were fitted."""
+
+    fitted: CalibrationSet
+    table: Table
+    warning: str
+    """Names the temperatures that lie at the bound of the search; empty where none does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """The diagram, its error in words, and what temperatures would change where some were fitted."""
+
+    figure: Figure
+    ece: Cell
+    floor: str
+    temperature: WithTemperature | None
+
+
+def confidence(source: ReportSource) -> Confidence | None:
+    """Return the figure and what a temperature would change; None where nothing is labelled."""
+    metrics, scaling = source.main, source.main.temperature
+    if metrics.reliability is None:
         return None
-    ece = metrics["ensemble"]["ece"]
-    return {
-        "figure": reliability_figure(bins),
-        "ece": estimate_cell(ece, ".3f"),
-        "floor": noise_floor_in_words(ece, ".3f"),
-        "temperature": _temperature(metrics),
-        "fitted": metrics.get("temperature", {}).get("calibration"),
-        "warning": _warning(metrics.get("temperature", {})),
-    }
+    ece = metrics.ensemble["ece"]
+    return Confidence(
+        figure=reliability_figure(metrics.reliability.bins),
+        ece=estimate_cell(ece, ".3f"),
+        floor=noise_floor_in_words(ece, ".3f"),
+        temperature=_with_temperature(metrics, scaling) if scaling else None,
+    )
 
 
-def _temperature(metrics: Metrics) -> Table | None:
-    block = metrics.get("temperature")
-    if not block:
-        return None
-    ways = [(name, title) for name, title in _WAYS if name in block and (name == "pooled" or metrics["members"] > 1)]
+def _with_temperature(metrics: SetMetrics, scaling: TemperatureScaling) -> WithTemperature:
+    ways = {"One temperature": scaling.pooled} | ({"One a member": scaling.per_member} if metrics.several else {})
     columns = ["Metric", "As it is"]
-    for name, title in ways:
-        columns += [f"{title}{_value(block[name])}", "Change"]
-    rows = []
-    for metric in METRICS:
-        if metric.name not in block["pooled"]["after"] or not (metric.headline or metric.name == "smooth_ece"):
-            continue
-        cells = [estimate_cell(metrics["ensemble"].get(metric.name), metric.format)]
-        for name, _ in ways:
-            cells += _after(block[name], metric.name, metric.format)
-        rows.append(Row(title=metric.title, cells=cells))
-    return Table(label="Metrics before and after temperature scaling", columns=columns, rows=rows)
+    for title, effect in ways.items():
+        columns += [f"{title} ({_values(effect)})", "Change"]
+    rows = [Row(title=metric.title, cells=_cells(metric, metrics, ways.values())) for metric in _SHOWN]
+    table = Table(label="Metrics before and after temperature scaling", columns=columns, rows=rows)
+    return WithTemperature(fitted=scaling.calibration, table=table, warning=_warning(scaling))
 
 
-def _value(way: Mapping[str, Any]) -> str:
+def _cells(metric: Metric, metrics: SetMetrics, effects: Iterable[TemperatureEffect]) -> list[Cell]:
+    cells = [estimate_cell(metrics.ensemble[metric.name], metric.format)]
+    for effect in effects:
+        cells.append(estimate_cell(effect.after[metric.name], metric.format))
+        cells.append(comparison_cell(effect.change[metric.name], metric.format))
+    return cells
+
+
+def _values(effect: TemperatureEffect) -> str:
     """Return the temperature, or the range of those of the members."""
-    values = list(way["temperatures"].values()) if "temperatures" in way else [way["temperature"]]
+    values = [each.value for each in effect.temperatures]
     ends = dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values)))
-    return f" (T = {' to '.join(ends)})"
+    return f"T = {' to '.join(ends)}"
 
 
-def _after(way: Mapping[str, Any], name: str, form: str) -> list[Cell]:
-    after, change = way["after"].get(name), way.get("change", {}).get(name)
-    return [estimate_cell(after, form), comparison_cell(change, form)]
-
-
-def _warning(block: Mapping[str, Any]) -> str:
-    whose = ["the ensemble"] if block.get("pooled", {}).get("at_bound") else []
-    whose += [f"seed {seed}" for seed in block.get("per_member", {}).get("at_bound", [])]
-    found = ", ".join(whose)
-    return found and f"The best temperature of {found} lies beyond the range searched: add calibration examples."
+def _warning(scaling: TemperatureScaling) -> str:
+    fitted = (*scaling.pooled.temperatures, *scaling.per_member.temperatures)
+    whose = ", ".join(each.member.title if each.member else "the ensemble" for each in fitted if each.at_bound)
+    return whose and f"The best temperature of {whose} lies beyond the range searched: add calibration examples."

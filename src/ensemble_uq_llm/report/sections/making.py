@@ -1,6 +1,7 @@
 """How it was made: commands, versions, digests of the data, and the configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ensemble_uq_llm.report.source import ReportSource
@@ -9,16 +10,28 @@ _NAMES = ("stage", "name")
 """What a stage of the run is called by: what was done, and to which set."""
 
 
-def making(source: ReportSource) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """Facts as pairs of a key and its value."""
+
+    stages: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    """The stages of the run by their titles."""
+    record: Sequence[tuple[str, str]]
+    settings: Sequence[tuple[str, str]]
+
+
+def making(source: ReportSource) -> Making | None:
     """Return the stages of the run, the rest of its record, and its configuration, as far as they are there."""
+    stages = source.record.get("stages", [])
     record = {key: value for key, value in source.record.items() if key != "stages"}
     settings = source.config.model_dump(mode="json") if source.config else {}
-    content = {
-        "stages": [(_title(stage), list(_flat(_facts(stage)))) for stage in source.record.get("stages", [])],
-        "record": list(_flat(record)),
-        "settings": list(_flat(settings)),
-    }
-    return content if any(content.values()) else None
+    if not (stages or record or settings):
+        return None
+    return Making(
+        stages=[(_title(stage), list(_flat(_facts(stage)))) for stage in stages],
+        record=list(_flat(record)),
+        settings=list(_flat(settings)),
+    )
 
 
 def _title(stage: Mapping[str, Any]) -> str:

@@ -1,51 +1,83 @@
 """Examples to read: those that it is least sure of, and those that it gets wrong most surely."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ensemble_uq_llm.evaluation.records import SingleExample, Vote
 from ensemble_uq_llm.evaluation.single_examples import read_texts
 from ensemble_uq_llm.report.source import ReportSource
 
 LONGEST_TEXT = 20_000
 """Characters that are shown of one example, so that the page stays small whatever the texts are."""
 
-_LISTS = (("most_uncertain", "Most uncertain"), ("most_confidently_wrong", "Most confidently wrong"))
+
+@dataclass(frozen=True, kw_only=True)
+class VotePill:
+    """One member's vote."""
+
+    member: str
+    answer: str
+    probability: str
+    dissents: bool
+    """Whether it differs from the ensemble's answer."""
 
 
-def examples(source: ReportSource) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One example, as the page shows it."""
+
+    id: str
+    text: str | None
+    answer: str
+    label: str | None
+    wrong: bool
+    entropy: str
+    information: str
+    votes: Sequence[VotePill]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToRead:
+    """The lists of examples by their titles."""
+
+    lists: Sequence[tuple[str, Sequence[Card]]]
+
+
+def to_read(source: ReportSource) -> ToRead | None:
     """Return the two lists with texts and votes, as far as they are there."""
-    block = source.main.get("examples", {})
-    lists = [(title, block[name]) for name, title in _LISTS if block.get(name)]
-    if not lists:
+    examples = source.main.examples
+    if examples is None:
         return None
-    texts = read_texts(source.folder.examples(source.name), {case["id"] for _, cases in lists for case in cases})
+    titled = (
+        ("Most uncertain", examples.most_uncertain),
+        ("Most confidently wrong", examples.most_confidently_wrong),
+    )
+    texts = read_texts(source.folder.examples(source.name), {each.id for _, those in titled for each in those})
     labels = source.class_labels
-    return {
-        "lists": [(title, [_card(case, texts.get(case["id"]), labels) for case in cases]) for title, cases in lists],
-        "several": source.main["members"] > 1,
-    }
+    lists = [(title, [_card(each, texts.get(each.id), labels) for each in those]) for title, those in titled if those]
+    return ToRead(lists=lists) if lists else None
 
 
-def _card(case: Mapping[str, Any], text: str | None, class_labels: Sequence[str]) -> dict[str, Any]:
-    label = case["label"]
-    return {
-        "id": case["id"],
-        "text": _cut(text),
-        "answer": f"{class_labels[case['prediction']]} {case['confidence']:.1%}",
-        "label": None if label is None else class_labels[label],
-        "wrong": label is not None and label != case["prediction"],
-        "entropy": f"{case['entropy']:.3f}",
-        "information": f"{case['mutual_information']:.3f}",
-        "votes": [
-            {
-                "seed": vote["seed"],
-                "answer": class_labels[vote["prediction"]],
-                "probability": f"{vote['probability']:.0%}",
-                "dissents": vote["prediction"] != case["prediction"],
-            }
-            for vote in case["votes"]
-        ],
-    }
+def _card(example: SingleExample, text: str | None, class_labels: Sequence[str]) -> Card:
+    return Card(
+        id=example.id,
+        text=_cut(text),
+        answer=f"{class_labels[example.prediction]} {example.confidence:.1%}",
+        label=None if example.label is None else class_labels[example.label],
+        wrong=example.label is not None and example.label != example.prediction,
+        entropy=f"{example.entropy:.3f}",
+        information=f"{example.mutual_information:.3f}",
+        votes=[_pill(vote, example, class_labels) for vote in example.votes],
+    )
+
+
+def _pill(vote: Vote, example: SingleExample, class_labels: Sequence[str]) -> VotePill:
+    return VotePill(
+        member=vote.member.title if vote.member.sample else f"{vote.member.seed}",
+        answer=class_labels[vote.prediction],
+        probability=f"{vote.probability:.0%}",
+        dissents=vote.prediction != example.prediction,
+    )
 
 
 def _cut(text: str | None) -> str | None:

@@ -1,0 +1,170 @@
+"""The records of one evaluated set put together: what can be said without labels, with them, and beside other sets."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ensemble_uq_llm.evaluation.decisions import conformal
+from ensemble_uq_llm.evaluation.decisions.fitted import Decisions, Fitted
+from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
+from ensemble_uq_llm.evaluation.decisions.selective import risk_coverage_curve
+from ensemble_uq_llm.evaluation.decisions.shift import measure_shift
+from ensemble_uq_llm.evaluation.decisions.temperature import Place
+from ensemble_uq_llm.evaluation.histograms import histograms
+from ensemble_uq_llm.evaluation.labelled import LabelledNumbers
+from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.members.diversity import measure_diversity
+from ensemble_uq_llm.evaluation.members.gain import gains, member_metrics, members_mean
+from ensemble_uq_llm.evaluation.members.size_curve import enough_subsets, size_curve
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates, unpaired
+from ensemble_uq_llm.evaluation.quality.reliability import reliability
+from ensemble_uq_llm.evaluation.quality.truth import measure_truth
+from ensemble_uq_llm.evaluation.records import (
+    Conformal,
+    FittedTemperature,
+    SelectiveScore,
+    SetMetrics,
+    TemperatureEffect,
+    TemperatureScaling,
+)
+from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+
+
+def unlabelled_metrics(
+    name: str, measured: Measured, ends: Mapping[str, float], *, draws: int, seed: int
+) -> SetMetrics:
+    """Return what can be said without labels, as of a set beside which no other stands.
+
+    Args:
+        name: what the set is called.
+        measured: the set.
+        ends: of the histograms' axes.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    predictions, uncertainty = measured.predictions, measured.uncertainty
+    averages = {f"average_{name}": float(scores_N.mean()) for name, scores_N in uncertainty_scores(uncertainty).items()}
+    true_probs_NC = predictions.true_probs_NC
+    return SetMetrics(
+        name=name,
+        role="other",
+        n=len(predictions.ids),
+        labelled=measured.n,
+        members=len(predictions.members),
+        classes=measured.classes,
+        member_ids=predictions.members,
+        uncertainty=averages | {"mean_confidence": float(uncertainty.confidence_N.mean())},
+        histograms=histograms(measured, ends),
+        truth={}
+        if true_probs_NC is None
+        else measure_truth(uncertainty, true_probs_NC, predictions.labels_N, draws=draws, seed=seed),
+    )
+
+
+def with_labels(
+    metrics: SetMetrics, measured: Measured, numbers: LabelledNumbers, *, draws: int, seed: int
+) -> SetMetrics:
+    """Return the metrics with what the labels say: quality, calibration, selective prediction, and the members."""
+    members = measured.predictions.members
+    metrics = replace(
+        metrics,
+        draws=draws,
+        ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
+        members_mean=members_mean(numbers.members, members, HEADLINE),
+        per_member=member_metrics(numbers.members, members, HEADLINE),
+        reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
+        selective={
+            score: SelectiveScore(
+                numbers=numbers.selective[score].estimates(), curve=risk_coverage_curve(scores_N, measured.wrong_N)
+            )
+            for score, scores_N in measured.scores.items()
+        },
+        best_score=choose_score(numbers.selective),
+    )
+    return _with_members(metrics, measured, numbers, draws=draws, seed=seed) if metrics.several else metrics
+
+
+def _with_members(
+    metrics: SetMetrics, measured: Measured, numbers: LabelledNumbers, *, draws: int, seed: int
+) -> SetMetrics:
+    members, labels_N, log_probs_MNC = measured.predictions.members, measured.labels_N, measured.log_probs_MNC
+    subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
+    return replace(
+        metrics,
+        gain=gains(numbers.members, members, HEADLINE),
+        size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
+        diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
+    )
+
+
+def with_decisions(
+    metrics: SetMetrics,
+    measured: Measured,
+    numbers: LabelledNumbers,
+    *,
+    fitted: Fitted,
+    decisions: Decisions,
+    draws: int,
+    seed: int,
+) -> SetMetrics:
+    """Return the metrics with what a calibration split buys: temperatures and conformal sets.
+
+    Args:
+        metrics: of the set.
+        measured: the set; at least one example is labelled.
+        numbers: of its labelled examples.
+        fitted: what was fitted on the calibration split.
+        decisions: what that says of the labelled examples.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+
+    def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
+        after = numbers.calibrated[place]
+        return TemperatureEffect(
+            temperatures=temperatures,
+            after=quality_estimates(decisions.log_probs_NC[place], after, draws=draws, seed=seed),
+            change=quality_changes(after, numbers.ensemble),
+        )
+
+    return replace(
+        metrics,
+        temperature=TemperatureScaling(
+            calibration=fitted.calibration,
+            pooled=effect("pooled", (fitted.temperatures.pooled,)),
+            per_member=effect("per_member", fitted.temperatures.per_member),
+        ),
+        conformal=Conformal(
+            calibration=fitted.calibration,
+            methods=conformal.measure(fitted.rules, decisions.sets_RNC, measured.labels_N, draws=draws, seed=seed),
+        ),
+    )
+
+
+def as_shifted(
+    metrics: SetMetrics,
+    measured: Measured,
+    numbers: LabelledNumbers | None,
+    *,
+    reference: tuple[str, Measured, LabelledNumbers | None],
+    draws: int,
+    seed: int,
+) -> SetMetrics:
+    """Return the metrics as those of a shifted set, with how it differs from the reference.
+
+    Args:
+        metrics: of the set.
+        measured: the set.
+        numbers: of its labelled examples, if there are any.
+        reference: name, measures and numbers of the set in distribution.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    name, usual, usual_numbers = reference
+    change = {}
+    if numbers is not None and usual_numbers is not None:
+        change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
+    shift = measure_shift(measured.uncertainty, usual.uncertainty, name=name, change=change, draws=draws, seed=seed)
+    return replace(metrics, role="shifted", reference=name, shift=shift)

@@ -1,0 +1,164 @@
+"""What is fitted on a calibration split, as one object that is saved, loaded and applied to new predictions."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.decisions.conformal import SetRule, fit_rules, include
+from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
+from ensemble_uq_llm.evaluation.decisions.selective import selective_family
+from ensemble_uq_llm.evaluation.decisions.temperature import Place, Temperatures, fit_temperatures
+from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
+from ensemble_uq_llm.evaluation.records import BestScore, CalibrationSet
+from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample_together
+from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
+from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
+from ensemble_uq_llm.member import MemberId
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decisions:
+    """What the fitted decisions say of N examples."""
+
+    log_probs_NC: dict[Place, NDArray[np.float64]]
+    """The ensemble's calibrated log-probabilities, by where the temperature is applied."""
+    sets_RNC: tuple[NDArray[np.bool_], ...]
+    """The classes that every example's set holds, one array for each of the rules."""
+    score_N: NDArray[np.float64]
+    """The chosen score: higher is less certain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Temperatures, conformal rules and the score to abstain by, fitted on one calibration split."""
+
+    members: tuple[MemberId, ...]
+    """Whose predictions they were fitted on, in this order."""
+    classes: int
+    calibration: CalibrationSet
+    calibration_sha256: str
+    """Of the ids, labels, members and logits of the labelled examples that it was fitted on."""
+    temperatures: Temperatures
+    rules: tuple[SetRule, ...]
+    best_score: BestScore
+
+    def apply(self, predictions: Predictions, *, rng: np.random.Generator) -> Decisions:
+        """Return the decisions on any examples, labelled or not, shifted or not.
+
+        Args:
+            predictions: of the members that these decisions were fitted on, in any order; further ones are left out.
+            rng: of the random parts of the conformal method `aps`.
+
+        Raises:
+            DataError: a member is missing, or the number of classes is another.
+        """
+        classes = predictions.logits_MNC.shape[2]
+        if classes != self.classes:
+            raise DataError(
+                f"the set has {classes} classes, the calibration set {self.classes}; decisions hold for one task"
+            )
+        own = of_members(predictions, self.members, name="the set", others="the calibration set")
+        uncertainty = measure_uncertainty(own.logits_MNC)
+        return Decisions(
+            log_probs_NC=self.temperatures.apply(own.logits_MNC),
+            sets_RNC=include(self.rules, uncertainty.probs_NC, rng=rng),
+            score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file, whole or not at all; every number is read back as it is."""
+        _FORM.write(path, self)
+
+    @staticmethod
+    def read(path: Path) -> "Fitted":
+        """Read what `write` has written.
+
+        Raises:
+            IntegrityError: the file is missing, torn, of another schema, or no such record.
+        """
+        return _FORM.read(path)
+
+
+_FORM: Final = VersionedJson(
+    adapter=TypeAdapter(Fitted),
+    version=SCHEMA_VERSION,
+    remedy="evaluate with a calibration set again (`ensemble-uq evaluate`) to write it anew",
+)
+
+
+def fit_decisions(
+    calibration: Predictions, *, name: str, rng: np.random.Generator, draws: int = DRAWS, seed: int = 0
+) -> Fitted:
+    """Fit temperatures and conformal rules, and choose the score to abstain by.
+
+    Args:
+        calibration: the examples to fit on; only the labelled ones are used.
+        name: what the set is called.
+        rng: of the random parts of the conformal method `aps`.
+        draws: of the bootstrap that judges the choice of the score; 0 keeps the baseline.
+        seed: of that bootstrap.
+
+    Raises:
+        DataError: there is no labelled example.
+    """
+    if not calibration.labelled_N.any():
+        raise DataError("the calibration set has no labelled example to fit on; label some or give another set")
+    labelled = of_labelled(calibration)
+    measured = Measured.of(labelled)
+    families = {score: selective_family(scores_N, measured.wrong_N) for score, scores_N in measured.scores.items()}
+    return Fitted(
+        members=labelled.members,
+        classes=measured.classes,
+        calibration=CalibrationSet(name=name, n=measured.n),
+        calibration_sha256=_digest(labelled),
+        temperatures=fit_temperatures(labelled.logits_MNC, labelled.labels_N, labelled.members),
+        rules=fit_rules(measured.uncertainty.probs_NC, labelled.labels_N, rng=rng),
+        best_score=choose_score(resample_together(families, sizes=[measured.n], draws=draws, seed=seed)),
+    )
+
+
+def check_disjoint(test: Predictions, calibration: Predictions) -> None:
+    """Refuse a calibration set whose labelled examples are test examples too: same id and same logits.
+
+    Raises:
+        DataError: there are such examples; the message counts them. Or the calibration set lacks a member of the
+            test set, or has another number of classes.
+    """
+    logits_MNC = of_members(calibration, test.members, name="the calibration set", others="the test set").logits_MNC
+    if logits_MNC.shape[2] != test.logits_MNC.shape[2]:
+        raise DataError(
+            f"the calibration set has {logits_MNC.shape[2]} classes, the test set {test.logits_MNC.shape[2]}; "
+            "calibrate on a set of the same task"
+        )
+    labelled = calibration.labelled_N.tolist()
+    row_of = {example: row for row, example in enumerate(calibration.ids) if labelled[row]}
+    pairs = [(row, row_of[example]) for row, example in enumerate(test.ids) if example in row_of]
+    if not pairs:
+        return
+    test_rows, rows = (list(each) for each in zip(*pairs, strict=True))
+    same_N = (test.logits_MNC[:, test_rows] == logits_MNC[:, rows]).all(axis=(0, 2))
+    if same_N.any():
+        first = test.ids[test_rows[int(same_N.argmax())]]
+        raise DataError(
+            f"{int(same_N.sum())} of {len(test.ids)} test examples are calibration examples too (the first is "
+            f"{first!r}); nothing may be fitted on the rows that are then evaluated, so calibrate on other examples"
+        )
+
+
+def _digest(predictions: Predictions) -> str:
+    members = [(member.seed, member.sample) for member in predictions.members]
+    digest = hashlib.sha256(json.dumps([predictions.ids, predictions.labels, members]).encode())
+    digest.update(np.ascontiguousarray(predictions.logits_MNC, dtype="<f4").tobytes())
+    return digest.hexdigest()

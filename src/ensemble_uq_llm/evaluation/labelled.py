@@ -1,0 +1,63 @@
+"""Every number of a set's labelled examples, from one resampling of them.
+
+So all are paired draw by draw: members with the ensemble, a score with another, probabilities before calibration
+with those after.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.decisions.selective import selective_family
+from ensemble_uq_llm.evaluation.decisions.temperature import Place
+from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.members.gain import OfPredictor, gain_family
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, resample_together
+from ensemble_uq_llm.evaluation.statistics.statistic import Family
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledNumbers:
+    """The numbers of the labelled examples, and their draws."""
+
+    ensemble: Resampled[str]
+    """By metric."""
+    members: Resampled[OfPredictor]
+    """The headline metrics of every member and of the ensemble."""
+    selective: dict[str, Resampled[str]]
+    """By score."""
+    calibrated: dict[Place, Resampled[str]]
+    """By metric, after the temperature applied there; empty without a calibration split."""
+
+
+def resample_labelled(
+    measured: Measured, calibrated: Mapping[Place, NDArray[np.float64]], *, draws: int, seed: int
+) -> LabelledNumbers:
+    """Return every number of the labelled examples, all from the same draws.
+
+    Args:
+        measured: the set; at least one example is labelled.
+        calibrated: the log-probabilities [N, C] of the labelled examples after calibration, where there is one.
+        draws: of the bootstrap; 0 for values alone.
+        seed: of the bootstrap.
+    """
+    labels_N, members = measured.labels_N, measured.predictions.members
+    families: dict[Hashable, Family[Any]] = {
+        "ensemble": quality_family(measured.log_probs_NC, labels_N),
+        "members": gain_family(measured.log_probs_MNC, labels_N, members, HEADLINE),
+    }
+    for score, scores_N in measured.scores.items():
+        families["selective", score] = selective_family(scores_N, measured.wrong_N)
+    for place, log_probs_NC in calibrated.items():
+        families["calibrated", place] = quality_family(log_probs_NC, labels_N)
+    resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
+    return LabelledNumbers(
+        ensemble=resampled["ensemble"],
+        members=resampled["members"],
+        selective={score: resampled["selective", score] for score in measured.scores},
+        calibrated={place: resampled["calibrated", place] for place in calibrated},
+    )

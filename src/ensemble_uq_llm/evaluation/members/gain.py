@@ -1,0 +1,87 @@
+"""What pooling gains: the ensemble against each of its members."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.evaluation.quality.metrics import Metric
+from ensemble_uq_llm.evaluation.records import Gain, Mean, MemberMetrics
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.evaluation.statistics.statistic import Family, family_of
+from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
+from ensemble_uq_llm.member import MemberId
+
+OfPredictor: TypeAlias = tuple[str, MemberId | None]
+"""A metric's name, and of whom it is: of a member, or (None) of the ensemble."""
+
+
+def gain_family(
+    log_probs_MNC: NDArray[np.float64],
+    labels_N: NDArray[np.int64],
+    members: Sequence[MemberId],
+    metrics: Sequence[Metric],
+) -> Family[OfPredictor]:
+    """Return every metric of the ensemble and of each member, as a family that shares sums and rankings."""
+    predictors: dict[MemberId | None, NDArray[np.float64]] = {None: log_mean_exp(log_probs_MNC)}
+    predictors |= dict(zip(members, log_probs_MNC, strict=True))
+    return family_of(
+        {
+            (metric.name, whose): metric.statistic(log_probs_NC, labels_N)
+            for metric in metrics
+            for whose, log_probs_NC in predictors.items()
+        }
+    )
+
+
+def member_metrics(
+    resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
+) -> tuple[MemberMetrics, ...]:
+    """Return the metrics of each member, from the numbers of `gain_family`."""
+    return tuple(
+        MemberMetrics(
+            member=member,
+            metrics={
+                metric.name: resampled.estimate((metric.name, member), centred=metric.centred) for metric in metrics
+            },
+        )
+        for member in members
+    )
+
+
+def members_mean(
+    resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
+) -> dict[str, Mean]:
+    """Return the mean of the members' values by metric, from the numbers of `gain_family`."""
+    means = {metric.name: np.mean([resampled.values[metric.name, member] for member in members]) for metric in metrics}
+    return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
+
+
+def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]) -> dict[str, Gain]:
+    """Return by metric what the ensemble gains over a single member, paired draw by draw.
+
+    `over_mean`: over the mean of the members' values: what pooling adds to picking a member blindly.
+    `over_best`: over `best_member`, the best on these very labels. That choice flatters the member,
+    so this gain is a lower bound of that over a member chosen on other examples. Both are the
+    ensemble's value minus the other: above 0 is a gain where higher is better, below 0 where lower is.
+
+    Args:
+        resampled: the numbers of `gain_family`.
+        members: the members, in their order.
+        metrics: the metrics of the family that are to be compared.
+    """
+    noisy = {metric.name for metric in metrics if metric.centred}
+    resampled = resampled.centred([(name, whose) for name, whose in resampled.values if name in noisy])
+    records = {}
+    for metric in metrics:
+        values_M = np.array([resampled.values[metric.name, member] for member in members])
+        draws_MD = np.stack([resampled.draws_D[metric.name, member] for member in members])
+        ours, draws_D = resampled.values[metric.name, None], resampled.draws_D[metric.name, None]
+        best = int(np.argmax(values_M if metric.higher_is_better else -values_M))
+        records[metric.name] = Gain(
+            over_mean=compare(ours, draws_D, float(values_M.mean()), draws_MD.mean(axis=0)),
+            over_best=compare(ours, draws_D, float(values_M[best]), draws_MD[best]),
+            best_member=None if np.isnan(values_M[best]) else members[best],
+        )
+    return records

@@ -1,0 +1,103 @@
+"""What a metrics JSON holds, as typed records: everything that is measured of one evaluated set.
+
+The report, the tables and the comparisons read these attributes; `metrics_json.py` alone writes and reads the file.
+None is "undefined" where a number is meant (an AUC without one of the classes), and "does not apply" where a block is
+(no temperature without a calibration split). Entropies and divergences are in nats. What the blocks mean, and by which
+formula each number is computed, is said in docs/metrics.md.
+"""
+
+from ensemble_uq_llm.evaluation.records.curves import (
+    Histogram,
+    HistogramGroup,
+    HistogramKind,
+    Reliability,
+    ReliabilityBin,
+    RiskCoverageCurve,
+)
+from ensemble_uq_llm.evaluation.records.decision_records import (
+    BestScore,
+    CalibrationSet,
+    Conformal,
+    ConformalSets,
+    Detection,
+    FittedTemperature,
+    GroupCoverage,
+    Guarantee,
+    SelectiveScore,
+    Shift,
+    TemperatureEffect,
+    TemperatureScaling,
+)
+from ensemble_uq_llm.evaluation.records.estimates import (
+    Comparison,
+    Estimate,
+    Floor,
+    Interval,
+    Mean,
+    MetricEstimate,
+)
+from ensemble_uq_llm.evaluation.records.member_records import (
+    ExamplesToRead,
+    Gain,
+    MemberMetrics,
+    Pair,
+    PairwiseNumber,
+    SingleExample,
+    SizeCurve,
+    SubsetSummary,
+    Vote,
+)
+from ensemble_uq_llm.evaluation.records.run_comparison import (
+    AdjustedComparison,
+    ComparedMetric,
+    McNemar,
+    RunComparison,
+    Side,
+)
+from ensemble_uq_llm.evaluation.records.set_metrics import (
+    Role,
+    SetMetrics,
+)
+
+__all__ = [
+    "AdjustedComparison",
+    "BestScore",
+    "CalibrationSet",
+    "ComparedMetric",
+    "Comparison",
+    "Conformal",
+    "ConformalSets",
+    "Detection",
+    "Estimate",
+    "ExamplesToRead",
+    "FittedTemperature",
+    "Floor",
+    "Gain",
+    "GroupCoverage",
+    "Guarantee",
+    "Histogram",
+    "HistogramGroup",
+    "HistogramKind",
+    "Interval",
+    "McNemar",
+    "Mean",
+    "MemberMetrics",
+    "MetricEstimate",
+    "Pair",
+    "PairwiseNumber",
+    "Reliability",
+    "ReliabilityBin",
+    "RiskCoverageCurve",
+    "Role",
+    "RunComparison",
+    "SelectiveScore",
+    "SetMetrics",
+    "Shift",
+    "Side",
+    "SingleExample",
+    "SizeCurve",
+    "SubsetSummary",
+    "TemperatureEffect",
+    "TemperatureScaling",
+    "Vote",
+]

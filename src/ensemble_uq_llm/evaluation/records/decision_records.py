@@ -1,0 +1,143 @@
+"""What is measured of decisions: abstaining, telling a shifted set, temperatures, and sets of classes."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ensemble_uq_llm.evaluation.records.curves import RiskCoverageCurve
+from ensemble_uq_llm.evaluation.records.estimates import Comparison, Estimate, Interval, MetricEstimate
+from ensemble_uq_llm.member import MemberId
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectiveScore:
+    """How good the answers are that remain when those of the highest score are withheld."""
+
+    numbers: dict[str, Estimate]
+    """By the names of `selective.SELECTIVE_NUMBERS`."""
+    curve: RiskCoverageCurve
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestScore:
+    """Which score to abstain by; see `score_choice`."""
+
+    best: str
+    """The score of the lowest criterion."""
+    baseline: str
+    criterion: str
+    gain: Comparison
+    """The criterion of the baseline minus that of the best: above 0 where the best is better."""
+    p_value_of_choice: float | None
+    """The choice accounted for; None without draws."""
+    compared: int
+    """How many scores there were to choose from, the baseline included."""
+    really_better: bool
+    """Whether the best score beats the baseline by more than chance and choice explain."""
+    answer: str
+    """Which score to use, in a sentence."""
+
+    @property
+    def chosen(self) -> str:
+        """The score to use: the best where it is really better, else the baseline."""
+        return self.best if self.really_better else self.baseline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """The score that tells a shifted set from the reference best, and its AUROC."""
+
+    score: str
+    auroc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How well every score tells a shifted set from the reference set, and how much worse it is answered."""
+
+    reference: str
+    numbers: dict[str, dict[str, Estimate]]
+    """By the names of `shift.DETECTION_NUMBERS`, then by score."""
+    best: Detection | None
+    change: dict[str, Comparison] = field(default_factory=dict)
+    """By metric; empty where one of the sets has no labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSet:
+    """The labelled examples that something was fitted on."""
+
+    name: str
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedTemperature:
+    """A temperature, of one member or (None) of the pooled probability."""
+
+    member: MemberId | None
+    value: float
+    at_bound: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureEffect:
+    """The temperatures of one way of scaling, the quality after it, and its change."""
+
+    temperatures: tuple[FittedTemperature, ...]
+    after: dict[str, MetricEstimate]
+    change: dict[str, Comparison]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureScaling:
+    """What temperatures fitted on other examples change: one of the pooled probability, or one a member."""
+
+    calibration: CalibrationSet
+    pooled: TemperatureEffect
+    per_member: TemperatureEffect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarantee:
+    """The bounds on the expected coverage, of all examples or of every class."""
+
+    of: Literal["marginal", "class"]
+    at_least: float
+    at_most: float | tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCoverage:
+    """How often the sets of some examples hold the label: of one size of the set, or of one class."""
+
+    group: int
+    n: int
+    coverage: float | None
+    ci95: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConformalSets:
+    """A rule for sets of classes at one promised level, and how its sets do."""
+
+    level: float
+    calibration_examples: int
+    thresholds: tuple[float | None, ...]
+    """One a class; None where the class is always included."""
+    always_included: tuple[int, ...]
+    guarantee: Guarantee
+    coverage: Estimate
+    """With the exact binomial interval."""
+    mean_size: Estimate
+    empty: float
+    single: float
+    by_size: tuple[GroupCoverage, ...]
+    by_class: tuple[GroupCoverage, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conformal:
+    """Sets that hold the label with a promised probability, by method and by level (such as `0.90`)."""
+
+    calibration: CalibrationSet
+    methods: dict[str, dict[str, ConformalSets]]

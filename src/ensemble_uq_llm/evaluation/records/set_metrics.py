@@ -1,0 +1,68 @@
+"""Everything that is measured of one evaluated set."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ensemble_uq_llm.evaluation.records.curves import Histogram, Reliability
+from ensemble_uq_llm.evaluation.records.decision_records import (
+    BestScore,
+    Conformal,
+    SelectiveScore,
+    Shift,
+    TemperatureScaling,
+)
+from ensemble_uq_llm.evaluation.records.estimates import Estimate, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records.member_records import (
+    ExamplesToRead,
+    Gain,
+    MemberMetrics,
+    PairwiseNumber,
+    SizeCurve,
+)
+from ensemble_uq_llm.member import MemberId
+
+Role: TypeAlias = Literal["main", "shifted", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMetrics:
+    """Everything that is measured of one evaluated set."""
+
+    name: str
+    role: Role
+    n: int
+    labelled: int
+    members: int
+    classes: int
+    member_ids: tuple[MemberId, ...]
+    uncertainty: dict[str, float]
+    """`average_SCORE` of every score over all examples, and `mean_confidence`."""
+    histograms: dict[str, Histogram]
+    ensemble: dict[str, MetricEstimate] = field(default_factory=dict)
+    """By metric; empty where nothing is labelled."""
+    members_mean: dict[str, Mean] = field(default_factory=dict)
+    per_member: tuple[MemberMetrics, ...] = ()
+    other_sets: tuple[str, ...] = ()
+    """Of the main set: the sets evaluated with it."""
+    reference: str | None = None
+    """Of a shifted set: the set that it is compared with."""
+    draws: int | None = None
+    reliability: Reliability | None = None
+    selective: dict[str, SelectiveScore] = field(default_factory=dict)
+    """By score."""
+    best_score: BestScore | None = None
+    shift: Shift | None = None
+    temperature: TemperatureScaling | None = None
+    conformal: Conformal | None = None
+    gain: dict[str, Gain] = field(default_factory=dict)
+    """By headline metric; empty of a single member."""
+    size_curve: SizeCurve | None = None
+    diversity: dict[str, PairwiseNumber] = field(default_factory=dict)
+    truth: dict[str, Estimate] = field(default_factory=dict)
+    """Where true probabilities are known; by the names of `truth.TRUTH_NUMBERS`."""
+    examples: ExamplesToRead | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one member."""
+        return self.members > 1
