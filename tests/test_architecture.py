@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,31 @@ ROOMS = {
     "__init__.py": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
+
+LIGHT = (
+    "member.py",
+    "config.py",
+    "config_file.py",
+    "run_folder.py",
+    "evaluation",
+    "report",
+    "cli.py",
+    "evaluation_commands.py",
+)
+"""The rooms that work in the light installation."""
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "safetensors",
+    "psutil",
+    "tokenizers",
+    "huggingface_hub",
+    "pandas",
+)
+"""What only the extras bring; None in `sys.modules` makes their import fail."""
 
 FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {
@@ -152,6 +178,38 @@ def test_a_file_has_at_most_300_lines_and_a_function_50(module):
     assert len((PACKAGE / module).read_text(encoding="utf-8").splitlines()) <= 300
     long = {function.name: lines_of_body(function) for function in functions(TREES[module])}
     assert {name: lines for name, lines in long.items() if lines > 50} == {}
+
+
+def test_no_room_holds_more_than_30_percent_of_the_lines():
+    lines = Counter()
+    for module in MODULES:
+        lines[room(module)] += len((PACKAGE / module).read_text(encoding="utf-8").splitlines())
+    shares = {each: count / lines.total() for each, count in lines.items()}
+    assert {each: f"{share:.0%}" for each, share in shares.items() if share > 0.3} == {}
+
+
+def test_about_a_dozen_files_lie_flat_in_a_folder_at_most():
+    flat = Counter(Path(module).parent.as_posix() for module in MODULES if not module.endswith("__init__.py"))
+    assert {folder: count for folder, count in flat.items() if count > 12} == {}
+
+
+def test_no_two_modules_and_no_two_classes_have_one_name():
+    modules = Counter(Path(module).name for module in MODULES if not module.endswith("__init__.py"))
+    classes = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in (modules | classes).items() if count > 1] == []
+
+
+def test_what_needs_no_torch_imports_without_it():
+    light = [module for module in MODULES if room(module) in LIGHT and not module.endswith("__init__.py")]
+    names = [f"ensemble_uq_llm.{module.removesuffix('.py').replace('/', '.')}" for module in light]
+    code = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); import importlib; [importlib.import_module(n) for n in {names!r}]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES)
