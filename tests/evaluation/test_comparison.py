@@ -1,30 +1,20 @@
-import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.comparison import compare_predictions
+from ensemble_uq_llm.evaluation.comparison import compare_predictions, comparison_json
 from ensemble_uq_llm.evaluation.quality.metrics import accuracy, metrics_for, nll
+from ensemble_uq_llm.evaluation.records import AdjustedComparison, McNemar
 from ensemble_uq_llm.evaluation.statistics.bootstrap import compare, resample
 from ensemble_uq_llm.evaluation.statistics.significance import holm, mcnemar
 from ensemble_uq_llm.evaluation.statistics.statistic import family_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
-from ensemble_uq_llm.member import trained
-from ensemble_uq_llm.report.terminal import comparison_table
+from ensemble_uq_llm.member import MemberId, trained
 from small_predictions import predicted, unlabelled
-
-
-def rendered(result):
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(comparison_table(result))
-    text = stream.getvalue()
-    assert all(len(line) <= 80 for line in text.splitlines())
-    return text
 
 
 def pooled(predictions):
@@ -53,28 +43,20 @@ def test_every_metric_that_has_a_better_side_is_compared(classes):
     result = compare_predictions(a, b, draws=20)
 
     expected = [metric.name for metric in metrics_for(classes) if metric.higher_is_better is not None]
-    assert list(result["metrics"]) == [*expected, "aurc"]
-    assert result["comparisons"] == len(expected) + 1
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert rendered(result)
+    assert list(result.metrics) == [*expected, "aurc"]
+    assert result.comparisons == len(expected) + 1
 
 
 def test_both_values_and_their_difference(a, worse, result):
-    for side, predictions in (("A", a), ("B", worse)):
+    for side, predictions in (("a", a), ("b", worse)):
         probs_NC = pooled(predictions)
-        assert result["metrics"]["nll"][side]["value"] == pytest.approx(log_loss(predictions.labels, probs_NC))
-        assert result["metrics"]["auc"][side]["value"] == pytest.approx(
-            roc_auc_score(predictions.labels, probs_NC[:, 1])
-        )
-    for each in result["metrics"].values():
-        assert each["difference"]["value"] == each["B"]["value"] - each["A"]["value"]
-    assert result["members"] == {"A": 3, "B": 2}
-    assert (result["n"], result["same_test_set"], result["same_predictions"], result["warnings"]) == (
-        300,
-        True,
-        False,
-        [],
-    )
+        nll, auc = (getattr(result.metrics[name], side) for name in ("nll", "auc"))
+        assert nll.value == pytest.approx(log_loss(predictions.labels, probs_NC))
+        assert auc.value == pytest.approx(roc_auc_score(predictions.labels, probs_NC[:, 1]))
+    for each in result.metrics.values():
+        assert each.difference.value == each.b.value - each.a.value
+    assert (result.members_a, result.members_b) == (3, 2)
+    assert (result.n, result.same_test_set, result.same_predictions, result.warnings) == (300, True, False, ())
 
 
 def test_differences_are_paired_draw_by_draw(a, worse, result):
@@ -86,52 +68,51 @@ def test_differences_are_paired_draw_by_draw(a, worse, result):
     for name in ("accuracy", "nll"):
         ours, theirs = ((each.values[name], each.draws_D[name]) for each in resampled)
         expected = compare(*theirs, *ours)
-        got = result["metrics"][name]["difference"]
-        assert got["value"] == pytest.approx(expected.value, abs=1e-12)
-        assert got["ci95"] == pytest.approx(expected.ci95, abs=1e-12)
-        assert got["p_value"] == expected.p_value
+        got = result.metrics[name].difference
+        assert got.value == pytest.approx(expected.value, abs=1e-12)
+        assert got.ci95 == pytest.approx(expected.ci95, abs=1e-12)
+        assert got.p_value == expected.p_value
 
 
 def test_a_worse_run_is_found_worse_either_way(a, worse, result):
     swapped = compare_predictions(worse, a, draws=400, seed=7)
     for name in ("accuracy", "auc", "nll", "brier", "aurc"):
-        assert (result["metrics"][name]["better"], swapped["metrics"][name]["better"]) == ("A", "B")
-        low, high = result["metrics"][name]["difference"]["ci95"]
-        assert swapped["metrics"][name]["difference"]["ci95"] == pytest.approx([-high, -low])
-    assert "A is better in Accuracy" in result["verdict"]
-    assert "B is better in Accuracy" in swapped["verdict"]
+        assert (result.metrics[name].better, swapped.metrics[name].better) == ("A", "B")
+        low, high = result.metrics[name].difference.ci95
+        assert swapped.metrics[name].difference.ci95 == pytest.approx([-high, -low])
+    assert "A is better in Accuracy" in result.verdict
+    assert "B is better in Accuracy" in swapped.verdict
 
 
 def test_p_values_are_adjusted_for_their_number(result):
-    differences = [each["difference"] for each in result["metrics"].values()]
+    differences = [each.difference for each in result.metrics.values()]
 
-    assert [each["p_holm"] for each in differences] == holm([each["p_value"] for each in differences])
-    assert f"after correction for {len(differences)} comparisons (Holm)" in result["verdict"]
+    assert [each.p_holm for each in differences] == holm([each.p_value for each in differences])
+    assert f"after correction for {len(differences)} comparisons (Holm)" in result.verdict
 
 
 def test_better_needs_the_interval_and_the_p_value(result):
-    for each in result["metrics"].values():
-        low, high = each["difference"]["ci95"]
-        assert (each["better"] is not None) == ((low > 0 or high < 0) and each["difference"]["p_value"] < 0.05)
+    for each in result.metrics.values():
+        low, high = each.difference.ci95
+        assert (each.better is not None) == ((low > 0 or high < 0) and each.difference.p_value < 0.05)
 
 
 def test_mcnemar_counts_the_answers_that_differ(a, worse, result):
     right = [pooled(each).argmax(axis=1) == np.array(a.labels) for each in (a, worse)]
     only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
 
-    assert result["mcnemar"] == {"only_a": only_a, "only_b": only_b, "p_value": mcnemar(only_a, only_b)}
+    assert result.mcnemar == McNemar(only_a=only_a, only_b=only_b, p_value=mcnemar(only_a, only_b))
     assert only_a > only_b > 0
-    assert f"Right answers of A only: {only_a}; of B only: {only_b}" in rendered(result)
 
 
 def test_the_difference_of_an_error_that_noise_raises_lies_in_its_interval():
     # B is overconfident, A nearly calibrated: resampling raises A's error far more than B's.
     a = predicted(n=200, members=1, noise=0.0)
     b = replace(a, logits_MNC=3 * a.logits_MNC)
-    difference = compare_predictions(a, b, draws=400)["metrics"]["ece"]["difference"]
-    low, high = difference["ci95"]
+    difference = compare_predictions(a, b, draws=400).metrics["ece"].difference
+    low, high = difference.ci95
 
-    assert difference["value"] - low == pytest.approx(high - difference["value"], rel=0.5)
+    assert difference.value - low == pytest.approx(high - difference.value, rel=0.5)
 
 
 def test_chance_alone_seldom_seems_better():
@@ -144,7 +125,7 @@ def test_chance_alone_seldom_seems_better():
         a, b = (
             replace(each, logits_MNC=each.logits_MNC + noise) for each, noise in zip((a, b), noise_MNC, strict=True)
         )
-        alarms += compare_predictions(a, b, draws=100)["metrics"]["nll"]["better"] is not None
+        alarms += compare_predictions(a, b, draws=100).metrics["nll"].better is not None
     assert alarms <= 5
 
 
@@ -152,21 +133,42 @@ def test_a_run_against_itself(a):
     reordered = replace(a, members=a.members[::-1], logits_MNC=a.logits_MNC[::-1])
     result = compare_predictions(a, reordered, draws=50)
 
-    assert result["same_predictions"]
-    assert result["verdict"] == "A and B are the same predictions: a run was compared with itself."
-    for each in result["metrics"].values():
-        assert each["difference"] == {"value": 0.0, "ci95": [0.0, 0.0], "p_value": 1.0, "p_holm": 1.0}
-        assert each["better"] is None
+    assert result.same_predictions
+    assert result.verdict == "A and B are the same predictions: a run was compared with itself."
+    for each in result.metrics.values():
+        assert each.difference == AdjustedComparison(value=0.0, ci95=(0.0, 0.0), p_value=1.0, p_holm=1.0)
+        assert each.better is None
 
 
-def test_warnings_and_verdict_stand_in_the_table(a):
+def test_what_was_left_out_is_said(a):
     b = replace(a, ids=("x0", *a.ids[1:]), logits_MNC=a.logits_MNC * np.float32(1.001))
     result = compare_predictions(a, b, draws=100)
-    words = " ".join(rendered(result).split())
 
-    assert result["n"] == 299
-    assert "Warning: the test sets differ: 1 examples are only in A and 1 only in B; compared on the 299" in words
-    assert " ".join(result["verdict"].split()) in words
+    assert result.n == 299
+    assert result.warnings == (
+        "the test sets differ: 1 examples are only in A and 1 only in B; compared on the 299 that both have",
+    )
+
+
+def test_samples_of_one_seed_are_members_of_their_own(a):
+    samples = replace(a, members=(MemberId(42), MemberId(42, 1), MemberId(42, 2)))
+
+    assert not compare_predictions(a, samples, draws=10).same_predictions
+    assert compare_predictions(samples, samples, draws=10).same_predictions
+
+
+def test_the_plain_form_for_programs(result):
+    plain = comparison_json(result)
+
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    first = ["n", "classes", "members", "same_test_set", "same_predictions", "warnings", "comparisons"]
+    assert list(plain) == [*first, "metrics", "mcnemar", "verdict"]
+    assert plain["members"] == {"A": 3, "B": 2}
+    nll, expected = plain["metrics"]["nll"], result.metrics["nll"]
+    assert nll["A"] == {"value": expected.a.value, "ci95": list(expected.a.ci95)}
+    assert nll["difference"] == asdict(expected.difference) | {"ci95": list(expected.difference.ci95)}
+    assert nll["better"] == "A"
+    assert plain["mcnemar"] == asdict(result.mcnemar)
 
 
 def test_what_is_undefined():
@@ -174,20 +176,19 @@ def test_what_is_undefined():
     a = replace(predicted(n=1, members=1), labels=(1,), logits_MNC=np.array([[[0.0, 2.0]]], np.float32))
     result = compare_predictions(a, replace(a, members=trained((7,))), draws=100)
 
-    assert result["metrics"]["auc"]["A"]["value"] is None
-    assert result["metrics"]["auc"]["difference"] == {"value": None, "ci95": None, "p_value": None, "p_holm": None}
-    assert (result["comparisons"], result["mcnemar"]["p_value"]) == (0, 1.0)
-    assert result["verdict"] == "On 1 example nothing can be said about a difference between A and B."
-    assert "—" in rendered(result)
+    assert result.metrics["auc"].a.value is None
+    assert result.metrics["auc"].difference == AdjustedComparison(value=None, ci95=None, p_value=None, p_holm=None)
+    assert (result.comparisons, result.mcnemar.p_value) == (0, 1.0)
+    assert result.verdict == "On 1 example nothing can be said about a difference between A and B."
 
 
 def test_the_same_probabilities_from_other_logits_answer_alike(a):
     b = replace(a, logits_MNC=a.logits_MNC + np.float32(0.5))  # adds the same to every class: the same probabilities
     result = compare_predictions(a, replace(b, members=trained((1, 2, 3))), draws=100)
 
-    assert not result["same_predictions"]
-    assert result["metrics"]["accuracy"]["better"] is None
-    assert result["mcnemar"] == {"only_a": 0, "only_b": 0, "p_value": 1.0}
+    assert not result.same_predictions
+    assert result.metrics["accuracy"].better is None
+    assert result.mcnemar == McNemar(only_a=0, only_b=0, p_value=1.0)
 
 
 def test_what_cannot_be_compared_is_refused(a):

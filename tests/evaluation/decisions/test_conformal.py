@@ -33,7 +33,7 @@ def aps_scores(probs_NC, random_N):
 
 def kth_smallest(scores, level):
     rank = math.ceil((len(scores) + 1) * Fraction(str(level)))
-    return sorted(scores)[rank - 1] if rank <= len(scores) else math.inf
+    return sorted(scores)[rank - 1] if rank <= len(scores) else None
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.sampled_from([2, 3, 5]), st.sampled_from([None, 1]))
@@ -55,10 +55,12 @@ def test_thresholds_and_sets_are_those_of_the_definition(seed, n, classes, digit
             expected = [kth_smallest(own[labels_N == c].tolist(), rule.level) for c in range(classes)]
         else:
             expected = [kth_smallest(own.tolist(), rule.level)] * classes
-        assert list(rule.thresholds) == pytest.approx(expected, abs=1e-12)
+        assert [each is None for each in rule.thresholds] == [each is None for each in expected]
+        threshold_C = np.array([np.inf if each is None else each for each in rule.thresholds])
+        assert threshold_C == pytest.approx([np.inf if each is None else each for each in expected], abs=1e-12)
         assert list(rule.examples) == [labels_N.tolist().count(c) for c in range(classes)]
-        clear_NC = np.abs(test_scores_NC - np.array(rule.thresholds)) > 1e-9
-        assert (sets_NC == (test_scores_NC <= np.array(rule.thresholds)))[clear_NC].all()
+        clear_NC = np.abs(test_scores_NC - threshold_C) > 1e-9
+        assert (sets_NC == (test_scores_NC <= threshold_C))[clear_NC].all()
 
 
 @pytest.mark.parametrize("classes", [2, 5])

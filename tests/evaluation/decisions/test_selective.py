@@ -14,6 +14,7 @@ from ensemble_uq_llm.evaluation.decisions.selective import (
     risk_coverage_curve,
     selective_family,
 )
+from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
 from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.evaluation.statistics.statistic import values_of
 
@@ -189,7 +190,8 @@ def test_intervals_contain_the_value_and_every_quantity_is_in_the_table():
 @pytest.mark.parametrize("points", [2, 20, 1000])
 def test_the_curve_is_exact_where_it_is_drawn(levels, points):
     scores_N, wrong_N = noisy(300, levels=levels)
-    coverages, risks = risk_coverage_curve(scores_N, wrong_N, points=points)
+    curve = risk_coverage_curve(scores_N, wrong_N, points=points)
+    coverages, risks = curve.coverage, curve.risk
 
     thresholds = sorted(set(scores_N.tolist()))
     kept = {(scores_N <= threshold).mean(): wrong_N[scores_N <= threshold].mean() for threshold in thresholds}
@@ -201,7 +203,7 @@ def test_the_curve_is_exact_where_it_is_drawn(levels, points):
 
 
 def test_the_curve_of_many_examples_is_evenly_spread():
-    coverages, _ = risk_coverage_curve(*noisy(20_000))
+    coverages = risk_coverage_curve(*noisy(20_000)).coverage
 
     assert len(coverages) == 200
     assert np.diff(coverages) == pytest.approx(np.full(199, 1 / 199), abs=1e-3)
@@ -209,4 +211,4 @@ def test_the_curve_of_many_examples_is_evenly_spread():
 
 
 def test_the_curve_of_one_example():
-    assert risk_coverage_curve(np.array([0.5]), np.array([True])) == ([1.0], [1.0])
+    assert risk_coverage_curve(np.array([0.5]), np.array([True])) == RiskCoverageCurve(coverage=(1.0,), risk=(1.0,))

@@ -12,9 +12,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.decisions.temperature import HIGHEST, LOWEST, calibrate, check_disjoint, fit_temperature
-from ensemble_uq_llm.member import trained
-from small_predictions import predicted, unlabelled
+from ensemble_uq_llm.evaluation.decisions.temperature import HIGHEST, LOWEST, fit_temperature, fit_temperatures
+from ensemble_uq_llm.evaluation.records import FittedTemperature
+from ensemble_uq_llm.member import MemberId
+from small_predictions import predicted
 
 
 def problem(n, classes, *, seed, scale=1.0):
@@ -111,120 +112,66 @@ def test_huge_logits_do_not_overflow():
     assert fit_temperature(1e30 * logits_NC, labels_N).at_bound
 
 
-def renamed(predictions, prefix):
-    return replace(predictions, ids=tuple(f"{prefix}{example}" for example in predictions.ids))
-
-
 def two_sets(**options):
-    return predicted(50, seed=1, **options), renamed(predicted(300, seed=2, **options), "c")
+    return predicted(50, seed=1, **options), predicted(300, seed=2, **options)
+
+
+def fitted_on(calibration):
+    return fit_temperatures(calibration.logits_MNC, calibration.labels_N, calibration.members)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_both_places_of_scaling(classes):
     test, calibration = two_sets(classes=classes, noise=2.0)
-    calibrated = calibrate(test, calibration)
+    temperatures = fitted_on(calibration)
+    calibrated = temperatures.apply(test.logits_MNC)
     labels_N = calibration.labels_N
 
     def softmax(logits, temperature=1.0):
         return np.exp(scipy_log_softmax(logits.astype(np.float64) / temperature, axis=-1))
 
-    temperatures = [fit_temperature(logits_NC, labels_N) for logits_NC in calibration.logits_MNC]
-    members_MNC = [softmax(z_NC, t.value) for z_NC, t in zip(test.logits_MNC, temperatures, strict=True)]
-    assert calibrated["per_member"].temperatures == tuple(temperatures)
-    assert np.exp(calibrated["per_member"].log_probs_NC) == pytest.approx(np.mean(members_MNC, axis=0))
+    alone = [fit_temperature(logits_NC, labels_N) for logits_NC in calibration.logits_MNC]
+    members_MNC = [softmax(z_NC, each.value) for z_NC, each in zip(test.logits_MNC, alone, strict=True)]
+    assert [each.value for each in temperatures.per_member] == [each.value for each in alone]
+    assert tuple(each.member for each in temperatures.per_member) == calibration.members
+    assert np.exp(calibrated["per_member"]) == pytest.approx(np.mean(members_MNC, axis=0))
 
     pooled = fit_temperature(np.log(softmax(calibration.logits_MNC).mean(axis=0)), labels_N)
     powers_NC = softmax(test.logits_MNC).mean(axis=0) ** (1 / pooled.value)
-    assert calibrated["pooled"].temperatures[0].value == pytest.approx(pooled.value)
-    assert np.exp(calibrated["pooled"].log_probs_NC) == pytest.approx(powers_NC / powers_NC.sum(axis=1, keepdims=True))
+    assert temperatures.pooled.value == pytest.approx(pooled.value)
+    assert temperatures.pooled.member is None
+    assert np.exp(calibrated["pooled"]) == pytest.approx(powers_NC / powers_NC.sum(axis=1, keepdims=True))
 
 
 def test_calibration_repairs_overconfident_members():
-    test, calibration = predicted(800, seed=1), renamed(predicted(800, seed=2), "c")
+    test, calibration = predicted(800, seed=1), predicted(800, seed=2)
     test, calibration = (replace(each, logits_MNC=6 * each.logits_MNC) for each in (test, calibration))
+    temperatures = fitted_on(calibration)
 
-    before = nll_at(1.0, 6 * predicted(800, seed=1).logits_MNC[0], test.labels_N)
-    for each in calibrate(test, calibration).values():
-        assert nll_at(1.0, each.log_probs_NC, test.labels_N) < before / 2
-        assert all(temperature.value > 3 for temperature in each.temperatures)
-
-
-def test_members_are_matched_by_seed():
-    test, calibration = two_sets(members=3)
-    shuffled = replace(calibration, members=trained((44, 42, 43)), logits_MNC=calibration.logits_MNC[[2, 0, 1]])
-    two = replace(test, members=trained((44, 42)), logits_MNC=test.logits_MNC[[2, 0]])
-
-    straight, turned = calibrate(test, calibration), calibrate(test, shuffled)
-    assert straight["per_member"].as_json() == turned["per_member"].as_json()
-    assert straight["pooled"].log_probs_NC == pytest.approx(turned["pooled"].log_probs_NC)
-    assert calibrate(two, shuffled)["per_member"].temperatures == straight["per_member"].temperatures[2::-2]
+    before = nll_at(1.0, test.logits_MNC[0], test.labels_N)
+    for log_probs_NC in temperatures.apply(test.logits_MNC).values():
+        assert nll_at(1.0, log_probs_NC, test.labels_N) < before / 2
+    assert all(each.value > 3 for each in (temperatures.pooled, *temperatures.per_member))
 
 
-def test_a_missing_member_is_named():
-    test, calibration = two_sets()
-    fewer = replace(calibration, members=trained((42, 44, 7)))
-
-    with pytest.raises(DataError, match="no member of seed 43;"):
-        calibrate(test, fewer)
-
-
-def test_another_number_of_classes_is_refused():
-    with pytest.raises(DataError, match="has 3 classes, the test set 2"):
-        calibrate(predicted(), renamed(predicted(classes=3), "c"))
-
-
-def test_only_labelled_calibration_examples_count():
-    test, calibration = two_sets()
-    scrambled = calibration.logits_MNC.copy()
-    scrambled[:, :40] *= -9
-
-    part = unlabelled(replace(calibration, logits_MNC=scrambled), first=40)
-    assert calibrate(test, part)["pooled"].temperatures == (fit_temperature(*pooled_of(calibration, slice(40, None))),)
-    with pytest.raises(DataError, match="no labelled example to fit a temperature on"):
-        calibrate(test, unlabelled(calibration))
-
-
-def pooled_of(predictions, rows):
-    probs_MNC = np.exp(scipy_log_softmax(predictions.logits_MNC.astype(np.float64), axis=2))
-    return np.log(probs_MNC.mean(axis=0))[rows], predictions.labels_N[rows]
-
-
-def test_nothing_is_fitted_on_test_rows():
-    test, calibration = predicted(30, seed=1), predicted(30, seed=2)
-    leaking = calibration.logits_MNC.copy()
-    leaking[:, 12:14] = test.logits_MNC[:, 12:14]
-    leaking[0, 20] = test.logits_MNC[0, 20]  # one member's logits may be equal by chance
-
-    check_disjoint(test, calibration)  # the same names in two files need not be the same examples
-    with pytest.raises(DataError, match=r"2 of 30 test examples are calibration examples too \(the first is 'q12'\)"):
-        calibrate(test, replace(calibration, logits_MNC=leaking))
-
-
-def test_one_file_may_hold_both_where_the_test_rows_have_no_label_there():
-    whole = predicted(60)
-    test = replace(whole, ids=whole.ids[:20], labels=whole.labels[:20], logits_MNC=whole.logits_MNC[:, :20])
-
-    check_disjoint(test, unlabelled(whole, first=20))
-    with pytest.raises(DataError, match="20 of 20 test examples"):
-        check_disjoint(test, whole)
-
-
-def test_json_says_whose_temperatures_they_are():
-    test, calibration = two_sets(members=2)
+def test_a_temperature_at_the_bound_says_whose_it_is():
+    _, calibration = two_sets(members=2)
     logits_MNC = calibration.logits_MNC.copy()
     logits_MNC[1] = 9 * np.eye(2)[calibration.labels_N]  # separable
-    calibrated = calibrate(test, replace(calibration, logits_MNC=logits_MNC))
+    temperatures = fitted_on(replace(calibration, logits_MNC=logits_MNC))
 
-    assert calibrated["pooled"].as_json() == {
-        "temperature": calibrated["pooled"].temperatures[0].value,
-        "at_bound": True,
-    }
-    first = calibrated["per_member"].temperatures[0]
-    assert not first.at_bound
-    assert calibrated["per_member"].as_json() == {"temperatures": {"42": first.value, "43": LOWEST}, "at_bound": [43]}
+    assert temperatures.pooled.at_bound
+    assert [each.at_bound for each in temperatures.per_member] == [False, True]
+    assert temperatures.per_member[1] == FittedTemperature(member=MemberId(43), value=LOWEST, at_bound=True)
 
 
 def test_a_single_member_is_scaled_the_same_in_both_places():
-    calibrated = calibrate(*two_sets(members=1))
+    test, calibration = two_sets(members=1)
+    calibrated = fitted_on(calibration).apply(test.logits_MNC)
 
-    assert calibrated["pooled"].log_probs_NC == pytest.approx(calibrated["per_member"].log_probs_NC)
+    assert calibrated["pooled"] == pytest.approx(calibrated["per_member"])
+
+
+def test_without_examples_there_is_nothing_to_fit_on():
+    with pytest.raises(DataError, match="no labelled example to fit a temperature on"):
+        fit_temperature(np.empty((0, 2)), np.empty(0, dtype=np.int64))

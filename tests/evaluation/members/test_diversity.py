@@ -110,7 +110,7 @@ def test_equal_members_and_opposite_members():
 
 
 def test_one_member_has_no_pairs():
-    assert measure_diversity(np.zeros((1, 5), dtype=int), np.zeros(5, dtype=int), members=trained((1,))) is None
+    assert measure_diversity(np.zeros((1, 5), dtype=int), np.zeros(5, dtype=int), members=trained((1,))) == {}
 
 
 def test_without_labels_there_are_no_errors():
@@ -122,8 +122,8 @@ def test_without_labels_there_are_no_errors():
 
 def test_large_matrices_are_left_out():
     predictions_MN, labels_N = answers(30, LARGEST_MATRIX + 1, 2, seed=0)
-    seeds = tuple(range(LARGEST_MATRIX + 1))
+    members = trained(range(LARGEST_MATRIX + 1))
 
-    assert measure_diversity(predictions_MN, labels_N, members=MEMBERS, draws=0)["disagreement"].matrix is None
+    assert measure_diversity(predictions_MN, labels_N, members=members, draws=0)["disagreement"].matrix is None
     fewer = measure_diversity(predictions_MN[1:], labels_N, members=MEMBERS[1:], draws=0)
     assert len(fewer["error_correlation"].matrix) == LARGEST_MATRIX

@@ -111,7 +111,7 @@ def test_the_answer_in_words():
 
     first, last = many.metrics["nll"].mean[0], many.metrics["nll"].mean[-1]
     assert many.answer == (
-        f"{many['enough']} of 10 members have 95% of the gain in NLL "
+        f"{many.enough} of 10 members have 95% of the gain in NLL "
         f"(NLL {first:.3f} with one member, {last:.3f} with all 10)."
     )
     assert 2 < many.enough < 10

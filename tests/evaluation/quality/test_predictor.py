@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.evaluation.quality.metrics import METRICS, quality_family
+from ensemble_uq_llm.evaluation.quality.noise_floor import noise_floor
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates, unpaired
+from ensemble_uq_llm.evaluation.records import Comparison, MetricEstimate
+from ensemble_uq_llm.evaluation.statistics.binomial import clopper_pearson
+from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
+from ensemble_uq_llm.member import trained
+from small_predictions import predicted
+
+
+def drawn(predictions, draws=40):
+    measured = Measured.of(predictions)
+    family = quality_family(measured.log_probs_NC, measured.labels_N)
+    return measured.log_probs_NC, resample(family, sizes=[measured.n], draws=draws, seed=0)
+
+
+def estimates(predictions, draws=40):
+    return quality_estimates(*drawn(predictions, draws), draws=draws, seed=0)
+
+
+def test_only_calibration_errors_have_noise_floors():
+    predictions = predicted(n=100)
+    got = estimates(predictions)
+
+    makers = {metric.name: metric.calibration for metric in METRICS if metric.calibration is not None}
+    assert {name for name, each in got.items() if each.noise_floor is not None} == set(makers)
+    log_probs_NC = Measured.of(predictions).log_probs_NC
+    floors = noise_floor(log_probs_NC, {name: make(log_probs_NC) for name, make in makers.items()}, draws=40, seed=0)
+    for name, floor in floors.items():
+        assert got[name].noise_floor == floor.beside(got[name].value)
+        assert 0 <= got[name].noise_floor.mean < got[name].noise_floor.p95
+
+
+def test_the_parts_of_the_brier_score_add_up():
+    for classes in (2, 4):
+        got = estimates(predicted(n=120, classes=classes))
+        part = {name.removeprefix("brier_"): each.value for name, each in got.items() if "brier_" in name}
+
+        total = part["reliability"] - part["resolution"] + part["uncertainty"] + part["within_bins"]
+        assert total == pytest.approx(got["brier"].value)
+
+
+def all_right(n):
+    labels_N = np.random.default_rng(0).integers(2, size=n)
+    return Predictions(
+        ids=tuple(map(str, range(n))),
+        labels=tuple(labels_N.tolist()),
+        members=trained((1,)),
+        logits_MNC=(3.0 * np.eye(2)[labels_N])[None].astype(np.float32),
+    )
+
+
+def test_without_a_mistake_the_interval_of_the_accuracy_is_the_exact_one():
+    assert estimates(all_right(40))["accuracy"] == MetricEstimate(value=1.0, ci95=clopper_pearson(40, 40))
+    assert estimates(all_right(40), draws=0)["accuracy"].ci95 is None
+
+
+def test_what_is_compared_with_itself_has_not_changed_unless_it_is_unpaired():
+    _, numbers = drawn(predicted(n=100))
+
+    changes = quality_changes(numbers, numbers)
+    assert set(changes.values()) == {Comparison(value=0.0, ci95=(0.0, 0.0), p_value=1.0)}
+    apart = quality_changes(numbers, unpaired(numbers))
+    assert all(each.value == 0.0 and each.ci95[0] < 0 < each.ci95[1] for each in apart.values())
