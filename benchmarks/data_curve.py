@@ -24,7 +24,8 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.truth import truth_statistics
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Estimate, Resampled, compare, resample
+from ensemble_uq_llm.evaluation.records import Estimate
+from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare, resample
 from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.pipeline import demo_config
@@ -63,7 +64,7 @@ def run(config: Config) -> Predictions:
     return read_predictions(RunFolder(config.output_dir).predictions(VALIDATION))
 
 
-def measure(predictions: Predictions, *, draws: int) -> Resampled:
+def measure(predictions: Predictions, *, draws: int) -> Resampled[str]:
     """Return the rows' numbers on the questions, and on resamplings of them that are the same for every run."""
     true_NC = predictions.true_probs_NC
     if true_NC is None:
@@ -85,7 +86,7 @@ def measure(predictions: Predictions, *, draws: int) -> Resampled:
     return resample(family_of(statistics), sizes=[len(predictions.ids)], draws=draws)
 
 
-def table_of(results: dict[int, Resampled]) -> Table:
+def table_of(results: dict[int, Resampled[str]]) -> Table:
     """Return the numbers with their 95% intervals, one column a number of training questions."""
     table = Table("training questions", *(f"{n:,}" for n in results), title="95% intervals over validation questions")
     for name, title in ROWS.items():
@@ -93,7 +94,7 @@ def table_of(results: dict[int, Resampled]) -> Table:
     return table
 
 
-def verdict(results: dict[int, Resampled]) -> str:
+def verdict(results: dict[int, Resampled[str]]) -> str:
     """Return whether the mutual information falls from the fewest questions to the most, and where it rises between."""
     (fewest, first), *_, (most, last) = results.items()
     name = "mutual_information"

@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ensemble_uq_llm.evaluation import describe as blocks
+from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.members.gain import OfPredictor
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
-from ensemble_uq_llm.evaluation.quality.metrics import CENTRED as CENTRED_METRICS
+from ensemble_uq_llm.evaluation.quality.metrics import CENTRED
 from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.member import trained
 
 LARGE = 1_000_000
 SCORES = ("one_minus_confidence", "mutual_information")
-CENTRED = frozenset(f"ensemble/{name}" for name in CENTRED_METRICS)
+MEMBERS = trained((1, 2, 3))
+ENSEMBLE_NLL: OfPredictor = ("nll", None)
+MEMBER_NLL: OfPredictor = ("nll", MEMBERS[0])
 
 
 def world(examples: int, rng: np.random.Generator) -> Measured:
@@ -33,16 +37,15 @@ def world(examples: int, rng: np.random.Generator) -> Measured:
     predictions = Predictions(
         ids=tuple(map(str, range(examples))),
         labels=tuple(labels_N.tolist()),
-        seeds=(1, 2, 3),
+        members=MEMBERS,
         logits_MNC=np.stack([np.zeros_like(noisy_MN), noisy_MN], axis=-1).astype(np.float32),
     )
     return Measured.of(predictions)
 
 
-def wanted(resampled: Resampled) -> list[str]:
-    """Return the names of the numbers that are checked."""
-    parts = ("ensemble", *(f"selective/{score}" for score in SCORES))
-    return [name for name in resampled.values if name.rpartition("/")[0] in parts]
+def wanted(numbers: LabelledNumbers) -> dict[str, Resampled[str]]:
+    """Return the families of numbers that are checked, by what they are called."""
+    return {"ensemble": numbers.ensemble} | {score: numbers.selective[score] for score in SCORES}
 
 
 def main() -> None:
@@ -53,17 +56,21 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400)
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
-    large = blocks.resample_labelled(world(LARGE, rng), {}, draws=0, seed=0)
+    large = resample_labelled(world(LARGE, rng), {}, draws=0, seed=0)
     sets = [
-        blocks.resample_labelled(world(arguments.examples, rng), {}, draws=arguments.draws, seed=seed)
+        resample_labelled(world(arguments.examples, rng), {}, draws=arguments.draws, seed=seed)
         for seed in range(arguments.repetitions)
     ]
     table = Table("number", "true value", "mean value", "intervals that hold it", box=None)
-    for name in wanted(large):
-        values = np.array([each.values[name] for each in sets])
-        target = float(np.nanmean(values)) if name in CENTRED else large.values[name]
-        intervals = [each.estimate(name, centred=name in CENTRED).ci95 for each in sets]
-        table.add_row(name, f"{target:.4f}", f"{np.nanmean(values):.4f}", share(intervals, target))
+    for family, true in wanted(large).items():
+        drawn = [wanted(each)[family] for each in sets]
+        centred = CENTRED if family == "ensemble" else frozenset()
+        for name in true.values:
+            values = np.array([each.values[name] for each in drawn])
+            target = float(np.nanmean(values)) if name in centred else true.values[name]
+            intervals = [each.estimate(name, centred=name in centred).ci95 for each in drawn]
+            cells = (f"{target:.4f}", f"{np.nanmean(values):.4f}", share(intervals, target))
+            table.add_row(f"{family}: {name}", *cells)
     gain = [paired_gain(each) for each in sets]
     table.add_row("NLL, ensemble - member 0 (paired)", f"{difference(large):.4f}", "", share(gain, difference(large)))
     error = 100 * np.sqrt(0.95 * 0.05 / arguments.repetitions)
@@ -77,16 +84,15 @@ def share(intervals: list[tuple[float, float] | None], target: float) -> str:
     return f"{held.mean():.1%}"
 
 
-def difference(resampled: Resampled) -> float:
+def difference(numbers: LabelledNumbers) -> float:
     """Return the ensemble's NLL minus that of its first member."""
-    return resampled.values["ensemble/nll"] - resampled.values["members/nll/member_0"]
+    return numbers.members.values[ENSEMBLE_NLL] - numbers.members.values[MEMBER_NLL]
 
 
-def paired_gain(resampled: Resampled) -> tuple[float, float] | None:
+def paired_gain(numbers: LabelledNumbers) -> tuple[float, float] | None:
     """Return the interval of that difference."""
-    ours, theirs = "ensemble/nll", "members/nll/member_0"
-    values, draws_D = resampled.values, resampled.draws_D
-    return compare(values[ours], draws_D[ours], values[theirs], draws_D[theirs]).ci95
+    values, draws_D = numbers.members.values, numbers.members.draws_D
+    return compare(values[ENSEMBLE_NLL], draws_D[ENSEMBLE_NLL], values[MEMBER_NLL], draws_D[MEMBER_NLL]).ci95
 
 
 if __name__ == "__main__":

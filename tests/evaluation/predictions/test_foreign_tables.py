@@ -1,5 +1,6 @@
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.member import MemberId, trained
 from small_predictions import predicted, unlabelled
 
 
@@ -51,6 +52,18 @@ def assert_equal(one, other):
     assert np.array_equal(one.logits_MNC, other.logits_MNC)
     assert (one.true_probs_NC is None) == (other.true_probs_NC is None)
     assert one.true_probs_NC is None or np.array_equal(one.true_probs_NC, other.true_probs_NC)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["logit", "prob"])
+def test_samples_of_one_seed_are_told_apart(tmp_path, ending, kind):
+    members = (MemberId(42), MemberId(42, 3), MemberId(7, 3))
+    ours = replace(predicted(n=6), members=members)
+    columns = columns_of(ours, kind) | {"sample": np.repeat([member.sample for member in members], 6).tolist()}
+    read = load_predictions(write(tmp_path / f"their.{ending}", columns))
+
+    assert (read.ids, read.labels, read.members) == (ours.ids, ours.labels, members)
+    assert softmax(read.logits_MNC) == pytest.approx(softmax(ours.logits_MNC), abs=1e-6)
 
 
 def test_our_own_file(tmp_path):
