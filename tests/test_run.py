@@ -175,6 +175,9 @@ WRONG = {
         "no set 'validaton' has been predicted; there are 'validation'; did you mean 'validation'?",
     ),
     "comparing a number": (lambda run: compare(run, 3), ConfigError, "compare: a path is needed, found 3"),
+    "draws below 0": (lambda run: run.evaluate(draws=-1), ConfigError, "draws: must be a whole number of at"),
+    "a seed below 0": (lambda run: compare(run, run, seed=-1), ConfigError, "seed: must be a whole number of at least"),
+    "draws of a text": (lambda run: evaluate_run(run, draws="5"), ConfigError, "draws: must be a whole number of at"),
     "adapters of a number": (lambda run: predict(run, adapters=[3]), ConfigError, "adapters: a path is needed, found"),
 }  # fmt: skip
 

@@ -21,7 +21,13 @@ from ensemble_uq_llm.evaluation.records import (
     Side,
 )
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, Resampled, compare, resample_together
+from ensemble_uq_llm.evaluation.statistics.bootstrap import (
+    DRAWS,
+    Resampled,
+    check_resampling,
+    compare,
+    resample_together,
+)
 from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
 from ensemble_uq_llm.evaluation.statistics.statistic import Family
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
@@ -52,8 +58,10 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         seed: of the bootstrap.
 
     Raises:
+        ConfigError: draws or seed are no whole number of at least 0.
         DataError: the numbers of classes differ, or no labelled example is in both.
     """
+    check_resampling(draws=draws, seed=seed)
     aligned = align(a, b)
     n, classes = len(aligned.labels_N), aligned.a_MNC.shape[2]
     side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)

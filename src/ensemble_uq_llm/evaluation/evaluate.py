@@ -21,7 +21,7 @@ from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
+from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, check_resampling
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -121,9 +121,11 @@ def evaluate_sets(
         seed: of the bootstrap and of every other random choice.
 
     Raises:
+        ConfigError: draws or seed are no whole number of at least 0.
         DataError: the sets differ in their number of classes; the calibration set lacks a member, has no label, or
             examples of it are among the test's.
     """
+    check_resampling(draws=draws, seed=seed)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}

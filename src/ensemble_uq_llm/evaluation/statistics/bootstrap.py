@@ -11,13 +11,23 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation.records import Comparison, Estimate, Interval
 from ensemble_uq_llm.evaluation.statistics.draws import over_draws
 from ensemble_uq_llm.evaluation.statistics.statistic import Family, Key, values_of
+from ensemble_uq_llm.utils.text import clipped
 
 DRAWS: Final = 1000
+"""How many draws there are by default."""
 
 Name = TypeVar("Name", bound=Hashable)
+
+
+def check_resampling(*, draws: int, seed: int) -> None:
+    """Raise ConfigError where a caller asks for a number of draws, or a seed, that cannot be."""
+    for name, value in (("draws", draws), ("seed", seed)):
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise ConfigError(f"{name}: must be a whole number of at least 0, found {clipped(value)}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
