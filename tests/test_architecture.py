@@ -53,9 +53,8 @@ TESTED_ELSEWHERE = {
     "data/example.py": "test_records.py",
     "data/formats.py": "test_records.py",
     "data/problems.py": "test_records.py",
-    "training/making.py": "test_save.py",
+    "training/making.py": "test_outcomes.py",
     "data/world.py": "test_synthetic.py",
-    "training/events.py": "test_event_log.py",
     "utils/hub.py": "test_hub_probe.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""

@@ -8,8 +8,8 @@ from torch import Generator
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.models.trunk import cache_trunk
 from tiny_models import assert_close, random_sequences, randomise, spec, tiny_config, tiny_decoder
 

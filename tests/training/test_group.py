@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from ensemble_uq_llm.training.group import Source, train_group
+from ensemble_uq_llm.training.member_record import Digests, read_member_record
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.prepare import load_training
@@ -9,8 +11,6 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import Ended, Started
-from ensemble_uq_llm.training.group import Source, train_group
-from ensemble_uq_llm.training.member_record import Digests, read_member_record
 from small_runs import settings
 
 CPU = torch.device("cpu")

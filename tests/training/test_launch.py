@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from ensemble_uq_llm.training.group import Source
+from ensemble_uq_llm.training.member_record import Digests
 
 from ensemble_uq_llm.data.prepare import load_training
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.group import Source
 from ensemble_uq_llm.training.launch import spread, train_on_devices
-from ensemble_uq_llm.training.member_record import Digests
 from small_runs import settings, weights
 
 CPU = torch.device("cpu")
