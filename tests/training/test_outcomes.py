@@ -201,7 +201,7 @@ AGAIN = r"The same command trains those that are missing"
             DIVERGED,
             [],
             MembersFailedError,
-            rf"^1 of 2 members diverged \(seed 1 at step 7\); {OTHERS}\. Lower learning",
+            rf"^1 of 2 members diverged \(seed 1 at step 7\); {OTHERS}\. Lower",
         ),
         (DIVERGED[:1], [], MembersFailedError, r"^1 of 1 members diverged \(seed 1 at step 7\); none is saved\. Lower"),
         (

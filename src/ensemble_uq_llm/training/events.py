@@ -19,8 +19,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The training of the group of these seeds begins, or goes on."""
+    """The training of the group of these seeds begins, or goes on; `groups` are trained side by side."""
 
+    groups: int = 1
     seeds: tuple[int, ...]
     epochs: int
     steps: int

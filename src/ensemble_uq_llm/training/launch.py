@@ -6,6 +6,7 @@ share with it.
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -22,10 +23,13 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
-from ensemble_uq_llm.training.events import Event, Listener, MembersLost
+from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
 from ensemble_uq_llm.training.making import lora_settings
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
 from ensemble_uq_llm.training.state import new_state
+
+_READY = "ready"
+"""A worker's first word: until it has started, nothing large is sent to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +75,6 @@ def train_shares(
     try:
         for group, share in enumerate(shares):
             workers.append(_start(group, share))
-        for worker in workers:  # once all are starting up, since each takes its share only when it is ready
-            _hand_over(worker, threads=max(1, torch.get_num_threads() // len(shares)))
         return _results(workers, listeners)
     finally:
         for worker in workers:
@@ -101,8 +103,9 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
 
 
 def _work(channel: Connection) -> None:
-    """Be a worker: take a share and a number of threads; give events, then the outcomes or the error."""
+    """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers
+    channel.send(_READY)
     share, threads = channel.recv()
     torch.set_num_threads(threads)
     try:
@@ -117,50 +120,58 @@ def _work(channel: Connection) -> None:
 def _start(group: int, share: Share) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), name=f"training on {share.device}", daemon=True)
+    process = context.Process(target=_work, args=(theirs,), name=f"training of group {group}", daemon=True)
     process.start()
     theirs.close()  # so that ours ends when the process does
     return _Worker(group=group, share=share, process=process, channel=ours)
 
 
-def _hand_over(worker: _Worker, *, threads: int) -> None:
-    try:
-        worker.channel.send((worker.share, threads))
-    except OSError:
-        return  # it died while it started; its pipe has ended, as `_next_message` will find
-
-
 def _results(
     workers: Sequence[_Worker], listeners: Sequence[Listener]
 ) -> tuple[list[MemberOutcome], list[LostMembers]]:
-    """Pass the workers' events on until every one has given its outcomes, or failed."""
+    """Give the workers their shares and pass their events on, until every one has given its outcomes or failed."""
     outcomes: list[MemberOutcome] = []
     lost: list[LostMembers] = []
     running = list(workers)
     while running:
         ready = wait([worker.channel for worker in running])
         for worker in [each for each in running if each.channel in ready]:
-            message = _next_message(worker)
-            if isinstance(message, list):
-                outcomes += message
-                running.remove(worker)
-                continue
-            if not isinstance(message, Event):
-                lost.append(_lost(worker, message))
-                running.remove(worker)
-                message = MembersLost(seeds=lost[-1].seeds, device=lost[-1].device, reason=str(lost[-1].error))
-            for listener in listeners:
-                listener(replace(message, group=worker.group))
+            match message := _next_message(worker):
+                case str():
+                    _hand_over(worker, threads=max(1, torch.get_num_threads() // len(workers)))
+                case Event():
+                    _tell(message, worker, listeners, groups=len(workers))
+                case list():
+                    outcomes += message
+                    running.remove(worker)
+                case _:
+                    lost.append(_lost(worker, message))
+                    running.remove(worker)
+                    reason = MembersLost(seeds=worker.share.seeds, device=lost[-1].device, reason=str(lost[-1].error))
+                    _tell(reason, worker, listeners, groups=len(workers))
     return outcomes, lost
 
 
-def _next_message(worker: _Worker) -> Event | list[MemberOutcome] | EnsembleUQError | None:
-    """Return an event, the outcomes, or what the worker failed by; None where it died without a word."""
+def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | EnsembleUQError | None:
+    """Return what the worker says next; None where it died without a word."""
     try:
-        message: Event | list[MemberOutcome] | EnsembleUQError = worker.channel.recv()
+        message: str | Event | list[MemberOutcome] | EnsembleUQError = worker.channel.recv()
     except (EOFError, OSError):
         return None
     return message
+
+
+def _hand_over(worker: _Worker, *, threads: int) -> None:
+    with suppress(OSError):  # it has died since, and its pipe has ended, as `_next_message` will find
+        worker.channel.send((worker.share, threads))
+
+
+def _tell(event: Event, worker: _Worker, listeners: Sequence[Listener], *, groups: int) -> None:
+    event = replace(event, group=worker.group)
+    if isinstance(event, Started):
+        event = replace(event, groups=groups)
+    for listener in listeners:
+        listener(event)
 
 
 def _lost(worker: _Worker, error: EnsembleUQError | None) -> LostMembers:

@@ -1,6 +1,7 @@
 """What a person sees of training: a live table of all members in a terminal, plain lines elsewhere."""
 
 import math
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,8 @@ class TrainingDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._devices: dict[int, _Device] = {}
+        self._groups = 1
+        self._lost_groups: set[int] = set()
         self._losses: dict[int, float] = {}
         self._failures: dict[int, str] = {}
         self._told_step = 0
@@ -63,6 +66,7 @@ class TrainingDisplay:
         match event:
             case Started():
                 self._devices[event.group] = _Device(event)
+                self._groups = event.groups
                 self._bar.update(self._task, total=event.steps)
                 self._say(
                     f"training {len(event.seeds)} members jointly on {event.examples:,} examples: {event.epochs} "
@@ -77,6 +81,7 @@ class TrainingDisplay:
                 self._say(f"member {event.seed} diverged at step {event.step}; the others go on")
             case MembersLost():
                 self._devices.pop(event.group, None)
+                self._lost_groups.add(event.group)
                 self._failures |= dict.fromkeys(event.seeds, "lost")
                 members = f"member{'s' if len(event.seeds) > 1 else ''} {', '.join(map(str, event.seeds))}"
                 self._say(f"{event.device}: {members} lost: {event.reason}; the others go on")
@@ -90,6 +95,8 @@ class TrainingDisplay:
             before = self._losses.get(seed, loss)
             self._losses[seed] = _SMOOTHING * before + (1 - _SMOOTHING) * loss
         step, steps = min(each.step for each in self._running()), device.plan.steps
+        if not self._is_everyone(self._devices):
+            return
         self._bar.update(self._task, completed=step)
         if step <= self._told_step or self._console.is_terminal:
             return
@@ -102,14 +109,17 @@ class TrainingDisplay:
     def _note_epoch(self, event: EpochEnded) -> None:
         self._devices[event.group].epochs.append(event)
         epochs = [each for device in self._running() for each in device.epochs if each.epoch == event.epoch]
-        if len(epochs) == len(self._devices):
+        if self._is_everyone(epochs):
             self._say(f"epoch {event.epoch}: {self._summary(epochs)}")
 
     def _note_end(self, event: Ended) -> None:
         self._devices[event.group].seconds = event.seconds
         seconds = [device.seconds for device in self._running() if device.seconds is not None]
-        if len(seconds) == len(self._devices):
+        if self._is_everyone(seconds):
             self._say(f"trained in {max(seconds):.1f} s")
+
+    def _is_everyone(self, those: Sized) -> bool:
+        return len(those) == self._groups - len(self._lost_groups)
 
     def _summary(self, epochs: list[EpochEnded]) -> str:
         losses = {seed: loss for each in epochs for seed, loss in each.validation_loss.items()}
