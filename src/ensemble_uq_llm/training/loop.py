@@ -1,4 +1,4 @@
-"""The main path of training: read this file first, then `launch.py`, `epochs.py` and `step.py`.
+"""The main path of training: read this file first, then `launch.py`, `epochs.py`, `step.py` and `state.py`.
 
 `train` is the whole job: which members are missing, training them, and the run's record.
 """
