@@ -9,4 +9,5 @@ import sys
 
 from ensemble_uq_llm.cli import infer
 
-infer(sys.argv[1] if len(sys.argv) > 1 else "configs/llama_config.yaml")
+if __name__ == "__main__":
+    infer(sys.argv[1] if len(sys.argv) > 1 else "configs/llama_config.yaml")

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from arithmetic import GIGA, least_flops, matrix_rate
 from cases import Case, add_options, as_tokenized, case_of, device_of, fresh_ensemble
 from ensemble_uq_llm.models.base import load_skeleton
-from ensemble_uq_llm.models.memory import PassBudget, token_budget
 from ensemble_uq_llm.models.trunk import cache_trunk
-from ensemble_uq_llm.training.optimizer import make_optimizer
+from ensemble_uq_llm.training.state import new_state
 from ensemble_uq_llm.training.step import Trainer, train_step
 from peer import MODES, Peer, grouped_steps, member_tensors
 from sides import Side, print_ratios, take_turns
@@ -49,18 +48,18 @@ class Ours:
         norms: list[list[float]] = []
 
         def note(*_: object) -> None:
-            gradients = [stack.grad for stack in trainer.ensemble.trainable()]
+            gradients = [stack.grad for stack in trainer.state.ensemble.trainable()]
             squares = [each.double().square().flatten(1).sum(1) for each in gradients if each is not None]
             norms.append(torch.stack(squares).sum(0).sqrt().tolist())
 
-        trainer.optimizer.register_step_pre_hook(note)
-        losses = [train_step(trainer, self._rows(step), step=step + 1).tolist() for step in range(CHECK_STEPS)]
+        trainer.state.optimizer.register_step_pre_hook(note)
+        losses = [train_step(trainer, self._rows(step)).tolist() for step in range(CHECK_STEPS)]
         return np.stack([losses, norms], axis=1)
 
     def block(self, index: int) -> int:
         """Take one step."""
         rows = self._rows(index)
-        train_step(self.trainer, rows, step=index + 1)
+        train_step(self.trainer, rows)
         return int(sum(self.case.lengths_N[own].sum() for own in rows))
 
     def _rows(self, step: int) -> list[NDArray[np.int64]]:
@@ -100,19 +99,13 @@ class PeerTraining:
 def make_trainer(case: Case, members: int) -> Trainer:
     """Return our trainer of so many fresh members."""
     config = case.config
-    ensemble = fresh_ensemble(case, range(members))
-    optimizer, schedule = make_optimizer(ensemble.trainable(), config, steps=STEPS)
-    device = device_of(config)
-    budget = token_budget(ensemble.decoder, wanted=config.tokens_per_pass, training=True, device=device)
     data = as_tokenized(case)
+    state = new_state(fresh_ensemble(case, range(members)), config, steps=STEPS)
     return Trainer(
-        ensemble=ensemble,
-        optimizer=optimizer,
-        schedule=schedule,
+        state=state,
         data=data,
         max_grad_norm=config.max_grad_norm,
-        budget=PassBudget(budget),
-        trunk=cache_trunk(ensemble, data.sequences, budget=budget),
+        trunk=cache_trunk(state.ensemble, data.sequences, budget=state.budget.tokens),
     )
 
 

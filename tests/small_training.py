@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
@@ -12,8 +13,11 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.training.epochs import TrainingData
+from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
+from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.making import lora_settings
+from ensemble_uq_llm.training.outcomes import MemberOutcome
+from ensemble_uq_llm.training.state import TrainingState, new_state
 from tiny_models import random_sequences
 
 SEEDS = (42, 7, 1234)
@@ -49,3 +53,33 @@ def stack(base: Path, settings: Config, seeds: Sequence[int]) -> StackedEnsemble
         spec=spec_of(lora_settings(settings), decoder, classes=settings.num_labels),
         members=trained(seeds),
     )
+
+
+def fresh_state(ensemble: StackedEnsemble, settings: Config, data: TrainingData = DATA) -> TrainingState:
+    return new_state(ensemble, settings, steps=settings.optimizer_steps(len(data.train)))
+
+
+def train_all(
+    ensemble: StackedEnsemble, data: TrainingData, settings: Config, *, listeners: Sequence[Listener] = ()
+) -> list[MemberOutcome]:
+    state = fresh_state(ensemble, settings, data)
+    train_epochs(state, data, settings, listeners=listeners)
+    return state.outcomes
+
+
+SHAPES = ((3, 4, 5), (3, 6, 4), (3, 2, 6))
+
+
+def stacked_with_gradients(seed: int) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    return parameters
+
+
+def slices(parameters: list[nn.Parameter], member: int) -> list[nn.Parameter]:
+    own = [nn.Parameter(parameter[member].detach().clone()) for parameter in parameters]
+    for parameter, each in zip(parameters, own, strict=True):
+        each.grad = parameter.grad[member].clone()
+    return own

@@ -79,7 +79,7 @@ TESTED_ELSEWHERE = {
     "data/example.py": "test_records.py",
     "data/formats.py": "test_records.py",
     "data/problems.py": "test_records.py",
-    "training/making.py": "test_save.py",
+    "training/making.py": "test_outcomes.py",
     "data/world.py": "test_synthetic.py",
     "evaluation/records/curves.py": "test_metrics_json.py",
     "evaluation/records/decision_records.py": "test_metrics_json.py",
@@ -87,7 +87,6 @@ TESTED_ELSEWHERE = {
     "evaluation/records/member_records.py": "test_metrics_json.py",
     "evaluation/records/run_comparison.py": "test_comparison.py",
     "evaluation/records/set_metrics.py": "test_metrics_json.py",
-    "training/events.py": "test_event_log.py",
     "utils/hub.py": "test_hub_probe.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""

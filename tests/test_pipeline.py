@@ -1,11 +1,12 @@
 import io
+from collections import Counter
 
 import pytest
 from rich.console import Console
 
 from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.data import synthetic
+from ensemble_uq_llm.data import prepare, synthetic, tokenize
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.member import MemberId, trained
@@ -62,6 +63,27 @@ def test_a_finished_run_is_not_trained_again(config, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")}
     train_with_display(config, console=QUIET)
     assert {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")} == before
+
+
+def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, monkeypatch):
+    config = load_config(tiny_yaml, ["calibration_fraction=0.25"])
+    loaded, tokenised = Counter(), Counter()
+    load, tokenize_all = prepare.load_split, tokenize.tokenize_examples
+
+    def load_split(request, columns):
+        loaded[request.split] += 1
+        return load(request, columns)
+
+    def tokenize_examples(examples, **settings):
+        tokenised[len(examples)] += 1
+        return tokenize_all(examples, **settings)
+
+    monkeypatch.setattr(prepare, "load_split", load_split)
+    monkeypatch.setattr(tokenize, "tokenize_examples", tokenize_examples)
+    assert run_all(config, console=QUIET) is None
+    assert loaded == {"train": 1, "validation": 1}
+    assert tokenised == {18: 1, 6: 1, 24: 1}  # train, calibration, validation
+    assert RunFolder(config.output_dir).prediction_names() == ["validation", "calibration"]
 
 
 def test_a_file_is_predicted_under_its_name_or_another(config, tiny_data):

@@ -2,4 +2,5 @@
 
 from ensemble_uq_llm.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

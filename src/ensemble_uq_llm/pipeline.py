@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data import synthetic
-from ensemble_uq_llm.data.prepare import load_file, load_named
+from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import write_set
@@ -21,6 +21,8 @@ from ensemble_uq_llm.training.progress import TrainingDisplay
 def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
     """Train, then predict the evaluation split, the calibration split if there is one, and the named sets.
 
+    The data are loaded and tokenised once.
+
     Returns:
         The failure of some members, for the caller to raise once it has shown what the others say.
 
@@ -28,8 +30,9 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
         MembersFailedError: no member is left.
     """
     failure = None
+    job = Job(config)
     try:
-        train_with_display(config, console=console)
+        train_with_display(config, job=job, console=console)
     except MembersFailedError as error:
         finished = RunFolder(config.output_dir).members()
         survivors = tuple(seed for seed in config.member_seeds if MemberId(seed) in finished)
@@ -37,22 +40,28 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
-    predict(config, [*own_sets(config), *sets])
+    predict(config, [*own_sets(config), *sets], job=job)
     return failure
 
 
-def train_with_display(config: Config, *, console: Console) -> RunFolder:
+def train_with_display(config: Config, *, job: Job | None = None, console: Console) -> RunFolder:
     """Train the missing members and show the progress."""
     with TrainingDisplay(console) as display:
-        return train(config, listeners=[display])
+        return train(config, job=job, listeners=[display])
 
 
 def predict(
-    config: Config, sets: Sequence[str] = (), *, name: str | None = None, adapters: Sequence[Path] = ()
+    config: Config,
+    sets: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    adapters: Sequence[Path] = (),
+    job: Job | None = None,
 ) -> list[Path]:
     """Predict data files and named sets (default: the run's own) with one loading of the members.
 
-    Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set.
+    Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set; `job`
+    holds the configuration's data where another stage has loaded them.
 
     Returns:
         The predictions' paths.
@@ -61,12 +70,13 @@ def predict(
         ConfigError: a name cannot be a file's, or would be that of two sets. DataError: a set cannot be had.
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
-    examples_by_name = {
-        key: load_file(config, Path(each)) if _is_file(each) else load_named(config, each)
-        for key, each in wanted.items()
-    }
+    job = job or Job(config)
+    prepared = {key: job.file(Path(each)) if _is_file(each) else job.named(each) for key, each in wanted.items()}
     loaded = load_members(config, adapters=adapters)
-    return [write_set(loaded, examples, config, name=key) for key, examples in examples_by_name.items()]
+    return [
+        write_set(loaded, each.examples, config, name=key, tokens=each.tokens(loaded.tokenizer))
+        for key, each in prepared.items()
+    ]
 
 
 def own_sets(config: Config) -> list[str]:

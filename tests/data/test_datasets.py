@@ -6,7 +6,7 @@ import pytest
 
 from ensemble_uq_llm.data import datasets, synthetic
 from ensemble_uq_llm.data.columns import Columns
-from ensemble_uq_llm.data.datasets import DATASETS, DataSource, find_dataset, load_split
+from ensemble_uq_llm.data.datasets import DATASETS, SplitRequest, find_dataset, load_split
 from ensemble_uq_llm.data.formats import Record
 from ensemble_uq_llm.errors import DataError
 from hub_server import client_environment
@@ -24,8 +24,8 @@ def test_every_name_is_found_and_has_the_two_splits():
 
 def test_synthetic_splits_are_the_generated_sets():
     for name in ("train", "validation", "unknown_words"):
-        source = DataSource(dataset="synthetic", split=name, seed=3, size=20)
-        assert load_split(source, BOOLQ) == synthetic.generate(name, n=20, seed=3)
+        request = SplitRequest(dataset="synthetic", split=name, size=20)
+        assert load_split(request, BOOLQ) == synthetic.generate(name, n=20)
 
 
 def test_boolq_rows_become_examples(monkeypatch):
@@ -37,19 +37,19 @@ def test_boolq_rows_become_examples(monkeypatch):
         return [Record(line=line, values=row) for line in (1, 2, 3)]
 
     monkeypatch.setattr(datasets, "load_hub_rows", load_hub_rows)
-    source = DataSource(dataset="boolq", split="validation", cache_dir=Path("kept"), size=2)
-    examples = load_split(source, BOOLQ)
+    request = SplitRequest(dataset="boolq", split="validation", cache_dir=Path("kept"), size=2)
+    examples = load_split(request, BOOLQ)
     assert [(example.id, example.label) for example in examples] == [("0", 1), ("1", 1)]
     assert asked == {"repo": "google/boolq", "split": "validation", "cache_dir": Path("kept")}
     with pytest.raises(DataError, match=r"google/boolq\[validation\]:1: no row has the field 'titel'"):
-        load_split(source, Columns(prompt=("titel",)))
+        load_split(request, Columns(prompt=("titel",)))
 
 
 def test_a_file_takes_the_place_of_the_data_set(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("question,passage,label\na,b,yes\nc,d,no\n")
-    source = DataSource(dataset="boolq", split="train", file=path, size=1)
-    [example] = load_split(source, BOOLQ)
+    request = SplitRequest(dataset="boolq", split="train", file=path, size=1)
+    [example] = load_split(request, BOOLQ)
     assert (example.fields, example.label) == ({"question": "a", "passage": "b"}, 1)
 
 
@@ -66,24 +66,24 @@ def test_a_file_takes_the_place_of_the_data_set(tmp_path):
 )
 def test_unknown_data_sets(name, message):
     with pytest.raises(DataError, match=message):
-        load_split(DataSource(dataset=name, split="train"), BOOLQ)
+        load_split(SplitRequest(dataset=name, split="train"), BOOLQ)
 
 
 def test_unknown_splits():
     message = r"data set 'boolq' has no split 'validatoin'; did you mean 'validation'\?; it has 'train', 'validation'"
     with pytest.raises(DataError, match=message):
-        load_split(DataSource(dataset="boolq", split="validatoin"), BOOLQ)
+        load_split(SplitRequest(dataset="boolq", split="validatoin"), BOOLQ)
 
 
 def test_another_number_of_classes():
     columns = Columns(prompt=("question",), class_names=("a", "b", "c"))
     with pytest.raises(DataError, match=r"'synthetic' has 2 classes \('no', 'yes'\), not 3; set num_labels"):
-        load_split(DataSource(dataset="synthetic", split="train"), columns)
+        load_split(SplitRequest(dataset="synthetic", split="train"), columns)
 
 
 def test_synthetic_has_no_such_field():
     with pytest.raises(DataError, match=r"'synthetic' has no field 'pasage'; did you mean 'passage'\?; it has"):
-        load_split(DataSource(dataset="synthetic", split="train"), Columns(prompt=("pasage",)))
+        load_split(SplitRequest(dataset="synthetic", split="train"), Columns(prompt=("pasage",)))
 
 
 def test_reading_local_files_imports_nothing_heavy(tmp_path):
@@ -99,8 +99,8 @@ from ensemble_uq_llm.data import records
 from ensemble_uq_llm.data import split
 from ensemble_uq_llm.data import tokenize
 from ensemble_uq_llm.data.columns import Columns
-source = datasets.DataSource(dataset="boolq", split="train", file={str(path)!r})
-assert len(datasets.load_split(source, Columns(prompt=("question",)))) == 1
+request = datasets.SplitRequest(dataset="boolq", split="train", file={str(path)!r})
+assert len(datasets.load_split(request, Columns(prompt=("question",)))) == 1
 assert "pyarrow" not in sys.modules
 print({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "transformers", "datasets", "huggingface_hub"}})
 """

@@ -119,18 +119,6 @@ def test_the_digest_does_not_know_the_order_of_the_columns():
     assert digest_of([first]) == digest_of([second])
 
 
-def test_the_calibration_split_can_be_had_by_name_and_is_disjoint_from_training() -> None:
-    config = Config(dataset="synthetic", max_train_examples=200, calibration_fraction=0.2)
-    calibration = {example.id for example in load_named(config, "calibration")}
-    assert len(calibration) == 40
-    assert not calibration & {example.id for example in load_training(config).kept}
-
-
-def test_no_calibration_split_is_an_error_that_says_how_to_get_one() -> None:
-    with pytest.raises(DataError, match="nothing is held out; set calibration_fraction"):
-        load_named(Config(dataset="synthetic"), "calibration")
-
-
 def test_a_file_to_predict_may_lack_the_label_column_but_the_evaluation_split_may_not(tmp_path: Path) -> None:
     path = tmp_path / "new.jsonl"
     path.write_text('{"text": "good"}\n', encoding="utf-8")

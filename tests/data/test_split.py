@@ -51,7 +51,6 @@ def test_another_seed_holds_out_others():
 def test_the_choice_is_the_same_on_every_machine():
     split = hold_out(some([0, 1] * 5), fraction=0.4, seed=42)
     assert ids(split.held_out) == ["row 0", "row 1", "row 3", "row 6"]
-    assert split.describe() == "held out 4 of 10 examples (40.0%), 6 kept"
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])

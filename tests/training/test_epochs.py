@@ -16,10 +16,10 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.training.epochs import TrainingData, train_ensemble
+from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
-from ensemble_uq_llm.training.order import epoch_batches
-from small_training import DATA, SEEDS, config, stack
+from ensemble_uq_llm.training.step import epoch_batches
+from small_training import DATA, SEEDS, config, stack, train_all
 from tiny_models import assert_close, peft_member
 
 
@@ -32,7 +32,7 @@ def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[Stacke
             for seed, loss in event.losses.items():
                 losses[seed].append(loss)
 
-    train_ensemble(ensemble, DATA, settings, listeners=[note])
+    train_all(ensemble, DATA, settings, listeners=[note])
     return ensemble, losses
 
 
@@ -151,7 +151,7 @@ def test_a_member_driven_to_nan_leaves_the_others_bit_equal(tiny_base: Path, bf1
             with torch.no_grad():
                 next(iter(poisoned.adapters.values())).lora_a_MRI[1, 0, 0] = math.nan
 
-    outcomes = train_ensemble(poisoned, DATA, settings, listeners=[poison])
+    outcomes = train_all(poisoned, DATA, settings, listeners=[poison])
     assert [outcome.diverged_at for outcome in outcomes] == [None, 4, None]
     assert [event for event in events if isinstance(event, MemberDiverged)] == [MemberDiverged(seed=SEEDS[1], step=4)]
     for seed in (SEEDS[0], SEEDS[2]):
@@ -162,7 +162,7 @@ def test_a_member_driven_to_nan_leaves_the_others_bit_equal(tiny_base: Path, bf1
 def test_validation_is_measured_each_epoch_for_each_member(tiny_base: Path) -> None:
     settings = config(num_epochs=2)
     ensemble, events = stack(tiny_base, settings, SEEDS), []
-    outcomes = train_ensemble(ensemble, DATA, settings, listeners=[events.append])
+    outcomes = train_all(ensemble, DATA, settings, listeners=[events.append])
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert [event.epoch for event in epochs] == [1, 2]
     fresh = peft_member(
@@ -188,7 +188,7 @@ def test_unlabelled_validation_data_are_left_out(tiny_base: Path) -> None:
     events: list[Event] = []
     settings = config(num_epochs=1)
     data = TrainingData(train=DATA.train, validation=unlabelled)
-    train_ensemble(stack(tiny_base, settings, SEEDS), data, settings, listeners=[events.append])
+    train_all(stack(tiny_base, settings, SEEDS), data, settings, listeners=[events.append])
     assert [event.validation_loss for event in events if isinstance(event, EpochEnded)] == [{}]
 
 
@@ -201,7 +201,7 @@ def test_training_with_a_trunk_is_training_without_one(tiny_base: Path, monkeypa
         seen = []
         whole = ensemble.trunk
         monkeypatch.setattr(ensemble, "trunk", lambda pack, whole=whole, seen=seen: seen.append(pack) or whole(pack))
-        outcomes = train_ensemble(ensemble, DATA, settings)
+        outcomes = train_all(ensemble, DATA, settings)
         assert len(seen) > 0
         trained.append((ensemble, [outcome.loss for outcome in outcomes]))
     (cached, losses), (plain, plain_losses) = trained

@@ -1,33 +1,213 @@
+"""Shares on one device in this process, and on several in processes of their own: CPUs stand for the GPUs."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from ensemble_uq_llm.data.prepare import load_training
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.errors import MembersFailedError, ModelError
+from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.group import Source
-from ensemble_uq_llm.training.launch import spread, train_on_devices
-from ensemble_uq_llm.training.member_record import Digests
-from small_runs import settings, weights
+from ensemble_uq_llm.training import launch
+from ensemble_uq_llm.training.epochs import TrainingData
+from ensemble_uq_llm.training.events import Ended, Event, MembersLost, Started
+from ensemble_uq_llm.training.launch import Share, spread, train_share, train_shares
+from ensemble_uq_llm.training.loop import train
+from ensemble_uq_llm.training.outcomes import Digests, read_member_record
+from small_runs import settings
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
+ABSENT_GPU = torch.device("cuda", 99)
 
 
-def test_members_on_two_devices_are_those_of_one(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
-    """Two processes on the CPU stand for two GPUs: each loads the base and trains its share."""
-    one = settings(tiny_base, tiny_data, tmp_path / "one", use_bf16=True)
-    two = settings(tiny_base, tiny_data, tmp_path / "two", use_bf16=True)
-    source = Source(base=tiny_base, examples=load_training(one).kept, digests=Digests(data="d", base="b"))
-    train_on_devices(one, one.seeds, source=source, devices=[CPU])
-    outcomes = train_on_devices(two, two.seeds, source=source, devices=[CPU, CPU])
-    assert sorted(outcome.seed for outcome in outcomes) == [1, 2, 3]
-    for seed in one.seeds:
-        expected, found = weights(RunFolder(one.output_dir), seed), weights(RunFolder(two.output_dir), seed)
-        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+def shares_of(config: Config, *, devices: list[torch.device], base: Path) -> list[Share]:
+    job = Job(config)
+    tokenizer = load_tokenizer(base)
+    data = TrainingData(train=job.train.tokens(tokenizer), validation=job.validation.tokens(tokenizer))
+    # A worker that wanted to load the data itself would find none.
+    config = config.model_copy(update={"train_file": Path("absent"), "validation_file": Path("absent")})
+    return [
+        Share(config=config, seeds=seeds, device=device, base=base, data=data, digests=Digests(data="d", base="b"))
+        for seeds, device in zip(spread(config.seeds, len(devices)), devices, strict=True)
+    ]
+
+
+@pytest.fixture
+def shares(tiny_base: Path, tiny_data: Path, tmp_path: Path):
+    """Make the shares of three members over devices, in a run folder of that name."""
+
+    def make(name: str, *devices: torch.device, **changes: object) -> list[Share]:
+        config = settings(tiny_base, tiny_data, tmp_path / name, use_bf16=True, **changes)
+        return shares_of(config, devices=list(devices), base=tiny_base)
+
+    return make
+
+
+def adapter(run: Path, seed: int) -> Path:
+    return RunFolder(run).member(MemberId(seed)) / "adapter_model.safetensors"
 
 
 @pytest.mark.parametrize(
-    ("parts", "shares"), [(1, [[1, 2, 3, 4, 5]]), (2, [[1, 3, 5], [2, 4]]), (9, [[1], [2], [3], [4], [5]])]
+    ("parts", "expected"), [(1, [(1, 2, 3, 4, 5)]), (2, [(1, 3, 5), (2, 4)]), (9, [(1,), (2,), (3,), (4,), (5,)])]
 )
-def test_shares_are_even_and_never_empty(parts: int, shares: list[list[int]]) -> None:
-    assert spread([1, 2, 3, 4, 5], parts) == shares
+def test_shares_are_even_and_never_empty(parts: int, expected: list[tuple[int, ...]]) -> None:
+    assert spread([1, 2, 3, 4, 5], parts) == expected
+
+
+def test_a_share_trains_and_saves_just_its_seeds_in_their_order(shares) -> None:
+    [share] = shares("run", CPU, seeds=(3, 1))
+    events: list[Event] = []
+    outcomes = train_share(share, listeners=[events.append])
+    assert [outcome.seed for outcome in outcomes] == [3, 1]
+    folder = RunFolder(share.config.output_dir)
+    assert folder.members() == list(trained([1, 3]))
+    assert read_member_record(folder, MemberId(3)).data_digest == "d"
+    assert isinstance(events[0], Started)
+    assert events[0].seeds == (3, 1)
+    assert isinstance(events[-1], Ended)
+
+
+def test_workers_that_die_or_raise_are_told_and_the_others_members_are_kept(shares, capfd) -> None:
+    killed, raising, well = shares("run", CPU, ABSENT_GPU, CPU, seeds=(1, 2, 3, 4))
+    killed = replace(killed, config=killed.config.model_copy(update={"num_epochs": 10_000}))
+    events: list[Event] = []
+
+    def kill(event: Event) -> None:
+        events.append(event)
+        if event.group == 0 and isinstance(event, Started):
+            [process] = [each for each in multiprocessing.active_children() if each.name == "training of group 0"]
+            os.kill(process.pid, signal.SIGKILL)
+
+    outcomes, lost = train_shares([killed, raising, well], listeners=[kill])
+    assert [outcome.seed for outcome in outcomes] == [3]
+    assert adapter(well.config.output_dir, 3).exists()
+    of_killed, of_raising = sorted(lost, key=lambda each: each.seeds)
+    assert (of_killed.seeds, of_killed.device, type(of_killed.error)) == ((1, 4), "cpu", MembersFailedError)
+    reason = "its process was ended by SIGKILL, as the system does where memory runs out"
+    assert str(of_killed.error) == reason
+    assert MembersLost(group=0, seeds=(1, 4), device="cpu", reason=reason) in events
+    assert (of_raising.seeds, of_raising.device, type(of_raising.error)) == ((2,), "cuda:99", MembersFailedError)
+    kind, _, rest = str(of_raising.error).partition(":")
+    assert rest.endswith("(its traceback is above)")
+    assert f"\n{kind}: " in capfd.readouterr().err
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_ends_without_a_word(shares, monkeypatch, capfd) -> None:
+    """A script without a guard ends so: in its workers it starts anew, which Python refuses."""
+    monkeypatch.setattr(launch, "_work", os._exit)  # which takes a number, not a pipe
+    outcomes, lost = train_shares(shares("run", CPU, CPU))
+    assert outcomes == []
+    assert sorted(each.seeds for each in lost) == [(1, 3), (2,)]
+    for each in lost:
+        assert type(each.error) is MembersFailedError
+        assert "ended by itself with exit code 1; what it printed says why. A script that" in str(each.error)
+    assert capfd.readouterr().err.count("TypeError") == 2
+
+
+def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    (tmp_path / "bare").mkdir()
+    [share] = shares("run", CPU)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send((replace(share, base=tmp_path / "bare"), torch.get_num_threads()))
+    launch._work(theirs)
+    assert ours.recv() == "ready"
+    error = ours.recv()
+    assert type(error) is ModelError
+    assert "no *.safetensors in" in str(error)
+    assert not share.config.output_dir.exists()
+
+
+TWO_CPUS = """
+import torch
+from ensemble_uq_llm.utils import device
+device.devices_of = lambda wanted, *, num_gpus: [torch.device("cpu")] * 2
+torch.set_num_threads(4)
+"""
+"""What Python runs before the door does: this machine has two devices, and four threads."""
+
+
+@pytest.fixture
+def two_cpus(tmp_path: Path) -> dict[str, str]:
+    """An environment in which every configuration has two CPUs as its devices."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(TWO_CPUS)
+    source = Path(sys.modules["ensemble_uq_llm"].__file__).parents[1]
+    return os.environ | {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{source}", "HF_HUB_OFFLINE": "1"}
+
+
+def test_the_door_trains_on_two_devices_what_one_trains(tiny_yaml: Path, two_cpus, tmp_path: Path) -> None:
+    """Members byte for byte, progress of both, one log, and half of the threads each."""
+    tiny_yaml.write_text(tiny_yaml.read_text().replace("use_bf16: false", "use_bf16: true").replace("43]", "43, 44]"))
+    run = subprocess.run(
+        [sys.executable, "main.py", "train", "--config", tiny_yaml],
+        cwd=ROOT, env=two_cpus, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    train(load_config(tiny_yaml, [f"output_dir={tmp_path / 'one'}"]))
+    for seed in (42, 43, 44):
+        assert adapter(tmp_path / "run", seed).read_bytes() == adapter(tmp_path / "one", seed).read_bytes()
+    lines = run.stdout.splitlines()
+    assert sorted(line.partition(" members")[0] for line in lines if "jointly" in line) == ["training 1", "training 2"]
+    assert [line.partition(":")[0] for line in lines if line.startswith(("step ", "epoch "))] == [
+        "step 1/3", "step 2/3", "step 3/3", "epoch 1",
+    ]  # fmt: skip
+    records = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    started = {each["group"]: (each["seeds"], each["device"]) for each in records if each["event"] == "Started"}
+    assert started == {0: ([42, 44], "CPU, 2 threads"), 1: ([43], "CPU, 2 threads")}
+    for group, (seeds, _) in started.items():
+        own = [each for each in records if each["group"] == group]
+        assert [each["event"] for each in own] == ["Started", *["Stepped"] * 3, "EpochEnded", "Ended"]
+        assert all(each["losses"].keys() == set(map(str, seeds)) for each in own[1:4])
+
+
+def test_ctrl_c_ends_the_door_and_its_workers(tiny_yaml: Path, two_cpus, tmp_path: Path) -> None:
+    tiny_yaml.write_text(tiny_yaml.read_text().replace("num_epochs: 1", "num_epochs: 100000"))
+    door = subprocess.Popen(
+        [sys.executable, "main.py", "train", "--config", tiny_yaml],
+        cwd=ROOT, env=two_cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    events = RunFolder(tmp_path / "run").events
+    while door.poll() is None and not (events.exists() and len(groups_that_stepped(events)) == 2):
+        time.sleep(0.1)
+    os.killpg(door.pid, signal.SIGINT)  # as a terminal does: the workers are asked too
+    _, error = door.communicate(timeout=60)
+    assert door.returncode == 75
+    assert error == "error: interrupted; what is finished is kept, the same command continues\n"
+    while door_has_processes(door.pid):  # multiprocessing's own helper ends by itself a moment later
+        time.sleep(0.1)
+
+
+def door_has_processes(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def groups_that_stepped(events: Path) -> set[int]:
+    records = [json.loads(line) for line in events.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return {record["group"] for record in records if record["event"] == "Stepped"}
+
+
+@pytest.mark.parametrize("script", ["main.py", "infer.py", "src/ensemble_uq_llm/__main__.py"])
+def test_importing_a_door_does_nothing(script: str) -> None:
+    """A spawned process imports the script that started it, under this name."""
+    code = f"import runpy, sys; sys.argv[1:] = ['--nonsense']; runpy.run_path({script!r}, run_name='__mp_main__')"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -1,13 +1,18 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
-from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training import loop
+from ensemble_uq_llm.training.events import Listener
+from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
+from ensemble_uq_llm.training.outcomes import LostMembers
 from small_runs import settings, weights
 
 
@@ -90,3 +95,24 @@ def test_a_warm_up_that_outlasts_training_is_a_warning(tiny_base: Path, tiny_dat
     config = settings(tiny_base, tiny_data, tmp_path / "run", warmup_steps=100, num_ensemble_models=1)
     with pytest.warns(UserWarning, match="100 warm-up steps, and training has 6"):
         train(config)
+
+
+def test_what_is_trained_is_recorded_although_a_worker_is_lost(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def lose_the_second(shares: Sequence[Share], *, listeners: Sequence[Listener]):
+        kept, lost = shares
+        error = MembersFailedError("its process was ended by SIGKILL")
+        return train_share(kept, listeners=listeners), [LostMembers(seeds=lost.seeds, device="cuda:1", error=error)]
+
+    monkeypatch.setattr(loop, "devices_of", lambda *_, **__: [torch.device("cpu")] * 2)
+    monkeypatch.setattr(loop, "train_shares", lose_the_second)
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    with pytest.raises(MembersFailedError, match=r"1 of 3 members were not trained; the other 2 are saved"):
+        train(config)
+    folder = RunFolder(config.output_dir)
+    assert folder.members() == list(trained([1, 3]))
+    assert folder.config.exists()
+    assert json.loads(folder.run_record.read_text())["stages"][0]["seeds"] == [1, 3]
+    monkeypatch.undo()
+    assert train(config).members() == list(trained([1, 2, 3])), "the same command trains what is missing"

@@ -4,16 +4,21 @@ import math
 
 from rich.console import Console
 
-from ensemble_uq_llm.training.events import Ended, EpochEnded, MemberDiverged, Started, Stepped
+from ensemble_uq_llm.training.events import Ended, EpochEnded, MemberDiverged, MembersLost, Started, Stepped
 from ensemble_uq_llm.training.progress import TrainingDisplay
 
 
-def started(steps=20, seeds=(42, 43)):
-    return Started(seeds=seeds, epochs=2, steps=steps, examples=1234, tokens_per_pass=8192, device="a GPU")
+def started(steps=20, seeds=(42, 43), **of_group):
+    plan = {"epochs": 2, "steps": steps, "examples": 1234, "tokens_per_pass": 8192, "device": "a GPU"}
+    return Started(seeds=seeds, **plan, **of_group)
 
 
-def stepped(step, losses):
-    return Stepped(step=step, epoch=1, learning_rate=1e-4, losses=losses, tokens_per_second=5000.4)
+def stepped(step, losses, group=0):
+    return Stepped(group=group, step=step, epoch=1, learning_rate=1e-4, losses=losses, tokens_per_second=5000.4)
+
+
+def epoch_ended(group, seed, loss):
+    return EpochEnded(group=group, epoch=1, validation_loss={seed: loss}, validation_accuracy={seed: loss})
 
 
 def shown(events, *, is_terminal=False, width=80):
@@ -109,3 +114,43 @@ def test_an_error_ends_the_display():
         display(started())
         raise KeyboardInterrupt
     assert console._live_stack == []
+
+
+def both_started(steps):
+    return [started(steps, (42,), group=0, groups=2), started(steps, (43,), group=1, groups=2)]
+
+
+def test_two_devices_are_shown_as_one_training_at_the_pace_of_the_slower():
+    first, second = both_started(2)
+    events = [
+        first, stepped(1, {42: 1.0}), stepped(2, {42: 1.0}), epoch_ended(0, 42, 0.5), Ended(seconds=4.0),
+        second, stepped(1, {43: 0.5}, 1), stepped(2, {43: 0.5}, 1), epoch_ended(1, 43, 0.75),
+        Ended(group=1, seconds=9.0),
+    ]  # fmt: skip
+    lines = shown(events).splitlines()
+    assert [line.partition(" members")[0] for line in (lines[0], lines[1])] == ["training 1"] * 2
+    assert lines[2:] == [
+        "step 1/2: mean loss 0.7500, 10,001 tokens/s",
+        "step 2/2: mean loss 0.7500, 10,001 tokens/s",
+        "epoch 1: validation loss 0.5000 to 0.7500, accuracy 50.0% to 75.0% over the members",
+        "trained in 9.0 s",
+    ]
+
+
+def test_a_terminal_shows_the_members_of_all_devices():
+    events = [*both_started(20), stepped(4, {42: 0.7}), stepped(5, {43: 0.6}, 1), epoch_ended(1, 43, 0.5)]
+    text = shown(events, is_terminal=True, width=120)
+    for word in ("42", "43", "0.7000", "0.6000", "50.0%", "4/20", "10,001 tokens/s"):
+        assert word in text
+
+
+def test_a_lost_device_does_not_hold_up_the_others():
+    lost = MembersLost(group=1, seeds=(43, 44), device="cuda:1", reason="its process was ended by SIGKILL")
+    events = [*both_started(1), stepped(1, {43: 9.0}, 1), lost, stepped(1, {42: 0.5}), epoch_ended(0, 42, 0.5)]
+    lines = shown([*events, Ended(seconds=2.0)]).splitlines()
+    assert lines[2:] == [
+        "cuda:1: members 43, 44 lost: its process was ended by SIGKILL; the others go on",
+        "step 1/1: mean loss 0.5000, 5,000 tokens/s",
+        "epoch 1: validation loss 0.5000 to 0.5000, accuracy 50.0% to 50.0% over the members",
+        "trained in 2.0 s",
+    ]

@@ -1,14 +1,121 @@
+import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.utils import clip_grad_norm_
 
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.models.memory import PassBudget
-from ensemble_uq_llm.training.optimizer import make_optimizer
-from ensemble_uq_llm.training.step import Trainer, train_step
-from small_training import DATA, SEEDS, config, stack
+from ensemble_uq_llm.models.pack import Span
+from ensemble_uq_llm.training.state import new_state
+from ensemble_uq_llm.training.step import Trainer, clip_per_member, epoch_batches, member_losses, train_step
+from small_training import DATA, SEEDS, config, slices, stack, stacked_with_gradients
+
+GOLDEN = [[1, 4, 2, 6, 3], [0, 7, 5]]
+"""The first epoch of member 42 over eight examples: members on disk depend on it."""
+
+ANY_SEED = st.integers(0, 2**63 - 1)
+
+
+def batches(seed, epoch, examples, batch_size):
+    return [batch.tolist() for batch in epoch_batches(seed, epoch=epoch, examples=examples, batch_size=batch_size)]
+
+
+@given(seed=ANY_SEED, epoch=st.integers(0, 100), examples=st.integers(1, 200), batch_size=st.integers(1, 50))
+def test_an_epoch_sees_every_example_once(seed, epoch, examples, batch_size):
+    found = batches(seed, epoch, examples, batch_size)
+    assert sorted(chain(*found)) == list(range(examples))
+    config = Config(batch_size=batch_size, gradient_accumulation_steps=1, num_epochs=1)
+    assert len(found) == config.optimizer_steps(examples)
+    assert all(len(batch) == batch_size for batch in found[:-1])
+    assert 1 <= len(found[-1]) <= batch_size
+
+
+@given(seed=ANY_SEED, examples=st.integers(1, 100), first=st.integers(1, 20), second=st.integers(1, 20))
+def test_the_order_does_not_depend_on_the_batch_size(seed, examples, first, second):
+    assert [*chain(*batches(seed, 0, examples, first))] == [*chain(*batches(seed, 0, examples, second))]
+
+
+def test_members_and_epochs_have_orders_of_their_own():
+    orders = [tuple(batches(seed, epoch, 50, 50)[0]) for seed in range(5) for epoch in range(5)]
+    assert len(set(orders)) == 25
+
+
+def test_members_that_were_trained_before_keep_their_order():
+    assert batches(42, 0, 8, 5) == GOLDEN
+
+
+def test_rows_index_arrays():
+    [batch] = epoch_batches(1, epoch=0, examples=3, batch_size=3)
+    assert batch.dtype == np.int64
+
+
+LABELS = torch.tensor([0, 2, 1, 1, 0])
+SPANS = (Span(0, 0, 3), Span(2, 3, 5))
+
+
+def test_each_member_has_the_mean_over_its_own_batch() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    losses = member_losses(logits, LABELS, spans=SPANS, batch_sizes_M=[3, 4, 2])
+    torch.testing.assert_close(losses[0], F.cross_entropy(logits[:3], LABELS[:3]))
+    assert losses[1] == 0
+    torch.testing.assert_close(losses[2], F.cross_entropy(logits[3:], LABELS[3:]))
+
+
+def test_passes_of_one_batch_add_up_to_its_mean() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    whole = member_losses(logits, LABELS, spans=(Span(0, 0, 5),), batch_sizes_M=[5])
+    parts = [
+        member_losses(logits[rows], LABELS[rows], spans=(Span(0, 0, len(LABELS[rows])),), batch_sizes_M=[5])
+        for rows in (slice(0, 2), slice(2, 5))
+    ]
+    torch.testing.assert_close(sum(parts), whole)
+
+
+def test_a_nan_stays_with_its_member() -> None:
+    logits = torch.zeros(5, 3)
+    logits[4] = torch.nan
+    logits.requires_grad_()
+    losses = member_losses(logits, LABELS, spans=SPANS, batch_sizes_M=[3, 1, 2])
+    losses.sum().backward()
+    assert losses[0].isfinite()
+    assert losses[2].isnan()
+    assert logits.grad is not None
+    assert logits.grad[:3].isfinite().all()
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 3.0, 1000.0])
+def test_clipping_is_that_of_each_member_alone(max_norm: float) -> None:
+    stacked = stacked_with_gradients(0)
+    stacked[0].grad[1] *= 100
+    alone = [slices(stacked, member) for member in range(3)]
+    norms = clip_per_member(stacked, max_norm)
+    for member, own in enumerate(alone):
+        torch.testing.assert_close(norms[member], clip_grad_norm_(own, max_norm))
+        for parameter, each in zip(stacked, own, strict=True):
+            torch.testing.assert_close(parameter.grad[member], each.grad)
+
+
+def test_clipping_off_leaves_gradients_alone() -> None:
+    stacked, untouched = stacked_with_gradients(0), stacked_with_gradients(0)
+    clip_per_member(stacked, 0.0)
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(stacked, untouched, strict=True))
+
+
+def test_an_infinite_gradient_spoils_only_its_member() -> None:
+    stacked = stacked_with_gradients(0)
+    stacked[1].grad[2, 0, 0] = math.inf
+    clip_per_member(stacked, 1.0)
+    assert all(parameter.grad[:2].isfinite().all() for parameter in stacked)
+    assert not all(parameter.grad[2].isfinite().all() for parameter in stacked)
+
 
 ROWS = tuple(np.random.default_rng(seed).permutation(44)[:8] for seed in SEEDS)
 
@@ -25,18 +132,12 @@ def one_step(
     """Take a step; `memory` is how many tokens a pass may have before it runs out of it, in the backward."""
     settings = config(lora_dropout=dropout, warmup_steps=0, use_bf16=bf16)
     ensemble = stack(tiny_base, settings, SEEDS)
-    optimizer, schedule = make_optimizer(ensemble.trainable(), settings, steps=10)
-    trainer = Trainer(
-        ensemble=ensemble,
-        optimizer=optimizer,
-        schedule=schedule,
-        data=DATA.train,
-        max_grad_norm=max_grad_norm,
-        budget=PassBudget(budget),
-    )
+    state = new_state(ensemble, settings, steps=10)
+    state.budget = PassBudget(budget)
+    trainer = Trainer(state=state, data=DATA.train, max_grad_norm=max_grad_norm)
     if memory is not None:
         exhaust(ensemble, memory)
-    return train_step(trainer, ROWS, step=1), ensemble
+    return train_step(trainer, ROWS), ensemble
 
 
 def exhaust(ensemble, memory: int) -> None:

@@ -16,8 +16,8 @@ from ensemble_uq_llm.utils.text import listed
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """Where one split of examples comes from: a local file, or else a named data set."""
+class SplitRequest:
+    """Which split of examples is wanted: of a local file, or else of a named data set."""
 
     dataset: str
     split: str
@@ -25,8 +25,6 @@ class DataSource:
     """Takes the place of the named data set."""
     cache_dir: Path | None = None
     """Where downloads are prepared; None is the user's Hugging Face cache."""
-    seed: int = 0
-    """Of generated data sets."""
     size: int | None = None
     """Keep the first so many examples (of a generated set: generate so many); None is all."""
 
@@ -36,28 +34,27 @@ class NamedDataset:
     """One row of the table of data sets."""
 
     name: str
-    description: str
     splits: tuple[str, ...]
     class_names: tuple[str, ...]
-    load: Callable[[DataSource, Columns], list[Example]]
+    load: Callable[[SplitRequest, Columns], list[Example]]
     is_remote: bool
     """Whether it comes from the hub."""
 
 
-def load_split(source: DataSource, columns: Columns) -> list[Example]:
-    """Return the examples of one split, in the source's order.
+def load_split(request: SplitRequest, columns: Columns) -> list[Example]:
+    """Return the examples of one split, in the order of the file or data set.
 
     Raises DataError if the file or data set cannot be had, or holds something else than `columns` says.
     """
-    if source.file is not None:
-        return read_examples(source.file, columns)[: source.size]
-    dataset = find_dataset(source.dataset)
+    if request.file is not None:
+        return read_examples(request.file, columns)[: request.size]
+    dataset = find_dataset(request.dataset)
     check_classes(dataset, columns.class_names)
-    if source.split not in dataset.splits:
-        hint = did_you_mean(source.split, dataset.splits)
+    if request.split not in dataset.splits:
+        hint = did_you_mean(request.split, dataset.splits)
         known = listed(dataset.splits)
-        raise DataError(f"data set {dataset.name!r} has no split {source.split!r}{hint}; it has {known}")
-    return dataset.load(source, columns)[: source.size]
+        raise DataError(f"data set {dataset.name!r} has no split {request.split!r}{hint}; it has {known}")
+    return dataset.load(request, columns)[: request.size]
 
 
 def check_classes(dataset: NamedDataset, class_names: Sequence[str]) -> None:
@@ -78,13 +75,13 @@ def find_dataset(name: str) -> NamedDataset:
     raise DataError(f"unknown data set {name!r}{hint}; known are {listed(names)}; {files}")
 
 
-def _load_boolq(source: DataSource, columns: Columns) -> list[Example]:
-    rows = load_hub_rows(BOOLQ_REPO, split=source.split, cache_dir=source.cache_dir)
-    return examples_from_records(rows, columns, source=f"{BOOLQ_REPO}[{source.split}]")
+def _load_boolq(request: SplitRequest, columns: Columns) -> list[Example]:
+    rows = load_hub_rows(BOOLQ_REPO, split=request.split, cache_dir=request.cache_dir)
+    return examples_from_records(rows, columns, source=f"{BOOLQ_REPO}[{request.split}]")
 
 
-def _load_synthetic(source: DataSource, columns: Columns) -> list[Example]:
-    examples = synthetic.generate(source.split, n=source.size, seed=source.seed)
+def _load_synthetic(request: SplitRequest, columns: Columns) -> list[Example]:
+    examples = synthetic.generate(request.split, n=request.size)
     fields = examples[0].fields if examples else {}
     for name in columns.prompt:
         if name not in fields:
@@ -94,17 +91,17 @@ def _load_synthetic(source: DataSource, columns: Columns) -> list[Example]:
 
 
 DATASETS: Final = (
+    # Yes/no questions about Wikipedia passages (Clark et al. 2019, arXiv 1905.10044), from the hub.
     NamedDataset(
         name="boolq",
-        description="yes/no questions about Wikipedia passages (Clark et al. 2019), from the hub",
         splits=("train", "validation"),
         class_names=("no", "yes"),
         load=_load_boolq,
         is_remote=True,
     ),
+    # Generated questions with known true probabilities, and shifted sets; no download.
     NamedDataset(
         name="synthetic",
-        description="generated questions with known true probabilities, and shifted sets; no download",
         splits=tuple(each.name for each in synthetic.SETS),
         class_names=synthetic.CLASS_NAMES,
         load=_load_synthetic,

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.columns import Columns
-from ensemble_uq_llm.data.datasets import DataSource, load_split
+from ensemble_uq_llm.data.datasets import SplitRequest, load_split
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.split import Split, hold_out
-from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
@@ -41,18 +39,11 @@ def load_validation(config: Config) -> list[Example]:
 
 
 def load_named(config: Config, name: str) -> list[Example]:
-    """Return a named set: `validation`, `calibration` (held out of train), or a split such as a named shift.
+    """Return another split of the configuration's data set, such as a named shift.
 
     Raises:
-        DataError: as `load_training`, or no calibration split is held out.
+        DataError: as `load_training`.
     """
-    if name == VALIDATION:
-        return load_validation(config)
-    if name == CALIBRATION:
-        held_out = load_training(config).held_out
-        if not held_out:
-            raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
-        return held_out
     return _load(config, name, file=None, size=None, labelled=False)
 
 
@@ -93,7 +84,7 @@ def digest_of(examples: Iterable[Example]) -> str:
 
 def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool | None) -> list[Example]:
     """Load a split; `labelled` False allows rows without a label, None allows data without the label's column."""
-    source = DataSource(dataset=config.dataset, split=split, file=file, cache_dir=config.cache_dir, size=size)
+    request = SplitRequest(dataset=config.dataset, split=split, file=file, cache_dir=config.cache_dir, size=size)
     columns = Columns(
         prompt=prompt_columns(config.prompt_template),
         label=config.label_column,
@@ -102,4 +93,4 @@ def _load(config: Config, split: str, *, file: Path | None, size: int | None, la
         require_labels=bool(labelled),
         label_may_be_absent=labelled is None,
     )
-    return load_split(source, columns)
+    return load_split(request, columns)

@@ -16,12 +16,6 @@ class Split:
     kept: list[Example]
     held_out: list[Example]
 
-    def describe(self) -> str:
-        """Return the sizes in words, for a log."""
-        total = len(self.kept) + len(self.held_out)
-        share = len(self.held_out) / total
-        return f"held out {len(self.held_out):,} of {total:,} examples ({share:.1%}), {len(self.kept):,} kept"
-
 
 def hold_out(examples: Sequence[Example], *, fraction: float, seed: int) -> Split:
     """Hold out `fraction` (above 0, below 1) of the examples, and of each label as near as can be.

@@ -11,6 +11,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, tokenize
 from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
 from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.inference.members import LoadedEnsemble
@@ -21,13 +22,18 @@ from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
 
-def predict_examples(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config) -> Predictions:
+def predict_examples(
+    loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, tokens: TokenizedExamples | None = None
+) -> Predictions:
     """Return every member's logits on the examples, labelled or not, in their order.
+
+    `tokens` are those of the examples, where they are made already.
 
     Raises:
         DataError: a prompt that cannot be cut to `max_length`.
     """
-    tokens = tokenize(config, list(examples), loaded.tokenizer)
+    if tokens is None:
+        tokens = tokenize(config, list(examples), loaded.tokenizer)
     truths = [example.true_probs for example in examples]
     known = [truth for truth in truths if truth is not None]
     return Predictions(
@@ -39,7 +45,14 @@ def predict_examples(loaded: LoadedEnsemble, examples: Sequence[Example], config
     )
 
 
-def write_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, name: str) -> Path:
+def write_set(
+    loaded: LoadedEnsemble,
+    examples: Sequence[Example],
+    config: Config,
+    *,
+    name: str,
+    tokens: TokenizedExamples | None = None,
+) -> Path:
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
 
     Raises:
@@ -48,7 +61,7 @@ def write_set(loaded: LoadedEnsemble, examples: Sequence[Example], config: Confi
     started = time.monotonic()
     folder = RunFolder(config.output_dir)
     path = folder.predictions(name)
-    write_predictions(path, predict_examples(loaded, examples, config))
+    write_predictions(path, predict_examples(loaded, examples, config, tokens=tokens))
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
     write_text(folder.examples(name), "\n".join(lines) + "\n")

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.prepare import load_training, load_validation, tokenize
+from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.lora.spec import spec_of
@@ -15,8 +15,8 @@ from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.making import base_folder, lora_settings
-from ensemble_uq_llm.training.member_record import check_same_making
-from ensemble_uq_llm.training.order import epoch_batches
+from ensemble_uq_llm.training.outcomes import check_same_making
+from ensemble_uq_llm.training.step import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -58,10 +58,11 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         ConfigError, ModelError, DataError: as `train` would.
     """
-    split = load_training(config)
+    job = Job(config)
+    held_out = job.split.held_out
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
-    train, validation = (tokenize(config, each, tokenizer) for each in (split.kept, load_validation(config)))
+    train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     skeleton = load_skeleton(folder, bf16=config.use_bf16)
     spec = spec_of(lora_settings(config), skeleton, classes=config.num_labels)
@@ -83,7 +84,7 @@ def dry_run(config: Config) -> DryRun:
         seeds_finished=finished,
         train=train.describe(),
         validation=validation.describe(),
-        calibration_examples=len(split.held_out),
+        calibration_examples=len(held_out),
         token_mean=float(train.lengths_N.mean()),
         token_median=float(np.median(train.lengths_N)),
         token_p95=float(np.quantile(train.lengths_N, 0.95)),

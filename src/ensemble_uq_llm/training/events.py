@@ -1,13 +1,27 @@
-"""What the training loop tells the outside: typed events, for the display, the event log and the caller."""
+"""What training tells the outside: typed events, for the display, the event log and the caller."""
 
+import dataclasses
+import json
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """Training begins."""
+class Event:
+    """Something happened to a group: the members that one device trains, counted from 0 over the devices."""
 
+    group: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The training of the group of these seeds begins, or goes on; `groups` are trained side by side."""
+
+    groups: int = 1
     seeds: tuple[int, ...]
     epochs: int
     steps: int
@@ -17,8 +31,8 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
-    """An optimiser step was taken; losses by seed, tokens of all members a second."""
+class Stepped(Event):
+    """An optimiser step was taken; losses by seed, tokens of all members of the group a second."""
 
     step: int
     epoch: int
@@ -28,7 +42,7 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpochEnded:
+class EpochEnded(Event):
     """An epoch is over; validation loss and accuracy by seed (empty without labelled validation data)."""
 
     epoch: int
@@ -37,7 +51,7 @@ class EpochEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberDiverged:
+class MemberDiverged(Event):
     """A member's loss is no longer finite; the others go on."""
 
     seed: int
@@ -45,11 +59,42 @@ class MemberDiverged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class MembersLost(Event):
+    """The group's process ended before its members were trained; other groups go on."""
+
+    seeds: tuple[int, ...]
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
     """Training is over, after so many seconds."""
 
     seconds: float
 
 
-Event = Started | Stepped | EpochEnded | MemberDiverged | Ended
 Listener = Callable[[Event], None]
+
+
+class EventLog:
+    """A listener that appends each event to `events.jsonl`, one JSON object a line.
+
+    The file and its folder appear with the first event. A loss that is not finite is written as null.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        record = {"event": type(event).__name__, "time": round(time.time(), 3), **_finite(dataclasses.asdict(event))}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

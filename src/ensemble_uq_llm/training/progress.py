@@ -1,6 +1,8 @@
 """What a person sees of training: a live table of all members in a terminal, plain lines elsewhere."""
 
 import math
+from collections.abc import Sized
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -9,22 +11,37 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, MemberDiverged, Started, Stepped
+from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, MemberDiverged, MembersLost, Started, Stepped
 
 _SMOOTHING = 0.9
 """Weight of the past in the running loss; a single batch says little."""
 
 
+@dataclass(slots=True)
+class _Device:
+    """The group of members that one device trains, and how far it is."""
+
+    plan: Started
+    step: int = 0
+    rate: float = math.nan
+    epochs: list[EpochEnded] = field(default_factory=list)
+    seconds: float | None = None
+
+
 class TrainingDisplay:
-    """A listener that shows the members' progress; use it as a context manager around training."""
+    """A listener that shows the members' progress; use it as a context manager around training.
+
+    Several devices take the same steps at their own pace: what is shown is what all of them have done.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._devices: dict[int, _Device] = {}
+        self._groups = 1
+        self._lost_groups: set[int] = set()
         self._losses: dict[int, float] = {}
-        self._diverged: dict[int, int] = {}
-        self._epoch: EpochEnded | None = None
-        self._rate = math.nan
-        self._plan: Started | None = None
+        self._failures: dict[int, str] = {}
+        self._told_step = 0
         self._bar = Progress(
             TextColumn("step"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         )
@@ -48,7 +65,8 @@ class TrainingDisplay:
         """Take in one event."""
         match event:
             case Started():
-                self._plan = event
+                self._devices[event.group] = _Device(event)
+                self._groups = event.groups
                 self._bar.update(self._task, total=event.steps)
                 self._say(
                     f"training {len(event.seeds)} members jointly on {event.examples:,} examples: {event.epochs} "
@@ -57,54 +75,87 @@ class TrainingDisplay:
             case Stepped():
                 self._note_step(event)
             case EpochEnded():
-                self._epoch = event
-                self._say(f"epoch {event.epoch}: {self._summary(event)}")
+                self._note_epoch(event)
             case MemberDiverged():
-                self._diverged[event.seed] = event.step
+                self._failures[event.seed] = f"diverged at {event.step}"
                 self._say(f"member {event.seed} diverged at step {event.step}; the others go on")
+            case MembersLost():
+                self._devices.pop(event.group, None)
+                self._lost_groups.add(event.group)
+                self._failures |= dict.fromkeys(event.seeds, "lost")
+                members = f"member{'s' if len(event.seeds) > 1 else ''} {', '.join(map(str, event.seeds))}"
+                self._say(f"{event.device}: {members} lost: {event.reason}; the others go on")
             case Ended():
-                self._say(f"trained in {event.seconds:.1f} s")
+                self._note_end(event)
 
     def _note_step(self, event: Stepped) -> None:
-        self._rate = event.tokens_per_second
+        device = self._devices[event.group]
+        device.step, device.rate = event.step, event.tokens_per_second
         for seed, loss in event.losses.items():
             before = self._losses.get(seed, loss)
             self._losses[seed] = _SMOOTHING * before + (1 - _SMOOTHING) * loss
-        self._bar.update(self._task, completed=event.step)
-        steps = self._plan.steps if self._plan else event.step
-        if not self._console.is_terminal and (event.step == steps or event.step % max(1, steps // 10) == 0):
-            well = [loss for seed, loss in self._losses.items() if seed not in self._diverged]
+        step, steps = min(each.step for each in self._running()), device.plan.steps
+        if not self._is_everyone(self._devices):
+            return
+        self._bar.update(self._task, completed=step)
+        if step <= self._told_step or self._console.is_terminal:
+            return
+        if step == steps or step % max(1, steps // 10) == 0:
+            self._told_step = step
+            well = [loss for seed, loss in self._losses.items() if seed not in self._failures]
             mean = sum(well) / len(well) if well else math.nan
-            self._say(f"step {event.step}/{steps}: mean loss {mean:.4f}, {event.tokens_per_second:,.0f} tokens/s")
+            self._say(f"step {step}/{steps}: mean loss {mean:.4f}, {self._rate():,.0f} tokens/s")
 
-    def _summary(self, event: EpochEnded) -> str:
-        if not event.validation_loss:
+    def _note_epoch(self, event: EpochEnded) -> None:
+        self._devices[event.group].epochs.append(event)
+        epochs = [each for device in self._running() for each in device.epochs if each.epoch == event.epoch]
+        if self._is_everyone(epochs):
+            self._say(f"epoch {event.epoch}: {self._summary(epochs)}")
+
+    def _note_end(self, event: Ended) -> None:
+        self._devices[event.group].seconds = event.seconds
+        seconds = [device.seconds for device in self._running() if device.seconds is not None]
+        if self._is_everyone(seconds):
+            self._say(f"trained in {max(seconds):.1f} s")
+
+    def _is_everyone(self, those: Sized) -> bool:
+        return len(those) == self._groups - len(self._lost_groups)
+
+    def _summary(self, epochs: list[EpochEnded]) -> str:
+        losses = {seed: loss for each in epochs for seed, loss in each.validation_loss.items()}
+        accuracies = {seed: share for each in epochs for seed, share in each.validation_accuracy.items()}
+        if not losses:
             return "no labelled validation data"
-        well = [seed for seed in event.validation_loss if seed not in self._diverged]
+        well = [seed for seed in losses if seed not in self._failures]
         if not well:
             return "every member has diverged"
-        losses, accuracies = ([of[seed] for seed in well] for of in (event.validation_loss, event.validation_accuracy))
+        own_losses, own_accuracies = ([of[seed] for seed in well] for of in (losses, accuracies))
         return (
-            f"validation loss {min(losses):.4f} to {max(losses):.4f}, accuracy {min(accuracies):.1%} to "
-            f"{max(accuracies):.1%} over the members"
+            f"validation loss {min(own_losses):.4f} to {max(own_losses):.4f}, accuracy {min(own_accuracies):.1%} to "
+            f"{max(own_accuracies):.1%} over the members"
         )
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
 
+    def _rate(self) -> float:
+        return sum(device.rate for device in self._running())
+
+    def _running(self) -> list[_Device]:
+        return list(self._devices.values())  # a copy: the live display renders in a thread of its own
+
     def _render(self) -> RenderableType:
-        if self._plan is None or self._plan.steps == 0:
+        if not any(device.plan.steps for device in self._running()):
             return ""
         table = Table("member", "loss", "validation loss", "accuracy", box=None, pad_edge=False)
-        for seed in self._plan.seeds:
-            state = f"diverged at {self._diverged[seed]}" if seed in self._diverged else f"{self._loss(seed):.4f}"
-            table.add_row(str(seed), state, *self._validation(seed))
-        return Group(table, self._bar, f"{self._rate:,.0f} tokens/s")
+        for device in self._running():
+            for seed in device.plan.seeds:
+                state = self._failures.get(seed, f"{self._losses.get(seed, math.nan):.4f}")
+                table.add_row(str(seed), state, *_validation(device.epochs, seed))
+        return Group(table, self._bar, f"{self._rate():,.0f} tokens/s")
 
-    def _loss(self, seed: int) -> float:
-        return self._losses.get(seed, math.nan)
 
-    def _validation(self, seed: int) -> tuple[str, str]:
-        if self._epoch is None or seed not in self._epoch.validation_loss:
-            return "", ""
-        return f"{self._epoch.validation_loss[seed]:.4f}", f"{self._epoch.validation_accuracy[seed]:.1%}"
+def _validation(epochs: list[EpochEnded], seed: int) -> tuple[str, str]:
+    if not epochs or seed not in epochs[-1].validation_loss:
+        return "", ""
+    return f"{epochs[-1].validation_loss[seed]:.4f}", f"{epochs[-1].validation_accuracy[seed]:.1%}"

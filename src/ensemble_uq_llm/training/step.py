@@ -1,42 +1,45 @@
 """One optimiser step of all members: their batches in passes, clipping per member, one update."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Generator, Tensor
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Generator, Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.memory import PassBudget, within_memory
-from ensemble_uq_llm.models.pack import make_pack
-from ensemble_uq_llm.models.passes import Chunk, plan_lanes
+from ensemble_uq_llm.models.memory import within_memory
+from ensemble_uq_llm.models.pack import Span, make_pack
+from ensemble_uq_llm.models.passes import Chunk, Rows, plan_lanes
 from ensemble_uq_llm.models.trunk import TrunkCache
-from ensemble_uq_llm.training.loss import member_losses
-from ensemble_uq_llm.training.optimizer import clip_per_member
+from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """What a step works on and with; it holds no state of its own. `trunk` saves the layers below the adapters."""
+    """What a step works on and with; only `state` changes. `trunk` saves the layers below the adapters."""
 
-    ensemble: StackedEnsemble
-    optimizer: AdamW
-    schedule: LambdaLR
+    state: TrainingState
     data: TokenizedExamples
     max_grad_norm: float
-    budget: PassBudget
     trunk: TrunkCache | None = None
 
 
-def train_step(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *, step: int) -> Tensor:
-    """Take one step of every member on its own rows; returns the losses [M] (each member's batch mean).
+def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield one member's batches of an epoch (from 0): a fresh permutation, the last partial batch included."""
+    order = np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(examples)
+    for start in range(0, examples, batch_size):
+        yield order[start : start + batch_size]
+
+
+def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
+    """Take the next step of every member on its own rows; returns the losses [M] (each member's batch mean).
 
     A member that diverges stays in its passes, so that the others' arithmetic does not change: stacked adapters
     keep its NaN to itself. Where the memory runs out the step is taken again in smaller passes.
@@ -44,25 +47,60 @@ def train_step(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *,
     Raises:
         ConfigError: not even a pass of one sequence fits the memory.
     """
+    state = trainer.state
     longest = max(int(trainer.data.lengths_N[rows].max()) for rows in rows_by_member)
     losses_M = within_memory(
-        lambda tokens: _accumulate(trainer, rows_by_member, step=step, budget=tokens), trainer.budget, longest=longest
+        lambda tokens: _accumulate(trainer, rows_by_member, budget=tokens), state.budget, longest=longest
     )
-    clip_per_member(trainer.ensemble.trainable(), trainer.max_grad_norm)
-    trainer.optimizer.step()
-    trainer.schedule.step()
-    trainer.optimizer.zero_grad(set_to_none=True)
+    clip_per_member(state.ensemble.trainable(), trainer.max_grad_norm)
+    state.optimizer.step()
+    state.schedule.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.note_step(losses_M.tolist())
     return losses_M
 
 
-def _accumulate(trainer: Trainer, rows_by_member: Sequence[NDArray[np.int64]], *, step: int, budget: int) -> Tensor:
+def member_losses(
+    logits_BC: Tensor, labels_B: Tensor, *, spans: Sequence[Span], batch_sizes_M: Sequence[int]
+) -> Tensor:
+    """Return each member's share of its batch-mean cross-entropy from the sequences of one pass: float32 [M].
+
+    A member's passes of one step add up to the mean over its batch; a member without sequences here has 0.
+    Members must be summed, not averaged: a mean over members would scale every gradient by 1/M.
+    """
+    losses_B = F.cross_entropy(logits_BC, labels_B, reduction="none")
+    own = [losses_B.new_zeros(())] * len(batch_sizes_M)
+    for span in spans:
+        own[span.member] = losses_B[span.start : span.stop].sum() / batch_sizes_M[span.member]
+    return torch.stack(own)
+
+
+@torch.no_grad()
+def clip_per_member(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale each member's gradient to a norm of at most `max_norm` (0: leave it) and return the norms [M] before.
+
+    The same arithmetic as `torch.nn.utils.clip_grad_norm_` on one member's tensors; that function on stacked
+    tensors would couple the members.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # Member by member: a reduction over a stack rounds differently for different numbers of members.
+    members = len(gradients[0])
+    norms_M = torch.stack([get_total_norm([gradient[member] for gradient in gradients]) for member in range(members)])
+    if max_norm > 0:
+        scale_M = (max_norm / (norms_M + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale_M.view(-1, *[1] * (gradient.ndim - 1)))
+    return norms_M
+
+
+def _accumulate(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int) -> Tensor:
     """Leave the gradients of every member's batch mean in the stacks; returns the losses [M]."""
-    ensemble = trainer.ensemble
-    trainer.optimizer.zero_grad(set_to_none=True)  # an attempt that ran out of memory left some
+    state, data = trainer.state, trainer.data
+    ensemble = state.ensemble
+    state.optimizer.zero_grad(set_to_none=True)  # an attempt that ran out of memory left some
     device = ensemble.trainable()[0].device
-    generators = _dropout_generators(ensemble, step, device)
+    generators = _dropout_generators(ensemble, state.steps + 1, device)
     batch_sizes = [len(rows) for rows in rows_by_member]
-    data = trainer.data
 
     def lane(passes: list[list[Chunk]]) -> Tensor:
         losses_M = torch.zeros(len(batch_sizes), device=device)

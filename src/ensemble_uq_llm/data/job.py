@@ -1,0 +1,87 @@
+"""The data of one run: every split is loaded once and tokenised once, when it is first asked for."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prepare import digest_of, load_file, load_named, load_training, load_validation, tokenize
+from ensemble_uq_llm.data.split import Split
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
+
+if TYPE_CHECKING:
+    from ensemble_uq_llm.data.tokenize import TokenizedExamples
+
+
+class PreparedSet:
+    """The examples of one set, with their digest and their tokens."""
+
+    def __init__(self, examples: list[Example], config: Config) -> None:
+        self.examples = examples
+        self._config = config
+        self._tokens: TokenizedExamples | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the ids, texts and labels."""
+        return digest_of(self.examples)
+
+    def tokens(self, tokenizer: Any) -> "TokenizedExamples":
+        """Return the tokens; the first call makes them, and a run has the tokenizer of one base only.
+
+        Raises:
+            DataError: a prompt that cannot be cut to `max_length`.
+        """
+        if self._tokens is None:
+            self._tokens = tokenize(self._config, self.examples, tokenizer)
+        return self._tokens
+
+
+class Job:
+    """What a run trains on and predicts, handed from stage to stage; nothing is loaded before it is asked for.
+
+    Every set raises DataError where its data cannot be had or are not what the configuration says.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @cached_property
+    def split(self) -> Split:
+        """The examples of the training data: those to train on, and those held out of them for calibration."""
+        return load_training(self._config)
+
+    @cached_property
+    def train(self) -> PreparedSet:
+        """What the members are trained on."""
+        return PreparedSet(self.split.kept, self._config)
+
+    @cached_property
+    def validation(self) -> PreparedSet:
+        """The configuration's own evaluation split."""
+        return PreparedSet(load_validation(self._config), self._config)
+
+    @cached_property
+    def calibration(self) -> PreparedSet:
+        """What is held out of the training data.
+
+        Raises:
+            DataError: nothing is.
+        """
+        if not self.split.held_out:
+            raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
+        return PreparedSet(self.split.held_out, self._config)
+
+    def named(self, name: str) -> PreparedSet:
+        """Return a named set: `validation`, `calibration`, or another split of the data set, such as a shift."""
+        if name == VALIDATION:
+            return self.validation
+        if name == CALIBRATION:
+            return self.calibration
+        return PreparedSet(load_named(self._config, name), self._config)
+
+    def file(self, path: Path) -> PreparedSet:
+        """Return the examples of any data file with the configuration's columns, labelled or not."""
+        return PreparedSet(load_file(self._config, path), self._config)

@@ -1,0 +1,199 @@
+"""What became of each member: its losses while it trains, its folder and record once it is done, or its failure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import torch
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, IntegrityError, MembersFailedError
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
+from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
+from ensemble_uq_llm.training.making import base_name, lora_settings
+from ensemble_uq_llm.utils.files import atomic_folder, read_json, sha256_of, write_json
+from ensemble_uq_llm.utils.text import enumerated
+
+SETTINGS: Final = (
+    "num_labels", "max_length", "prompt_template", "cut_column",
+    "calibration_fraction", "calibration_seed", "batch_size", "gradient_accumulation_steps",
+    "learning_rate", "num_epochs", "warmup_steps", "weight_decay", "max_grad_norm", "lora_r", "lora_alpha",
+    "lora_dropout", "lora_target_modules", "lora_layers", "use_bf16",
+)  # fmt: skip
+"""The keys that make a member what it is; members of one ensemble agree in all of them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MemberOutcome:
+    """The running record of one member; `diverged_at` is the first step whose loss was not finite."""
+
+    seed: int
+    loss: float = math.nan
+    steps: int = 0
+    diverged_at: int | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Validation loss and accuracy after each epoch."""
+
+    def note_loss(self, step: int, loss: float) -> None:
+        """Note the loss of a step (from 1)."""
+        self.loss, self.steps = loss, step
+        if self.diverged_at is None and not math.isfinite(loss):
+            self.diverged_at = step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostMembers:
+    """Members whose process ended before they were trained: their device, and why."""
+
+    seeds: tuple[int, ...]
+    device: str
+    error: EnsembleUQError
+
+    @property
+    def title(self) -> str:
+        """How a message names them: `cuda:1, seeds 2 and 4`."""
+        return f"{self.device}, seed{'s' if len(self.seeds) > 1 else ''} {enumerated([*map(str, self.seeds)])}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """The SHA-256 of what members are made from: the training examples, and the base's files."""
+
+    data: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRecord:
+    """`member.json` beside each adapter: seed, settings, digests, and how training ended."""
+
+    seed: int
+    settings: dict[str, Any]
+    data_digest: str
+    base_digest: str
+    weights_sha256: str
+    steps: int
+    final_train_loss: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Validation loss and accuracy after each epoch."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        return asdict(self)
+
+
+def member_settings(config: Config) -> dict[str, Any]:
+    """Return the settings that make a member, as plain values."""
+    return config.model_dump(mode="json", include=set(SETTINGS))
+
+
+def save_members(
+    ensemble: StackedEnsemble,
+    outcomes: Sequence[MemberOutcome],
+    folder: RunFolder,
+    *,
+    config: Config,
+    digests: Digests,
+) -> None:
+    """Write every member that did not diverge as a PEFT adapter folder, whole or not at all.
+
+    A member whose weights are not finite has diverged in its last step, and is noted as such.
+    """
+    base = base_name(config)
+    for member, outcome in enumerate(outcomes):
+        if outcome.diverged_at is None and not _is_finite(ensemble, member):
+            outcome.diverged_at = outcome.steps
+        if outcome.diverged_at is not None:
+            continue
+        with atomic_folder(folder.member(MemberId(outcome.seed))) as temporary:
+            write_adapter(ensemble, member, temporary, settings=lora_settings(config), base=base)
+            record = MemberRecord(
+                seed=outcome.seed,
+                settings=member_settings(config),
+                data_digest=digests.data,
+                base_digest=digests.base,
+                weights_sha256=sha256_of(temporary / WEIGHTS),
+                steps=outcome.steps,
+                final_train_loss=outcome.loss,
+                history=outcome.history,
+            )
+            write_json(temporary / MEMBER_RECORD, record.as_json())
+
+
+def read_member_record(folder: RunFolder, member: MemberId) -> MemberRecord:
+    """Read the record of a finished member.
+
+    Raises:
+        IntegrityError: the record is absent or not one of ours.
+    """
+    path = folder.member_record(member)
+    try:
+        return MemberRecord(**read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise IntegrityError(
+            f"{path}: not a member's record ({error}); delete {path.parent} to train it anew"
+        ) from None
+
+
+def check_same_making(
+    folder: RunFolder, members: Sequence[MemberId], config: Config, *, digests: Digests | None
+) -> None:
+    """Refuse to mix members that were made differently in one run folder; without digests only the settings count.
+
+    Raises:
+        ConfigError: a finished member has other settings, data or base; the message lists the differences.
+    """
+    wanted = member_settings(config)
+    for member in members:
+        record = read_member_record(folder, member)
+        differences = [
+            f"{key}: {record.settings.get(key)!r} there, {wanted[key]!r} now"
+            for key in SETTINGS
+            if record.settings.get(key) != wanted[key]
+        ]
+        if digests is not None:
+            differences += ["the training data differ"] if record.data_digest != digests.data else []
+            differences += ["the base model's files differ"] if record.base_digest != digests.base else []
+        if differences:
+            raise ConfigError(
+                f"output_dir: {folder.root} holds the member of {member.title}, made differently:\n  "
+                + "\n  ".join(differences)
+                + "\nUse another output_dir, or delete that folder to train anew"
+            )
+
+
+def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers], config: Config) -> None:
+    """Say which members diverged or were lost, that the others are kept, and what to do.
+
+    Raises:
+        MembersFailedError: some diverged, or were lost for reasons that are not one kind of the user's errors.
+        ConfigError, DataError ...: what all lost members were lost for.
+    """
+    diverged = {outcome.seed: outcome.diverged_at for outcome in outcomes if outcome.diverged_at is not None}
+    lost_count = sum(len(each.seeds) for each in lost)
+    members = len(outcomes) + lost_count
+    saved = members - len(diverged) - lost_count
+    kept = f"the other {saved} are saved in {config.output_dir}" if saved else "none is saved"
+    problems = []
+    if lost:
+        reasons = "\n  ".join(f"{each.title}: {each.error}" for each in lost)
+        problems.append(
+            f"{lost_count} of {members} members were not trained; {kept}:\n  {reasons}\n"
+            "The same command trains those that are missing"
+        )
+    if diverged:
+        listing = ", ".join(f"seed {seed} at step {step}" for seed, step in diverged.items())
+        problems.append(
+            f"{len(diverged)} of {members} members diverged ({listing}); {kept}. Lower learning_rate (now "
+            f"{config.learning_rate:g}) or max_grad_norm (now {config.max_grad_norm:g}), in a new output_dir"
+        )
+    kinds = {type(each.error) for each in lost}
+    if problems:
+        raise (kinds.pop() if len(kinds) == 1 and not diverged else MembersFailedError)("\n".join(problems))
+
+
+def _is_finite(ensemble: StackedEnsemble, member: int) -> bool:
+    return all(bool(torch.isfinite(stack[member]).all()) for stack in ensemble.trainable())

@@ -1,0 +1,73 @@
+import json
+import math
+
+import pytest
+
+from ensemble_uq_llm.training.events import (
+    Ended,
+    EpochEnded,
+    EventLog,
+    MemberDiverged,
+    MembersLost,
+    Started,
+    Stepped,
+)
+
+EVENTS = [
+    Started(seeds=(42, 43), epochs=1, steps=2, examples=9, tokens_per_pass=256, device="CPU"),
+    Stepped(step=1, epoch=1, learning_rate=1e-4, losses={42: 0.7, 43: math.nan}, tokens_per_second=math.inf),
+    MemberDiverged(seed=43, step=1),
+    EpochEnded(epoch=1, validation_loss={42: 0.6, 43: math.nan}, validation_accuracy={42: 0.5, 43: 0.5}),
+    Ended(seconds=1.5),
+]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Log events into a folder that is not there yet; returns the lines."""
+    path = tmp_path / "run" / "events.jsonl"
+
+    def write(events):
+        log = EventLog(path)
+        assert not path.parent.exists()
+        for count, event in enumerate(events, start=1):
+            log(event)
+            assert len(path.read_text().splitlines()) == count
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    return write
+
+
+def test_one_line_an_event_in_order_with_name_and_time(written):
+    records = written(EVENTS)
+    assert [record["event"] for record in records] == [type(event).__name__ for event in EVENTS]
+    assert all(isinstance(record["time"], float) for record in records)
+
+
+def test_what_an_event_holds(written):
+    started, stepped, diverged, epoch, ended = written(EVENTS)
+    assert started["seeds"] == [42, 43]
+    assert stepped["learning_rate"] == 1e-4
+    assert (diverged["seed"], diverged["step"]) == (43, 1)
+    assert epoch["validation_accuracy"] == {"42": 0.5, "43": 0.5}
+    assert ended["seconds"] == 1.5
+
+
+def test_json_has_no_nan(written):
+    _, stepped, _, epoch, _ = written(EVENTS)
+    assert stepped["losses"] == {"42": 0.7, "43": None}
+    assert stepped["tokens_per_second"] is None
+    assert epoch["validation_loss"] == {"42": 0.6, "43": None}
+
+
+def test_every_line_names_its_group(written):
+    lost = MembersLost(group=1, seeds=(44, 45), device="cuda:1", reason="its process was ended by SIGKILL")
+    records = written([*EVENTS, lost])
+    assert [record["group"] for record in records] == [0] * len(EVENTS) + [1]
+    assert records[-1]["seeds"] == [44, 45]
+
+
+def test_lines_are_added_to_those_of_an_earlier_training(tmp_path):
+    for _ in range(2):
+        EventLog(tmp_path / "events.jsonl")(EVENTS[-1])
+    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 2
