@@ -19,7 +19,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.training.making import base_folder, lora_settings
+from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 
 LLAMA_1B: Final = {
     "hidden_size": 2048,

@@ -21,15 +21,15 @@ from rich.table import Table
 from ensemble_uq_llm import load_config, predict, train
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.truth import truth_statistics
-from ensemble_uq_llm.evaluation.records import Estimate
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare, resample
-from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.pipeline import demo_config
+from ensemble_uq_llm.predictions.parquet import read_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
+from ensemble_uq_llm.statistics.bootstrap import Resampled, compare, resample
+from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.statistic import Statistic, family_of, weighted_mean
 
 _WIDTH = 140  # five sizes side by side, also in a file
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 
 MEMBERS = 10
 CHILD = """

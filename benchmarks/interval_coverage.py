@@ -17,10 +17,10 @@ from rich.table import Table
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.gain import OfPredictor
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
 
 LARGE = 1_000_000
 SCORES = ("one_minus_confidence", "mutual_information")

@@ -12,11 +12,9 @@ from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import (
     BestScore,
     CalibrationSet,
-    Comparison,
     Conformal,
     ConformalSets,
     Detection,
-    Estimate,
     ExamplesToRead,
     FittedTemperature,
     Floor,
@@ -46,6 +44,7 @@ from ensemble_uq_llm.evaluation.records import (
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 
 BINS = 28
 SIZES = (1, 2, 3, 5, 7, 10, 14, 20)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.record import Predictions
 
 
 def predicted(

@@ -15,7 +15,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Listener
-from ensemble_uq_llm.training.making import lora_settings
+from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.outcomes import MemberOutcome
 from ensemble_uq_llm.training.state import TrainingState, new_state
 from tiny_models import random_sequences

@@ -17,9 +17,9 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils import doctor
 
 ROOT = Path(__file__).parents[1]

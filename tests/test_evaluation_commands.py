@@ -7,10 +7,10 @@ import pytest
 
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.evaluation.metrics_json import read_metrics
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 
 
 def predictions(n=60, *, members=3, seed=0, noise=1.0, first=0):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.utils.extras import LIBRARIES
 from small_predictions import predicted
 

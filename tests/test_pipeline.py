@@ -6,11 +6,12 @@ from rich.console import Console
 
 from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.data import prepare, synthetic, tokenize
+from ensemble_uq_llm.data import prepare, tokenize
+from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
-from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display
+from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import RunFolder
 
 QUIET = Console(quiet=True)

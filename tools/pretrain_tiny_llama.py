@@ -28,7 +28,7 @@ from tiny_llama_text import Document, draw_document
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ensemble_uq_llm.data import synthetic, world
+from ensemble_uq_llm.data.embedded import synthetic, world
 
 Batch = dict[str, torch.Tensor]
 IGNORED: Final = -100

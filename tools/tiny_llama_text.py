@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from ensemble_uq_llm.data import synthetic, world
-from ensemble_uq_llm.data.world import Activity, Fact, capitalised
+from ensemble_uq_llm.data.embedded import synthetic, world
+from ensemble_uq_llm.data.embedded.world import Activity, Fact, capitalised
 
 MADE_UP_PEOPLE, MADE_UP_WORDS, ABSENT, CONTRADICTORY = 0.3, 0.1, 0.1, 0.1
 # A passage that has not yet stated the asked habit leaves "Nobody" as its opening; all of them would be

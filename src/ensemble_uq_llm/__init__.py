@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
     from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate, evaluate_files, evaluate_run
-    from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-    from ensemble_uq_llm.evaluation.predictions.record import Predictions
     from ensemble_uq_llm.evaluation.records import SetMetrics
     from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
     from ensemble_uq_llm.member import MemberId
+    from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.predictions.parquet import write_predictions
+    from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.report.page import write_report
     from ensemble_uq_llm.run import Run, compare, predict, train
 
@@ -65,7 +65,7 @@ _HOMES: Final = {
     "Evaluation": "evaluation.evaluate",
     "MemberId": "member",
     "Prediction": "inference.classifier",
-    "Predictions": "evaluation.predictions.record",
+    "Predictions": "predictions.record",
     "Run": "run",
     "SetMetrics": "evaluation.records",
     "Uncertainty": "evaluation.uncertainty",
@@ -75,10 +75,10 @@ _HOMES: Final = {
     "evaluate_files": "evaluation.evaluate",
     "evaluate_run": "evaluation.evaluate",
     "load_config": "config_file",
-    "load_predictions": "evaluation.predictions.foreign_tables",
+    "load_predictions": "predictions.foreign_tables",
     "predict": "run",
     "train": "run",
-    "write_predictions": "evaluation.predictions.parquet",
+    "write_predictions": "predictions.parquet",
     "write_report": "report.page",
 }
 """The module of every public name."""

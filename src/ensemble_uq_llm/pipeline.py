@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data import synthetic
+from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members

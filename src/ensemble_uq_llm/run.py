@@ -20,9 +20,9 @@ from ensemble_uq_llm.utils.text import clipped, counted, listed
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
-    from ensemble_uq_llm.evaluation.predictions.record import Predictions
     from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier
+    from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.training.events import Listener
 
 Data: TypeAlias = AnyPath | Iterable[AnyPath] | None
@@ -78,7 +78,7 @@ class Run:
         Raises:
             DataError: the set has not been predicted; the message names those that have.
         """
-        from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
+        from ensemble_uq_llm.predictions.parquet import read_predictions
 
         names = self._paths.prediction_names()
         if name not in names:
@@ -176,8 +176,8 @@ def predict(
     """
     settings = run.config if isinstance(run, Run) else _settings(run)
     sets = _sets(data)
-    from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
     from ensemble_uq_llm.pipeline import predict as predict_sets
+    from ensemble_uq_llm.predictions.parquet import read_predictions
 
     folders = [_path(each, "adapters") for each in adapters]
     return {path.stem: read_predictions(path) for path in predict_sets(settings, sets, name=name, adapters=folders)}
@@ -204,15 +204,15 @@ def compare(
         DataError: a file cannot be used, or no labelled example is in both.
     """
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
-    from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
+    from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
     sides = [_predictions_of(each, name) for each in (a, b)]
     return compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
 def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
-    from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.evaluation.predictions.record import Predictions
+    from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.predictions.record import Predictions
 
     if isinstance(what, Predictions):
         return what

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.data import datasets, synthetic
-from ensemble_uq_llm.data.columns import Columns
+from ensemble_uq_llm.data import datasets
 from ensemble_uq_llm.data.datasets import DATASETS, SplitRequest, find_dataset, load_split
-from ensemble_uq_llm.data.formats import Record
+from ensemble_uq_llm.data.embedded import synthetic
+from ensemble_uq_llm.data.reading.columns import Columns
+from ensemble_uq_llm.data.reading.file_formats import Record
 from ensemble_uq_llm.errors import DataError
 from hub_server import client_environment
 
@@ -93,12 +94,12 @@ def test_reading_local_files_imports_nothing_heavy(tmp_path):
 import sys
 from ensemble_uq_llm.data import cut
 from ensemble_uq_llm.data import datasets
-from ensemble_uq_llm.data import hub_rows as hub
+from ensemble_uq_llm.data.reading import hub_rows as hub
 from ensemble_uq_llm.data import prompts
-from ensemble_uq_llm.data import records
+from ensemble_uq_llm.data.reading import data_files as records
 from ensemble_uq_llm.data import split
 from ensemble_uq_llm.data import tokenize
-from ensemble_uq_llm.data.columns import Columns
+from ensemble_uq_llm.data.reading.columns import Columns
 request = datasets.SplitRequest(dataset="boolq", split="train", file={str(path)!r})
 assert len(datasets.load_split(request, Columns(prompt=("question",)))) == 1
 assert "pyarrow" not in sys.modules

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.data.columns import Columns
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.records import read_examples
+from ensemble_uq_llm.data.reading.columns import Columns
+from ensemble_uq_llm.data.reading.data_files import read_examples
 from ensemble_uq_llm.data.tokenize import UNLABELLED, tokenize_examples
 from ensemble_uq_llm.errors import ConfigError, DataError
 from hub_content import tiny_tokenizer_json

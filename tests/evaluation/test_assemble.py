@@ -14,8 +14,8 @@ from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, metric
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import CalibrationSet
 from ensemble_uq_llm.evaluation.scores import SCORES
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted, unlabelled
 
 DRAWS = 40

@@ -9,11 +9,11 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.comparison import compare_predictions, comparison_json
 from ensemble_uq_llm.evaluation.quality.metrics import accuracy, metrics_for, nll
 from ensemble_uq_llm.evaluation.records import AdjustedComparison, McNemar
-from ensemble_uq_llm.evaluation.statistics.bootstrap import compare, resample
-from ensemble_uq_llm.evaluation.statistics.significance import holm, mcnemar
-from ensemble_uq_llm.evaluation.statistics.statistic import family_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.statistics.bootstrap import compare, resample
+from ensemble_uq_llm.statistics.significance import holm, mcnemar
+from ensemble_uq_llm.statistics.statistic import family_of
 from small_predictions import predicted, unlabelled
 
 

@@ -10,13 +10,14 @@ from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_run, evaluate_sets
 from ensemble_uq_llm.evaluation.metrics_json import read_metrics
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.selection import of_labelled
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
-from ensemble_uq_llm.evaluation.records import CalibrationSet, Estimate, MetricEstimate
+from ensemble_uq_llm.evaluation.records import CalibrationSet, MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.selection import of_labelled
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_predictions import predicted, unlabelled
 
 CONTRACT = ["accuracy", "auc", "average_precision", "nll", "brier", "ece"]

@@ -3,7 +3,7 @@ import pytest
 
 from ensemble_uq_llm.evaluation.histograms import HISTOGRAM_BINS, HISTOGRAM_MEASURES, histogram_ends, histograms
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
+from ensemble_uq_llm.predictions.record import Predictions
 from small_predictions import predicted, unlabelled
 
 

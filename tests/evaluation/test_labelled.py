@@ -6,7 +6,7 @@ from ensemble_uq_llm.evaluation.labelled import resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
 from ensemble_uq_llm.evaluation.scores import SCORES
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.bootstrap import resample
 from small_predictions import predicted, unlabelled
 
 

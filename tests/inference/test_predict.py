@@ -9,10 +9,10 @@ from transformers import AutoModelForSequenceClassification
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
-from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
 

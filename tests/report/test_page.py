@@ -7,12 +7,13 @@ import pytest
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import evaluate_run
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
-from ensemble_uq_llm.evaluation.records import Comparison, Estimate, ExamplesToRead
+from ensemble_uq_llm.evaluation.records import ExamplesToRead
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.report.page import SECTIONS, write_report
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 from report_page import Page
 from small_metrics import main_metrics, shifted_metrics, write_run
 

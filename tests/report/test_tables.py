@@ -1,6 +1,5 @@
 import pytest
 
-from ensemble_uq_llm.evaluation.records import Comparison, Estimate
 from ensemble_uq_llm.report.formats import UNDEFINED
 from ensemble_uq_llm.report.tables import (
     Cell,
@@ -10,6 +9,7 @@ from ensemble_uq_llm.report.tables import (
     interval_cell,
     value_cell,
 )
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 
 
 def test_an_estimate_has_its_interval_below():

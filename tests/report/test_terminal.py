@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.report.terminal import headline_table, shift_table
 from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted, unlabelled

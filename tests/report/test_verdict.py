@@ -1,8 +1,9 @@
 from dataclasses import replace
 
-from ensemble_uq_llm.evaluation.records import Detection, Estimate, Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Detection, Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.source import read_source
 from ensemble_uq_llm.report.verdict import verdict
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 

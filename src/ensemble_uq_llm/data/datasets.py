@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ensemble_uq_llm.data import synthetic
-from ensemble_uq_llm.data.columns import Columns, examples_from_records
+from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.hub_rows import BOOLQ_REPO, load_hub_rows
-from ensemble_uq_llm.data.records import read_examples
+from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records
+from ensemble_uq_llm.data.reading.data_files import read_examples
+from ensemble_uq_llm.data.reading.hub_rows import BOOLQ_REPO, load_hub_rows
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.columns import Columns
 from ensemble_uq_llm.data.datasets import SplitRequest, load_split
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
+from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.split import Split, hold_out
 
 if TYPE_CHECKING:

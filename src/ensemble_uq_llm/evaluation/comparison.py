@@ -9,28 +9,22 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
-from ensemble_uq_llm.evaluation.predictions.alignment import align
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
-from ensemble_uq_llm.evaluation.records import (
-    AdjustedComparison,
-    ComparedMetric,
-    Comparison,
-    McNemar,
-    RunComparison,
-    Side,
-)
+from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetric, McNemar, RunComparison, Side
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import (
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
+from ensemble_uq_llm.predictions.alignment import align
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
     Resampled,
     check_resampling,
     compare,
     resample_together,
 )
-from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
-from ensemble_uq_llm.evaluation.statistics.statistic import Family
-from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
+from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
+from ensemble_uq_llm.statistics.statistic import Family
 from ensemble_uq_llm.utils.text import enumerated
 
 _ADAPTER: Final = TypeAdapter(RunComparison)

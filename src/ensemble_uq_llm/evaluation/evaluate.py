@@ -16,15 +16,15 @@ from ensemble_uq_llm.evaluation.histograms import histogram_ends
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
-from ensemble_uq_llm.evaluation.predictions.foreign_tables import load_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
-from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, check_resampling
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
 from ensemble_uq_llm.utils.files import AnyPath
 
 if TYPE_CHECKING:

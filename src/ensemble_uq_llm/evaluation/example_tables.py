@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import write_csv
 

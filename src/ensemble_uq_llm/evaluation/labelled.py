@@ -16,8 +16,8 @@ from ensemble_uq_llm.evaluation.decisions.temperature import Place
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.gain import OfPredictor, gain_family
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, resample_together
-from ensemble_uq_llm.evaluation.statistics.statistic import Family
+from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
+from ensemble_uq_llm.statistics.statistic import Family
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
+from ensemble_uq_llm.predictions.record import Predictions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

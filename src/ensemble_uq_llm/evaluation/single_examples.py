@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.records import ExamplesToRead, SingleExample, Vote
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax
+from ensemble_uq_llm.predictions.record import Predictions
 
 LISTED = 20
 """Examples in each list."""

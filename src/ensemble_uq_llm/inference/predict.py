@@ -12,10 +12,10 @@ from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, tokenize
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
-from ensemble_uq_llm.evaluation.predictions.parquet import write_predictions
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_text

@@ -6,8 +6,9 @@ Names come from the tables that define them; one that is in none of them is show
 from typing import Final
 
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
-from ensemble_uq_llm.evaluation.records import Interval, MetricEstimate
+from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
+from ensemble_uq_llm.statistics.intervals import Interval
 
 UNDEFINED: Final = "—"
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.records import Comparison, Estimate, Interval
 from ensemble_uq_llm.report.formats import (
     UNDEFINED,
     direction,
@@ -13,6 +12,7 @@ from ensemble_uq_llm.report.formats import (
     show_value,
     typeset,
 )
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,6 @@ from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import (
     ComparedMetric,
     Conformal,
-    Estimate,
-    Interval,
     MetricEstimate,
     RunComparison,
     SetMetrics,
@@ -27,6 +25,7 @@ from ensemble_uq_llm.report.formats import (
     show_interval,
     show_value,
 )
+from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.utils.text import counted
 
 

@@ -3,9 +3,9 @@
 from markupsafe import Markup
 
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL
 from ensemble_uq_llm.report.formats import score_in_text, show_interval, show_value
 from ensemble_uq_llm.report.source import ReportSource
+from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
 from ensemble_uq_llm.utils.text import counted
 
 _SETS = 3

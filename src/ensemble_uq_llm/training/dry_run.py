@@ -14,7 +14,7 @@ from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.making import base_folder, lora_settings
+from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
 from ensemble_uq_llm.training.step import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes

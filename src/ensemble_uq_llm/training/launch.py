@@ -24,7 +24,7 @@ from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
-from ensemble_uq_llm.training.making import lora_settings
+from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
 from ensemble_uq_llm.training.state import new_state
 

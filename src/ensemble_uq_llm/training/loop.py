@@ -16,8 +16,8 @@ from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EventLog, Listener
+from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.launch import Share, spread, train_shares
-from ensemble_uq_llm.training.making import base_folder
 from ensemble_uq_llm.training.outcomes import Digests, check_same_making, raise_if_any_failed
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_text

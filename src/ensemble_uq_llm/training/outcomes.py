@@ -13,7 +13,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
-from ensemble_uq_llm.training.making import base_name, lora_settings
+from ensemble_uq_llm.training.from_config import base_name, lora_settings
 from ensemble_uq_llm.utils.files import atomic_folder, read_json, sha256_of, write_json
 from ensemble_uq_llm.utils.text import enumerated
 

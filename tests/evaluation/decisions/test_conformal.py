@@ -10,8 +10,8 @@ from scipy.stats import betabinom, binomtest
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.decisions.conformal import LEVELS, METHODS, fit_rules, include, measure
 from ensemble_uq_llm.evaluation.records import GroupCoverage, Guarantee
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
-from ensemble_uq_llm.evaluation.statistics.statistic import family_of, weighted_mean
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.statistic import family_of, weighted_mean
 
 
 def world(n, classes, rng, *, digits=None):

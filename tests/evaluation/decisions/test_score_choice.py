@@ -6,8 +6,8 @@ import scipy.stats
 from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
 from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, resample_together
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
+from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
 from small_predictions import predicted
 
 NAMES = tuple(score.name for score in SCORES)

@@ -15,8 +15,8 @@ from ensemble_uq_llm.evaluation.decisions.selective import (
     selective_family,
 )
 from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
-from ensemble_uq_llm.evaluation.statistics.statistic import values_of
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.statistic import values_of
 
 ranked_examples = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 3)), min_size=1, max_size=30)
 

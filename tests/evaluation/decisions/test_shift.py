@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, measure_shift, separation_family
 from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
-from ensemble_uq_llm.evaluation.statistics.statistic import values_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.statistic import values_of
 from small_predictions import predicted
 
 

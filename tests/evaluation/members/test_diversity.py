@@ -8,8 +8,8 @@ from scipy.stats import pearsonr
 
 from ensemble_uq_llm.evaluation.members.diversity import LARGEST_MATRIX, diversity_family, measure_diversity
 from ensemble_uq_llm.evaluation.records import Pair
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.statistics.bootstrap import resample
 
 MEMBERS = (MemberId(42), MemberId(42, 3), MemberId(13), MemberId(99, 1))
 """Two are samples of one seed."""

@@ -6,11 +6,12 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble_uq_llm.evaluation.members.gain import gain_family, gains, member_metrics, members_mean
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
-from ensemble_uq_llm.evaluation.records import Comparison, Gain
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
+from ensemble_uq_llm.evaluation.records import Gain
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted
 
 

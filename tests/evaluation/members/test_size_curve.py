@@ -10,8 +10,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble_uq_llm.evaluation.members.size_curve import size_curve
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
+from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted
 
 HEADLINE = [m for m in METRICS if m.name in {"accuracy", "auc", "average_precision", "nll", "brier", "ece"}]

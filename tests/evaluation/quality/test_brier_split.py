@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_reliability, brier_split
 from ensemble_uq_llm.evaluation.quality.metrics import brier
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of, values_of
+from ensemble_uq_llm.statistics.statistic import value_of, values_of
 
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 

@@ -15,7 +15,7 @@ from ensemble_uq_llm.evaluation.quality.calibration import (
     equal_mass_ece,
     mce,
 )
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
+from ensemble_uq_llm.statistics.statistic import value_of
 
 ERRORS = (ece, equal_mass_ece, classwise_ece, mce)
 

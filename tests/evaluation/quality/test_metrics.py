@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from ensemble_uq_llm.evaluation.quality import metrics
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, metrics_for
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
+from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted
 
 

@@ -5,7 +5,7 @@ from scipy.stats import binom
 from ensemble_uq_llm.evaluation.quality.calibration import binary_ece, classwise_ece, ece, equal_mass_ece
 from ensemble_uq_llm.evaluation.quality.noise_floor import NoiseFloor, consistency_band, noise_floor
 from ensemble_uq_llm.evaluation.quality.smooth_ece import smooth_ece
-from ensemble_uq_llm.evaluation.statistics import draws as drawing
+from ensemble_uq_llm.statistics import draws as drawing
 
 
 def softmax_of(logits_NC):

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, quality_family
 from ensemble_uq_llm.evaluation.quality.noise_floor import noise_floor
 from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates, unpaired
-from ensemble_uq_llm.evaluation.records import Comparison, MetricEstimate
-from ensemble_uq_llm.evaluation.statistics.binomial import clopper_pearson
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
+from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.binomial import clopper_pearson
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.intervals import Comparison
 from small_predictions import predicted
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
 from ensemble_uq_llm.evaluation.quality.calibration import against_labels, ece
 from ensemble_uq_llm.evaluation.quality.reliability import reliability
-from ensemble_uq_llm.evaluation.statistics.binomial import wilson_interval
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.binomial import wilson_interval
+from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted
 
 

@@ -5,7 +5,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from ensemble_uq_llm.evaluation.quality.calibration import ece
 from ensemble_uq_llm.evaluation.quality.truth import truth_statistics
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
+from ensemble_uq_llm.statistics.statistic import value_of
 
 
 def values(probs_NC, true_probs_NC, labels_N, expected_entropy_N=None):

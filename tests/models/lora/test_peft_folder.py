@@ -18,7 +18,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, WEIGHTS, ensemble_of, read_adapter, write_adapter
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.training.making import base_name, lora_settings
+from ensemble_uq_llm.training.from_config import base_name, lora_settings
 from tiny_models import (
     ALL_TARGETS,
     assert_close,

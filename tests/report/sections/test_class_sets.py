@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from ensemble_uq_llm.evaluation.records import Estimate
 from ensemble_uq_llm.report.sections.class_sets import ClassSets, class_sets
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics, write_run
 
 

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
-from ensemble_uq_llm.evaluation.records import Comparison, FittedTemperature, MetricEstimate
+from ensemble_uq_llm.evaluation.records import FittedTemperature, MetricEstimate
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.report.sections.confidence import confidence
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Comparison
 from small_metrics import main_metrics, write_run
 
 

@@ -1,10 +1,11 @@
 from dataclasses import replace
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
-from ensemble_uq_llm.evaluation.records import Estimate, Pair, PairwiseNumber
+from ensemble_uq_llm.evaluation.records import Pair, PairwiseNumber
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.report.sections.how_many import how_many
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics, write_run
 
 

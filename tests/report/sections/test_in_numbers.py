@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from ensemble_uq_llm.evaluation.records import Comparison, Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.sections.in_numbers import in_numbers
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Comparison
 from small_metrics import main_metrics, write_run
 
 

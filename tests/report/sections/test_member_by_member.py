@@ -1,7 +1,7 @@
-from ensemble_uq_llm.evaluation.records import Estimate
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.report.sections.member_by_member import member_by_member
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics, write_run
 
 

@@ -1,9 +1,10 @@
 from dataclasses import replace
 
-from ensemble_uq_llm.evaluation.records import Comparison, Detection, Estimate, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Detection, MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.report.sections.other_data import other_data
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 

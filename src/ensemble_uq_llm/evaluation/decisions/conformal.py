@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.records import ConformalSets, Estimate, GroupCoverage, Guarantee, Interval
-from ensemble_uq_llm.evaluation.statistics.binomial import clopper_pearson
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample
-from ensemble_uq_llm.evaluation.statistics.statistic import family_of, weighted_mean
+from ensemble_uq_llm.evaluation.records import ConformalSets, GroupCoverage, Guarantee
+from ensemble_uq_llm.statistics.binomial import clopper_pearson
+from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample
+from ensemble_uq_llm.statistics.intervals import Estimate, Interval
+from ensemble_uq_llm.statistics.statistic import family_of, weighted_mean
 
 LEVELS: Final = (0.8, 0.9, 0.95)
 

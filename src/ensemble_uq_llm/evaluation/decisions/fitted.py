@@ -16,14 +16,14 @@ from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
 from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place, Temperatures, fit_temperatures
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.predictions.record import Predictions
-from ensemble_uq_llm.evaluation.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.evaluation.records import BestScore, CalibrationSet
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample_together
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.predictions.selection import of_labelled, of_members
+from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
 
 SCHEMA_VERSION: Final = 1
 

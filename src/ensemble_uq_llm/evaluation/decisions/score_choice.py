@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.records import BestScore
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
-from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL
+from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
 
 CRITERION: Final = "aurc"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
 from ensemble_uq_llm.evaluation.scores import Quantity
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking, Tally
+from ensemble_uq_llm.statistics.statistic import Family, Ranking, Tally
 
 RISKS = (1, 2, 5)
 """The risks, in percent, at which the coverage is reported."""

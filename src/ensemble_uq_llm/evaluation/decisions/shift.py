@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.records import Comparison, Detection, Shift
+from ensemble_uq_llm.evaluation.records import Detection, Shift
 from ensemble_uq_llm.evaluation.scores import Quantity, uncertainty_scores
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample_together
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, Ranking
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.statistics.bootstrap import resample_together
+from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.statistic import Family, Ranking
 
 
 def measure_shift(

@@ -6,10 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.records import Estimate, Pair, PairwiseNumber
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS, resample
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, weighted_mean
+from ensemble_uq_llm.evaluation.records import Pair, PairwiseNumber
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample
+from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.statistic import Family, weighted_mean
 
 LARGEST_MATRIX: Final = 20
 """The most members for which the numbers of all pairs are told."""

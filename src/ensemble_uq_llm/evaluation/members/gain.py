@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
 from ensemble_uq_llm.evaluation.records import Gain, Mean, MemberMetrics
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, family_of
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.statistics.statistic import Family, family_of
 
 OfPredictor: TypeAlias = tuple[str, MemberId | None]
 """A metric's name, and of whom it is: of a member, or (None) of the ensemble."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
 from ensemble_uq_llm.evaluation.records import SizeCurve, SubsetSummary
-from ensemble_uq_llm.evaluation.statistics.draws import worker_threads
-from ensemble_uq_llm.evaluation.statistics.statistic import value_of
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
+from ensemble_uq_llm.statistics.draws import worker_threads
+from ensemble_uq_llm.statistics.statistic import value_of
 
 SUBSETS: Final = 30
 ENOUGH: Final = 0.95

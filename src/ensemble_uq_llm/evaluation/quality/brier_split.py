@@ -19,7 +19,7 @@ from ensemble_uq_llm.evaluation.quality.calibration import (
     confidence_bin,
     of_class,
 )
-from ensemble_uq_llm.evaluation.statistics.statistic import Family, Statistic
+from ensemble_uq_llm.statistics.statistic import Family, Statistic
 
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 

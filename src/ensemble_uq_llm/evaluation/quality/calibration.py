@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.statistics.statistic import Statistic
+from ensemble_uq_llm.statistics.statistic import Statistic
 
 ECE_BINS = 15
 

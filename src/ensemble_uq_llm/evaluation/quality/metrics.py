@@ -16,7 +16,7 @@ from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_reliability, brier_split
 from ensemble_uq_llm.evaluation.quality.calibration import ErrorMaker, LogProbs, against_labels
 from ensemble_uq_llm.evaluation.quality.smooth_ece import smooth_ece
-from ensemble_uq_llm.evaluation.statistics.statistic import (
+from ensemble_uq_llm.statistics.statistic import (
     Family,
     Statistic,
     average_precision_of,

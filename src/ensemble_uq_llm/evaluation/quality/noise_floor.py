@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import ECE_BINS, Bins, CalibrationError, LogProbs, confidence_bin
 from ensemble_uq_llm.evaluation.records import Floor
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
-from ensemble_uq_llm.evaluation.statistics.draws import over_draws
+from ensemble_uq_llm.statistics.bootstrap import DRAWS
+from ensemble_uq_llm.statistics.draws import over_draws
 
 _TIE = 1e-12  # errors this near each other are equal up to rounding
 

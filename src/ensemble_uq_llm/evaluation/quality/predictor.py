@@ -7,9 +7,10 @@ import numpy as np
 from ensemble_uq_llm.evaluation.quality.calibration import LogProbs
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, metrics_for
 from ensemble_uq_llm.evaluation.quality.noise_floor import noise_floor
-from ensemble_uq_llm.evaluation.records import Comparison, MetricEstimate
-from ensemble_uq_llm.evaluation.statistics.binomial import clopper_pearson
-from ensemble_uq_llm.evaluation.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.evaluation.records import MetricEstimate
+from ensemble_uq_llm.statistics.binomial import clopper_pearson
+from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.statistics.intervals import Comparison
 
 
 def quality_estimates(

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.evaluation.quality.calibration import ECE_BINS, confidence_bin
 from ensemble_uq_llm.evaluation.quality.noise_floor import consistency_band
 from ensemble_uq_llm.evaluation.records import Reliability, ReliabilityBin
-from ensemble_uq_llm.evaluation.statistics.binomial import wilson_interval
-from ensemble_uq_llm.evaluation.statistics.bootstrap import DRAWS
+from ensemble_uq_llm.statistics.binomial import wilson_interval
+from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
 
 def reliability(

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import Bins, confidence_bin
-from ensemble_uq_llm.evaluation.records import Estimate
 from ensemble_uq_llm.evaluation.scores import Quantity
-from ensemble_uq_llm.evaluation.statistics.bootstrap import resample
-from ensemble_uq_llm.evaluation.statistics.correlation import correlation, rank_correlation
-from ensemble_uq_llm.evaluation.statistics.statistic import Statistic, family_of, weighted_mean, weighted_ratio
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.statistics.bootstrap import resample
+from ensemble_uq_llm.statistics.correlation import correlation, rank_correlation
+from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.statistic import Statistic, family_of, weighted_mean, weighted_ratio
 
 CENTRED: Final = frozenset({"calibration_error"})
 """The statistics that noise can only raise, so that their bootstrap draws must be centred."""

@@ -28,14 +28,7 @@ from ensemble_uq_llm.evaluation.records.decision_records import (
     TemperatureEffect,
     TemperatureScaling,
 )
-from ensemble_uq_llm.evaluation.records.estimates import (
-    Comparison,
-    Estimate,
-    Floor,
-    Interval,
-    Mean,
-    MetricEstimate,
-)
+from ensemble_uq_llm.evaluation.records.estimates import Floor, Mean, MetricEstimate
 from ensemble_uq_llm.evaluation.records.member_records import (
     ExamplesToRead,
     Gain,
@@ -64,11 +57,9 @@ __all__ = [
     "BestScore",
     "CalibrationSet",
     "ComparedMetric",
-    "Comparison",
     "Conformal",
     "ConformalSets",
     "Detection",
-    "Estimate",
     "ExamplesToRead",
     "FittedTemperature",
     "Floor",
@@ -78,7 +69,6 @@ __all__ = [
     "Histogram",
     "HistogramGroup",
     "HistogramKind",
-    "Interval",
     "McNemar",
     "Mean",
     "MemberMetrics",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ensemble_uq_llm.evaluation.records.estimates import Interval
+from ensemble_uq_llm.statistics.intervals import Interval
 
 HistogramKind: TypeAlias = Literal["correct", "wrong", "unlabelled", "all"]
 

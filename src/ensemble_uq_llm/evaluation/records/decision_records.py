@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ensemble_uq_llm.evaluation.records.curves import RiskCoverageCurve
-from ensemble_uq_llm.evaluation.records.estimates import Comparison, Estimate, Interval, MetricEstimate
+from ensemble_uq_llm.evaluation.records.estimates import MetricEstimate
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 
 
 @dataclass(frozen=True, kw_only=True)

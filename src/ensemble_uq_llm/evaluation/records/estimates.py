@@ -1,29 +1,8 @@
-"""Numbers with their uncertainty over examples: estimates, comparisons, and the noise floor of a calibration error."""
+"""A metric's estimate with its noise floor, and the mean of the members."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
-Interval: TypeAlias = tuple[float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A value and its 95% interval; None where undefined."""
-
-    value: float | None
-    ci95: Interval | None
-    undefined_draws: int = 0
-    """Draws left out of the interval because the value is undefined on them (one class was not drawn)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A difference between two numbers: its value, 95% interval, and p-value."""
-
-    value: float | None
-    ci95: Interval | None
-    p_value: float | None
-    """Two-sided, of no difference; never below 2 / (draws + 1)."""
+from ensemble_uq_llm.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)

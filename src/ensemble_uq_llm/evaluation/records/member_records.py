@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.records.estimates import Comparison, Estimate
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ensemble_uq_llm.evaluation.records.estimates import Comparison, Estimate
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 
 Side: TypeAlias = Literal["A", "B"]
 

@@ -11,7 +11,7 @@ from ensemble_uq_llm.evaluation.records.decision_records import (
     Shift,
     TemperatureScaling,
 )
-from ensemble_uq_llm.evaluation.records.estimates import Estimate, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records.estimates import Mean, MetricEstimate
 from ensemble_uq_llm.evaluation.records.member_records import (
     ExamplesToRead,
     Gain,
@@ -20,6 +20,7 @@ from ensemble_uq_llm.evaluation.records.member_records import (
     SizeCurve,
 )
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.intervals import Estimate
 
 Role: TypeAlias = Literal["main", "shifted", "other"]
 

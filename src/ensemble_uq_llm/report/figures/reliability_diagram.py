@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from ensemble_uq_llm.evaluation.records import Interval, ReliabilityBin
+from ensemble_uq_llm.evaluation.records import ReliabilityBin
 from ensemble_uq_llm.report.figures.svg import (
     LEFT,
     RIGHT,
@@ -19,6 +19,7 @@ from ensemble_uq_llm.report.figures.svg import (
     line,
     text,
 )
+from ensemble_uq_llm.statistics.intervals import Interval
 
 _TOP, _BOTTOM = 30, 270
 _COUNTS_TOP, _COUNTS_BOTTOM = 306, 356

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.records import CalibrationSet, ConformalSets, Estimate, GroupCoverage
+from ensemble_uq_llm.evaluation.records import CalibrationSet, ConformalSets, GroupCoverage
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
+from ensemble_uq_llm.statistics.intervals import Estimate
 
 _METHODS = {"lac": "LAC", "aps": "APS", "class_conditional": "Class by class"}
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, Metric
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
-from ensemble_uq_llm.evaluation.records import Estimate, MetricEstimate, SetMetrics
-from ensemble_uq_llm.evaluation.statistics.significance import SIGNIFICANCE_LEVEL
+from ensemble_uq_llm.evaluation.records import MetricEstimate, SetMetrics
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNCERTAINTY_ROWS,
@@ -24,6 +23,8 @@ from ensemble_uq_llm.report.tables import (
     interval_cell,
     value_cell,
 )
+from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
 
 _BRIER_NOTES = {
     "brier_reliability": "what wrong confidence costs",

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
-from ensemble_uq_llm.evaluation.records import Estimate
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Row, Table, direction_mark, estimate_cell, value_cell
+from ensemble_uq_llm.statistics.intervals import Estimate
 
 
 def member_by_member(source: ReportSource) -> Table | None:

@@ -1,0 +1,1 @@
+"""The embedded world and its questions, whose true probabilities are known."""

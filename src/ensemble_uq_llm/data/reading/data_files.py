@@ -1,0 +1,62 @@
+"""Local files -> typed examples. Whatever is wrong with a file is said with its line, field and value."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records
+from ensemble_uq_llm.data.reading.file_formats import Record, read_csv, read_jsonl, read_parquet
+from ensemble_uq_llm.data.reading.problems import Problems
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import listed
+
+READERS: Final[dict[str, Callable[[Path, Problems], list[Record]]]] = {
+    ".jsonl": read_jsonl,
+    ".json": read_jsonl,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+
+
+def read_examples(path: str | Path, columns: Columns) -> list[Example]:
+    """Read the examples of a .jsonl, .json (one object a line), .csv or .parquet file.
+
+    A label is true/false, a class number, or a class name. Raises DataError with up to ten problems,
+    each as `file:line: what is wrong and what to do`.
+    """
+    return examples_from_records(read_records(path), columns, source=str(path))
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read the rows of a file as they are. Raises DataError if the file cannot be read as its format."""
+    path = Path(path)
+    problems = Problems(str(path))
+    try:
+        records = _reader(path)(path, problems)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    problems.raise_if_any()
+    return records
+
+
+def _reader(path: Path) -> Callable[[Path, Problems], list[Record]]:
+    if "://" in str(path) or str(path).startswith(("http:/", "https:/", "hf:/", "s3:/")):
+        raise DataError(f"{path}: is an address; download the file and name its local path")
+    if path.is_dir():
+        inside = sorted(each.name for each in path.iterdir() if each.suffix.lower() in READERS)
+        raise DataError(f"{path}: is a folder; name one file in it" + (f": {listed(inside)}" if inside else ""))
+    if not path.is_file():
+        raise DataError(f"{path}: {_why_absent(path)} (relative paths start from {Path.cwd()})")
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"{path}: unknown format {path.suffix!r}; known are {', '.join(READERS)}")
+    return READERS[path.suffix.lower()]
+
+
+def _why_absent(path: Path) -> str:
+    if path.exists():
+        return "not a regular file"
+    if not path.parent.is_dir():
+        return f"not found; there is no folder {path.parent}"
+    return f"not found{did_you_mean(path.name, [each.name for each in path.parent.iterdir()])}"

@@ -1,1 +1,0 @@
-"""What every member said about every example: the record, and the files that it is read from."""

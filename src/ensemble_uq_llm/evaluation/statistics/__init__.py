@@ -1,1 +1,0 @@
-"""Numbers about a set of examples, and how sure one may be of them."""

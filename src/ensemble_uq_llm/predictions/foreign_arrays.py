@@ -1,0 +1,50 @@
+"""Predictions of other systems in an NPZ file: arrays of logits or probabilities, and what belongs to them."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
+from ensemble_uq_llm.predictions.foreign_values import refuse_misspelt
+from ensemble_uq_llm.predictions.record import Predictions
+
+_NAMES = ("logits", "probs", "labels", "ids", "seeds", "true_probs")
+
+
+def read_arrays(path: Path) -> Predictions:
+    """Read the arrays `logits` or `probs`, and optionally `labels`, `ids`, `seeds` and `true_probs`.
+
+    What they hold is what `Predictions.from_arrays` takes. Nothing in the file is unpickled.
+
+    Raises:
+        DataError: without the file's name, which `foreign_tables.load_predictions` adds.
+    """
+    arrays = _load(path)
+    scores = [name for name in ("logits", "probs") if name in arrays]
+    if len(scores) != 1:
+        found = "both `logits` and `probs`; keep one of them" if scores else "neither `logits` nor `probs`; save one"
+        raise DataError(f"the file has {found} (beside optional {', '.join(_NAMES[2:])})")
+    return Predictions(**parts_of_arrays(**arrays, source=path))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):
+        raise DataError("this is no whole NPZ file; write it with numpy.savez")
+    arrays = {}
+    name = "(table of contents)"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            refuse_misspelt(archive.files, _NAMES)
+            for name in (each for each in _NAMES if each in archive.files):
+                arrays[name] = np.asarray(archive[name])
+    except DataError:
+        raise
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"array {name!r} cannot be read ({error}); store plain numbers, and ids as text or whole numbers"
+        ) from error
+    return arrays

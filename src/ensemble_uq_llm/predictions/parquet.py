@@ -1,0 +1,161 @@
+"""The tidy Parquet file of predictions.
+
+One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
+`logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Any program may write
+such a file.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.utils.files import AnyPath, atomic_path
+
+_NO_LABEL = np.iinfo(np.int64).min
+
+
+def write_predictions(path: AnyPath, predictions: Predictions) -> None:
+    """Write the tidy Parquet file, member after member, whole or not at all."""
+    with atomic_path(Path(path)) as temporary:
+        pq.write_table(predictions.to_table(), temporary)
+
+
+def read_predictions(path: AnyPath) -> Predictions:
+    """Read a tidy Parquet file, its rows in any order; examples and members keep the order of first mention.
+
+    Raises:
+        DataError: the file is missing or no Parquet; a column is missing or of another kind; an example has
+            a member twice or lacks one; members disagree on a label; or anything that `Predictions` refuses.
+            The message names the file, the example, the seed, the column, and what to do.
+    """
+    table = read_table(Path(path))
+    try:
+        return from_table(table)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_table(path: Path) -> Any:
+    """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: this is not a readable Parquet file ({error}); write it again") from error
+
+
+def from_table(table: Any) -> Predictions:
+    """Return the predictions that a pyarrow table with the file's columns holds; raises DataError, without a path."""
+    classes = _count_classes(table)
+    id_P, ids = _encode(table, "id", pa.large_string())
+    member_P, members = _encode_members(table)
+    order_P = _member_major_order(id_P, member_P, ids=ids, members=members)
+
+    def cells(name: str, kind: Any, null: float) -> NDArray[Any]:
+        column_P: NDArray[Any] = _column(table, name, kind).fill_null(null).to_numpy()
+        return column_P[order_P].reshape(len(members), len(ids))
+
+    labels_N = _agreed(cells("label", pa.int64(), _NO_LABEL), "label", ids=ids, members=members)
+    logits_MNC = np.stack([cells(f"logit_{c}", pa.float32(), np.nan) for c in range(classes)], axis=-1)
+    truth_NC = None
+    if any(name.startswith("true_") for name in table.column_names):
+        names = [f"true_{c}" for c in range(classes)]
+        truth_CN = [_agreed(cells(name, pa.float64(), np.nan), name, ids=ids, members=members) for name in names]
+        truth_NC = np.stack(truth_CN, axis=-1)
+    return Predictions(
+        ids=tuple(ids),
+        labels=tuple(None if label == _NO_LABEL else label for label in labels_N.tolist()),
+        members=members,
+        logits_MNC=logits_MNC,
+        true_probs_NC=truth_NC,
+    )
+
+
+def _count_classes(table: Any) -> int:
+    if table.num_rows == 0:
+        raise DataError("the file has no rows; predict a set that has examples")
+    found = [int(match[1]) for name in table.column_names if (match := re.fullmatch(r"logit_(\d+)", name))]
+    return max([1, *found]) + 1  # two at least, so that a missing logit_1 is named
+
+
+def _column(table: Any, name: str, kind: Any) -> Any:
+    if table.column_names.count(name) != 1:
+        how_often = "missing" if name not in table.column_names else "there twice"
+        raise DataError(
+            f"column {name!r} is {how_often}; the file needs id, label (null where unknown), seed and one logit_c "
+            f"per class, at least logit_0 and logit_1, but has {', '.join(table.column_names)}"
+        )
+    try:
+        return table.column(name).cast(kind).combine_chunks()
+    except pa.ArrowException as error:
+        raise DataError(f"column {name!r} cannot be read as {kind}: {error}; store it as {kind}") from error
+
+
+def _encode(table: Any, name: str, kind: Any) -> tuple[NDArray[np.int64], list[Any]]:
+    """Return each row's index into the distinct values, and those values in order of first mention."""
+    column = _column(table, name, kind)
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise DataError(f"row {row} has no {name}; give every row its example's id and its member's seed")
+    encoded = column.dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _encode_members(table: Any) -> tuple[NDArray[np.int64], tuple[MemberId, ...]]:
+    """Return each row's index into the members, and those in order of first mention."""
+    seed_P, seeds = _encode(table, "seed", pa.int64())
+    if "sample" not in table.column_names:
+        return seed_P, trained(seeds)
+    sample_P, samples = _encode(table, "sample", pa.int64())
+    pairs, first, pair_P = np.unique(seed_P * len(samples) + sample_P, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    whole = [divmod(pair, len(samples)) for pair in pairs[order].tolist()]
+    return np.argsort(order)[pair_P], tuple(MemberId(seeds[seed], samples[sample]) for seed, sample in whole)
+
+
+def _member_major_order(
+    id_P: NDArray[np.int64], member_P: NDArray[np.int64], *, ids: list[str], members: Sequence[MemberId]
+) -> NDArray[np.intp]:
+    """Return the order of the rows that makes them [M, N]; every cell must be there exactly once."""
+    cell_P = member_P * len(ids) + id_P
+    order_P = np.argsort(cell_P, kind="stable")
+    twice = np.flatnonzero(np.diff(cell_P[order_P]) == 0)
+    if twice.size:
+        row = order_P[twice[0]]
+        raise DataError(
+            f"example {ids[id_P[row]]!r} has {members[member_P[row]].title} more than once; "
+            "keep one row per example and member, or give equal ids different names"
+        )
+    if len(cell_P) < len(ids) * len(members):
+        short = int(np.argmin(np.bincount(id_P)))
+        present = set(member_P[id_P == short].tolist())
+        missing = next(member for m, member in enumerate(members) if m not in present)
+        raise DataError(
+            f"example {ids[short]!r} has no row of {missing.title}; every member must predict every example, "
+            "so predict the set again or leave that member out"
+        )
+    return order_P
+
+
+def _agreed(values_MN: NDArray[Any], column: str, *, ids: list[str], members: Sequence[MemberId]) -> NDArray[Any]:
+    """Return the members' common values [N]; two NaN do not differ here, `Predictions` refuses them."""
+    differs_MN = (values_MN != values_MN[0]) & ~((values_MN != values_MN) & (values_MN[0] != values_MN[0]))
+    if differs_MN.any():
+        m, n = np.argwhere(differs_MN)[0]
+        first, other = ("null" if value == _NO_LABEL else value for value in (values_MN[0, n], values_MN[m, n]))
+        raise DataError(
+            f"example {ids[n]!r} has {column} {first} in the row of {members[0].title} but {other} in that of "
+            f"{members[m].title}; it belongs to the example, so write the same value in every row"
+        )
+    common_N: NDArray[Any] = values_MN[0]
+    return common_N

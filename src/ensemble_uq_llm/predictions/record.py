@@ -1,0 +1,184 @@
+"""What every member said about every example: the record, checked when it is made."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
+from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """The logits of M members on N examples of C classes, checked when it is made.
+
+    Raises:
+        DataError: no member or example, fewer than two classes, an id or member twice, a label out of range,
+            a logit that is not finite, or true probabilities that are none.
+        ValueError: the parts differ in length.
+    """
+
+    ids: tuple[str, ...]
+    """The examples' names, length N."""
+    labels: tuple[int | None, ...]
+    """Class indices, length N; None where the label is unknown."""
+    members: tuple[MemberId, ...]
+    """Who the members are, length M."""
+    logits_MNC: NDArray[np.float32]
+    """Unnormalised log-probabilities."""
+    true_probs_NC: NDArray[np.float64] | None = None
+    """The true probability of each class; known only for synthetic worlds."""
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_names(self)
+        _check_labels(self)
+        _check_logits(self)
+        _check_truth(self)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        logits: ArrayLike | None = None,
+        probs: ArrayLike | None = None,
+        labels: Sequence[int | None] | ArrayLike | None = None,
+        ids: Sequence[str] | ArrayLike | None = None,
+        seeds: Sequence[int] | ArrayLike | None = None,
+        members: Sequence[MemberId] | None = None,
+        true_probs: ArrayLike | None = None,
+    ) -> Self:
+        """Make the record of arrays, by the rules of NPZ files.
+
+        Args:
+            logits: [M, N, C], or [N, C] of one member.
+            probs: the same of probabilities, in place of logits; or [N] for P(class 1) of two classes. They are kept
+                as their logarithms; see `foreign_values.log_probabilities`.
+            labels: [N] class numbers; -1, NaN or None where unknown.
+            ids: [N] names of the examples; counted from 0 by default.
+            seeds: [M] whole numbers that name the members; counted from 0 by default.
+            members: the members' identities in place of seeds, where a seed has several samples.
+            true_probs: [N, C], where the true probability of each class is known.
+
+        Raises:
+            DataError: not exactly one of logits and probs; an array has another shape; or a value is refused.
+        """
+        parts = parts_of_arrays(
+            logits=logits, probs=probs, labels=labels, ids=ids, seeds=seeds, members=members, true_probs=true_probs
+        )
+        return cls(**parts)
+
+    @cached_property
+    def labels_N(self) -> NDArray[np.int64]:
+        """The labels as an array; -1 where unknown, so use it together with `labelled_N`."""
+        return np.array([-1 if label is None else label for label in self.labels], dtype=np.int64)
+
+    @cached_property
+    def labelled_N(self) -> NDArray[np.bool_]:
+        """True where the label is known."""
+        return self.labels_N >= 0
+
+    def __repr__(self) -> str:
+        members, examples, classes = self.logits_MNC.shape
+        return (
+            f"Predictions({counted(examples, 'example')}, {int(self.labelled_N.sum()):,} labelled, "
+            f"{counted(classes, 'class', 'classes')}, {counted(members, 'member')} from {self.members[0].title})"
+        )
+
+    @naming_extras()
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a data frame as tidy as the Parquet file: one row per example and member.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return self.to_table().to_pandas().astype({"label": "Int64"})
+
+    def to_table(self) -> Any:
+        """Return the pyarrow table of the tidy Parquet file, member after member."""
+        members, examples, classes = self.logits_MNC.shape
+        logits_PC = self.logits_MNC.reshape(members * examples, classes)
+        columns: dict[str, Any] = {
+            "id": pa.array(self.ids * members, pa.string()),
+            "label": pa.array(self.labels * members, pa.int64()),
+            "seed": pa.array(np.repeat([member.seed for member in self.members], examples), pa.int64()),
+        }
+        if any(member.sample for member in self.members):
+            columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
+        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], pa.float32()) for c in range(classes)}
+        if self.true_probs_NC is not None:
+            truth_PC = np.tile(self.true_probs_NC, (members, 1))
+            columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
+        return pa.table(columns)
+
+
+def _check_shapes(predictions: Predictions) -> None:
+    shape = predictions.logits_MNC.shape
+    truth = predictions.true_probs_NC
+    expected = len(predictions.members), len(predictions.ids)
+    if len(shape) != 3 or shape[:2] != expected or len(predictions.labels) != expected[1]:
+        raise ValueError(
+            f"logits_MNC has shape {shape}, but there are {expected[0]} members, {expected[1]} ids and "
+            f"{len(predictions.labels)} labels"
+        )
+    if truth is not None and truth.shape != shape[1:]:
+        raise ValueError(f"true_probs_NC has shape {truth.shape}, but logits_MNC has shape {shape}")
+    if 0 in shape[:2]:
+        raise DataError(f"there are {shape[0]} members and {shape[1]} examples; at least one of each is needed")
+    if shape[2] < 2:
+        raise DataError(f"there are {shape[2]} classes; at least logit_0 and logit_1 are needed")
+
+
+def _check_names(predictions: Predictions) -> None:
+    shown = ([f"id {example!r}" for example in predictions.ids], [member.title for member in predictions.members])
+    for names in shown:
+        double, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise DataError(f"{double} is there twice; names of examples and members must differ")
+
+
+def _check_labels(predictions: Predictions) -> None:
+    classes = predictions.logits_MNC.shape[2]
+    for example, label in zip(predictions.ids, predictions.labels, strict=True):
+        if label is not None and not 0 <= label < classes:
+            raise DataError(
+                f"example {example!r} has label {label}; with {classes} classes it must be 0 to {classes - 1}, or "
+                "null where it is unknown"
+            )
+
+
+def _check_logits(predictions: Predictions) -> None:
+    if not np.isfinite(predictions.logits_MNC).all():
+        m, n, c = np.argwhere(~np.isfinite(predictions.logits_MNC))[0]
+        raise DataError(
+            f"example {predictions.ids[n]!r}, {predictions.members[m].title}: logit_{c} is "
+            f"{predictions.logits_MNC[m, n, c]}; a member that diverged must be left out"
+        )
+
+
+def _check_truth(predictions: Predictions) -> None:
+    truth_NC = predictions.true_probs_NC
+    if truth_NC is None:
+        return
+    # Comparisons with NaN are false, so what is not a number is no distribution either.
+    valid_N = (truth_NC >= 0).all(axis=1) & (np.abs(truth_NC.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+    if not valid_N.all():
+        n = int(np.argmin(valid_N))
+        raise DataError(
+            f"example {predictions.ids[n]!r} has true probabilities {truth_NC[n].tolist()}; they must be numbers "
+            "from 0 to 1 that sum to 1 (or leave all true_ columns out)"
+        )

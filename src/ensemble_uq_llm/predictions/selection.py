@@ -1,0 +1,47 @@
+"""Parts of predictions: of some of the members, or of the labelled examples."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.record import Predictions
+
+
+def of_members(predictions: Predictions, members: Sequence[MemberId], *, name: str, others: str) -> Predictions:
+    """Return the predictions of these members alone, in their order.
+
+    Args:
+        predictions: of these members, and perhaps of others.
+        members: who is wanted.
+        name: what the predictions are called in a message.
+        others: whose members are wanted, in a message.
+
+    Raises:
+        DataError: there are no predictions of a member that is wanted.
+    """
+    if tuple(members) == predictions.members:
+        return predictions
+    missing = [member.title for member in members if member not in predictions.members]
+    if missing:
+        raise DataError(f"{name} has no member of {', '.join(missing)}; predict it with the same members as {others}")
+    rows = [predictions.members.index(member) for member in members]
+    return replace(predictions, members=tuple(members), logits_MNC=predictions.logits_MNC[rows])
+
+
+def of_labelled(predictions: Predictions) -> Predictions:
+    """Return the predictions of the examples whose label is known; there must be one."""
+    known_N = predictions.labelled_N
+    if known_N.all():
+        return predictions
+    rows = np.flatnonzero(known_N).tolist()
+    truth_NC = predictions.true_probs_NC
+    return Predictions(
+        ids=tuple(predictions.ids[row] for row in rows),
+        labels=tuple(predictions.labels[row] for row in rows),
+        members=predictions.members,
+        logits_MNC=np.ascontiguousarray(predictions.logits_MNC[:, rows]),
+        true_probs_NC=None if truth_NC is None else truth_NC[rows],
+    )
