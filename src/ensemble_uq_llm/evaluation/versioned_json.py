@@ -28,7 +28,8 @@ class VersionedJson(Generic[Record]):
 
     def as_json(self, record: Record) -> dict[str, Any]:
         """Return the content of a file as plain values."""
-        return {"schema_version": self.version, **plain(self.adapter, record)}
+        content = self.adapter.dump_python(record, mode="json", exclude_defaults=True)
+        return {"schema_version": self.version, **content}
 
     def write(self, path: Path, record: Record) -> None:
         """Write a file, whole or not at all; a number that is not finite raises ValueError."""
@@ -63,9 +64,3 @@ class VersionedJson(Generic[Record]):
         if not isinstance(content, dict):
             raise IntegrityError(f"{path}: this is no JSON object; {self.remedy}")
         return content
-
-
-def plain(adapter: TypeAdapter[Record], record: Record) -> dict[str, Any]:
-    """Return a record as plain values for JSON, without what has its default."""
-    content: dict[str, Any] = adapter.dump_python(record, mode="json", exclude_defaults=True)
-    return content
