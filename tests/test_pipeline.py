@@ -6,8 +6,7 @@ from rich.console import Console
 
 from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.data import prepare
-from ensemble_uq_llm.data import tokenize
+from ensemble_uq_llm.data import prepare, tokenize
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.member import MemberId, trained

@@ -3,8 +3,7 @@ from collections import Counter
 import pytest
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data import prepare
-from ensemble_uq_llm.data import tokenize
+from ensemble_uq_llm.data import prepare, tokenize
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import digest_of, load_training
 from ensemble_uq_llm.errors import DataError

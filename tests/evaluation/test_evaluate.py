@@ -302,6 +302,14 @@ def test_files_leave_their_decisions_where_they_are_told_to(folder, tmp_path):
     assert Fitted.read(output.decision) == evaluations["validation"].fitted
     assert Fitted.read(output.decision).calibration.n == 50
 
+    evaluate_files(main, output=output, draws=5)
+    assert not output.decision.exists(), "it does not belong to these metrics"
+
+
+def test_predictions_of_another_kind_are_refused():
+    with pytest.raises(ConfigError, match=r"evaluate takes Predictions, found 'mine.csv'; read a file with load_pred"):
+        evaluate("mine.csv")
+
 
 def test_a_calibration_file_takes_the_place_of_the_split(folder, tmp_path):
     write_predictions(folder.predictions("calibration"), predicted(n=40, seed=9))

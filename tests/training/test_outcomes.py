@@ -87,7 +87,8 @@ def test_members_are_written_whole_with_their_record(tiny_base: Path, tmp_path: 
         record = json.loads(folder.member_record(MemberId(seed)).read_text())
         assert record["seed"] == seed
         assert record["weights_sha256"] == sha256_of(folder.member(MemberId(seed)) / "adapter_model.safetensors")
-        assert torch.equal(read_adapter(folder.member(MemberId(seed))).head["score.weight"], ensemble.head.weight_MCH[member])
+        head_CH = read_adapter(folder.member(MemberId(seed))).head["score.weight"]
+        assert torch.equal(head_CH, ensemble.head.weight_MCH[member])
 
 
 def test_diverged_members_and_wild_weights_are_not_written(tiny_base: Path, tmp_path: Path) -> None:

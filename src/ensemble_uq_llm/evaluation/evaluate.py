@@ -26,6 +26,7 @@ from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
 from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +97,11 @@ def evaluate(
         predictions = Predictions.from_arrays(logits=logits, probs=probs, labels=labels, ids=ids)
     elif given:
         raise ConfigError(f"evaluate got predictions and {', '.join(given)}=... too; give predictions alone or arrays")
+    if not isinstance(predictions, Predictions):
+        raise ConfigError(
+            f"evaluate takes Predictions, found {clipped(predictions)}; read a file with load_predictions, or give "
+            "arrays as probs=... or logits=..."
+        )
     return evaluate_sets({VALIDATION: predictions}, calibration=calibration, draws=draws, seed=seed)[VALIDATION]
 
 
@@ -237,6 +243,8 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
     main = next(iter(evaluations.values()))
     if main.fitted is not None:
         main.fitted.write(folder.decision)
+    else:
+        folder.decision.unlink(missing_ok=True)  # that of an earlier evaluation does not go with these metrics
 
 
 def _fit(
