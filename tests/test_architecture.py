@@ -22,7 +22,8 @@ DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/
 
 ROOMS = {
     "errors.py": 0, "utils": 0, "statistics": 0,
-    "member.py": 1, "config.py": 1, "config_file.py": 1, "run_folder.py": 1, "predictions": 1,
+    "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
+    "predictions": 1,
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "report": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
@@ -33,6 +34,7 @@ ROOMS = {
 LIGHT = (
     "member.py",
     "config.py",
+    "config_problems.py",
     "config_file.py",
     "run_folder.py",
     "statistics",
@@ -76,6 +78,7 @@ PROPERTIES = {
 
 TESTED_ELSEWHERE = {
     "__main__.py": "test_cli.py",
+    "config_problems.py": "test_config_file.py",
     "data/reading/columns.py": "test_data_files.py",
     "data/cut.py": "test_tokenize.py",
     "data/example.py": "test_data_files.py",

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.errors import ConfigError
 from specification import SPECIFIED
 
 OTHER_DEFAULTS = {"num_ensemble_models", "num_gpus"}
@@ -80,13 +81,13 @@ def test_a_config_does_not_change():
 
 
 def test_unknown_keys_are_refused():
-    with pytest.raises(ValidationError, match="lerning_rate"):
+    with pytest.raises(ConfigError, match="lerning_rate"):
         Config(lerning_rate=1e-3)
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in OUT_OF_RANGE.items() for value in values])
 def test_values_that_cannot_be_are_refused(key, value):
-    with pytest.raises(ValidationError, match=key):
+    with pytest.raises(ConfigError, match=key):
         Config(**{key: value})
 
 
@@ -103,7 +104,7 @@ def test_devices(device):
 @pytest.mark.parametrize("case", CONTRADICTIONS)
 def test_keys_that_do_not_fit_together(case):
     values, keys, message = CONTRADICTIONS[case]
-    with pytest.raises(ValidationError, match=message.partition(":")[0]):
+    with pytest.raises(ConfigError, match=message.partition(":")[0]):
         Config(**values)
     config = Config.model_validate(values, context=SKIP_CROSS_CHECKS)
     [(found_keys, found)] = cross_problems(config)
@@ -116,7 +117,7 @@ def test_the_largest_seed():
 
 
 def test_all_contradictions_are_told_together():
-    with pytest.raises(ValidationError, match=r"seeds: 1 given.*class_names: 3 names"):
+    with pytest.raises(ConfigError, match=r"seeds: 1 given.*class_names: 3 names"):
         Config(seeds=(1, 1), class_names=("a", "b", "c"))
 
 

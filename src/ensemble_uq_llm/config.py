@@ -7,10 +7,13 @@ The names and meanings of the specification's keys are fixed; every key says her
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
+
+from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.errors import ConfigError
 
 
 def _no_flag(value: object) -> object:
@@ -31,8 +34,25 @@ EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
 
 
-class Config(BaseModel):
-    """The resolved configuration of a run; see each field's description."""
+class _RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
+    def __call__(cls, **values: Any) -> Any:
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            details = error.errors()
+            problems = [
+                text for _, text in field_problems([each for each in details if each["loc"]], known=Config.model_fields)
+            ]
+            problems += [each["msg"].removeprefix("Value error, ") for each in details if not each["loc"]]
+            raise ConfigError("\n".join(problems)) from None
+
+
+class Config(BaseModel, metaclass=_RaisesOurErrors):
+    """The resolved configuration of a run; see each field's description.
+
+    Raises:
+        ConfigError: a value cannot be used, or a key is unknown; the message lists every problem.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

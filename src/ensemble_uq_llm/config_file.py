@@ -1,27 +1,19 @@
 """YAML in and out of a Config: strict reading with every problem at once, `--set` overrides, commented writing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import AnyPath
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
-
-_WORDS: Final = {
-    "path_type": "must be a path (quote one that looks like a number)",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_short": "must not be empty; delete the line, or write null where that is allowed",
-    "too_short": "must hold at least {min_length}",
-}
-"""What to say instead of pydantic's words, by the type of its error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +128,7 @@ def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config | No
     except ValidationError as error:
         details = [detail for detail in error.errors() if detail["loc"]]
     wrong = {str(detail["loc"][0]) for detail in details}
-    problems = [f"{origins.get(key, '')}: {text}" for key, text in _field_problems(details)]
+    problems = [f"{origins.get(key, '')}: {text}" for key, text in field_problems(details, known=Config.model_fields)]
     rest = {key: value for key, value in values.items() if key not in wrong}
     config = Config.model_validate(rest, context=SKIP_CROSS_CHECKS)
     problems += [
@@ -145,29 +137,3 @@ def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config | No
         if not wrong & set(keys)
     ]
     return None, problems
-
-
-def _field_problems(details: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]]:
-    with_wrong_items = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
-    for detail in details:
-        key = str(detail["loc"][0])
-        if detail["type"] == "too_short" and key in with_wrong_items:
-            continue  # pydantic counts only the right items
-        if detail["type"] == "extra_forbidden":
-            near = did_you_mean(key, Config.model_fields)
-            yield key, f"{key}: unknown key{near or '; `ensemble-uq init` lists the known ones'}"
-        else:
-            place = key + "".join(f"[{part}]" for part in detail["loc"][1:] if isinstance(part, int))
-            found = repr(detail["input"])
-            yield (
-                key,
-                f"{place}: {_in_words(detail)}, found {found if len(found) <= 80 else found[:77] + '...'}",
-            )
-
-
-def _in_words(detail: ErrorDetails) -> str:
-    """Turn pydantic's sentence round so that it tells the user what to write."""
-    if detail["type"] in _WORDS:
-        return _WORDS[detail["type"]].format(**detail.get("ctx", {}))
-    words = detail["msg"].replace("Input should be", "must be").replace("a valid ", "a ").replace("tuple", "list")
-    return words.replace("a integer", "an integer")
