@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -80,7 +82,14 @@ def test_a_share_trains_and_saves_just_its_seeds_in_their_order(shares) -> None:
     assert isinstance(events[-1], Ended)
 
 
-def test_workers_that_die_or_raise_are_told_and_the_others_members_are_kept(shares, capfd) -> None:
+@pytest.fixture
+def workers_err(capfd) -> Callable[[], str]:
+    """Return what workers print from here on: they print to where their server did when it started."""
+    forkserver._forkserver._stop()  # made for tests
+    return lambda: capfd.readouterr().err
+
+
+def test_workers_that_die_or_raise_are_told_and_the_others_members_are_kept(shares, workers_err) -> None:
     killed, raising, well = shares("run", CPU, ABSENT_GPU, CPU, seeds=(1, 2, 3, 4))
     killed = replace(killed, config=killed.config.model_copy(update={"num_epochs": 10_000}))
     events: list[Event] = []
@@ -102,11 +111,11 @@ def test_workers_that_die_or_raise_are_told_and_the_others_members_are_kept(shar
     assert (of_raising.seeds, of_raising.device, type(of_raising.error)) == ((2,), "cuda:99", MembersFailedError)
     kind, _, rest = str(of_raising.error).partition(":")
     assert rest.endswith("(its traceback is above)")
-    assert f"\n{kind}: " in capfd.readouterr().err
+    assert f"\n{kind}: " in workers_err()
     assert multiprocessing.active_children() == []
 
 
-def test_a_worker_that_ends_without_a_word(shares, monkeypatch, capfd) -> None:
+def test_a_worker_that_ends_without_a_word(shares, monkeypatch, workers_err) -> None:
     """A script without a guard ends so: in its workers it starts anew, which Python refuses."""
     monkeypatch.setattr(launch, "_work", os._exit)  # which takes a number, not a pipe
     outcomes, lost = train_shares(shares("run", CPU, CPU))
@@ -115,7 +124,7 @@ def test_a_worker_that_ends_without_a_word(shares, monkeypatch, capfd) -> None:
     for each in lost:
         assert type(each.error) is MembersFailedError
         assert "ended by itself with exit code 1; what it printed says why. A script that" in str(each.error)
-    assert capfd.readouterr().err.count("TypeError") == 2
+    assert workers_err().count("TypeError") == 2
 
 
 def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tmp_path: Path, monkeypatch) -> None:

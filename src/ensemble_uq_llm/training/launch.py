@@ -8,9 +8,10 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -50,7 +51,7 @@ class _Worker:
 
     group: int
     share: Share
-    process: SpawnProcess
+    process: BaseProcess
     channel: Connection
 
 
@@ -117,8 +118,20 @@ def _work(channel: Connection) -> None:
         raise
 
 
+def _context() -> ForkServerContext | SpawnContext:
+    """Return how processes start: as forks of a server that has imported all of this once, where there is such a one.
+
+    A fork of the caller would not do: it may have used a GPU, or threads.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _start(group: int, share: Share) -> _Worker:
-    context = get_context("spawn")
+    context = _context()
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), name=f"training of group {group}", daemon=True)
     process.start()
