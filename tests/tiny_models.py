@@ -57,6 +57,9 @@ FAMILIES = {
     "qwen3-sliding": {"head_dim": 8, "use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
     "gemma": {"head_dim": 8},
     "gemma2": {"head_dim": 8, "sliding_window": 5, "attn_logit_softcapping": 3.0, "query_pre_attn_scalar": 4},
+}
+"""What each of the usual families adds to SHAPE; the part before the first dash is its model type."""
+EVERY_FAMILY = FAMILIES | {
     "arcee": {},
     "cohere": {},
     "cohere-normed": {"use_qk_norm": True},
@@ -81,7 +84,7 @@ FAMILIES = {
     "smollm3-sliding": {"use_sliding_window": True, "sliding_window": 5, "no_rope_layers": [0, 1]},
     "starcoder2": {"sliding_window": 5},
 }
-"""What each family adds to SHAPE; the part before the first dash is its model type."""
+"""The same for every model type that is taken as a base."""
 FUSED_TARGETS = {
     "arcee": (*ALL_TARGETS[:4], "up_proj", "down_proj"),
     "glm": (*ALL_TARGETS[:4], "gate_up_proj", "down_proj"),
@@ -94,9 +97,9 @@ FUSED_TARGETS = {
 
 
 def tiny_config(family: str = "llama", **overrides) -> PreTrainedConfig:
-    """Return the configuration of a member of FAMILIES."""
+    """Return the configuration of a member of EVERY_FAMILY."""
     model_type = family.partition("-")[0]
-    return transformers.CONFIG_MAPPING[model_type](**SHAPE | FAMILIES[family] | overrides)
+    return transformers.CONFIG_MAPPING[model_type](**SHAPE | EVERY_FAMILY[family] | overrides)
 
 
 def tiny_causal_lm(

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.evaluation.predictions.record import read_predictions
+from ensemble_uq_llm.evaluation.predictions.parquet import read_predictions
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained

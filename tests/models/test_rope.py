@@ -12,7 +12,16 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.rope import OF_LENGTH, PerSequenceRotary, check_rope, own_lengths_only
-from tiny_models import assert_close, classified, peft_member, random_sequences, randomise, spec, tiny_config, tiny_decoder
+from tiny_models import (
+    assert_close,
+    classified,
+    peft_member,
+    random_sequences,
+    randomise,
+    spec,
+    tiny_config,
+    tiny_decoder,
+)
 
 LONG = {"original_max_position_embeddings": 16}
 KINDS = {
@@ -88,7 +97,7 @@ def test_the_other_kinds_are_left_as_they_are(kind):
 def test_a_kind_that_transformers_does_not_have_is_named():
     settings = tiny_config()
     settings.rope_parameters = {"rope_type": "su", "rope_theta": 100.0}
-    with pytest.raises(ModelError, match="rope_type 'su' in config.json is none that transformers has .*'longrope'"):
+    with pytest.raises(ModelError, match=r"rope_type 'su' in config\.json is none that transformers has .*'longrope'"):
         check_rope(settings)
 
 

@@ -42,7 +42,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
             )
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
-    decoder = load_decoder(base, device=device, bf16=config.use_bf16)
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=load_tokenizer(base),

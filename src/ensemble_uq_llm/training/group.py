@@ -50,7 +50,7 @@ def train_group(
         train=tokenize(config, source.examples, tokenizer),
         validation=tokenize(config, load_validation(config), tokenizer),
     )
-    decoder = load_decoder(source.base, device=device, bf16=config.use_bf16)
+    decoder = load_decoder(source.base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     ensemble = StackedEnsemble(
         decoder,
         spec=spec_of(lora_settings(config), decoder, classes=config.num_labels),

@@ -88,7 +88,7 @@ def check_family(settings: PreTrainedConfig, *, allow_unproven: bool) -> None:
             "config.json); a causal decoder is needed"
         )
     if others := sorted({*(getattr(settings, "layer_types", None) or ())} - LAYER_TYPES):
-        raise ModelError(f"model_name: this {kind} has layers of type {', '.join(others)}; only causal attention is read")
+        raise ModelError(f"model_name: this {kind} has {', '.join(others)} layers; only plain causal attention is read")
     if kind not in PROVEN and not allow_unproven:
         raise ModelError(
             f"model_name: {kind} is not among the model types whose equality with transformers is proved "
