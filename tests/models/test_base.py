@@ -154,7 +154,7 @@ def test_the_hub_gives_a_model_once_and_says_why_not(hub, tmp_path):
         (invalid, "'no spaces/allowed!' is neither a folder here nor a valid hub name such as meta-llama/"),
         (
             pickled,
-            r"no model\.safetensors and no model\.safetensors\.index\.json in .*; weights in pickle files are never read",
+            r"no model\.safetensors and no .*index\.json in .*; weights in pickle files are never read",
         ),
         (weightless, r"no model\.safetensors and no model\.safetensors\.index\.json in "),
         (mute, "no usable tokenizer in "),
@@ -255,7 +255,7 @@ def as_pickle(folder: Path) -> None:
         (without_a_shard, r"index\.json names 1 file that is not there: 'model-00002-of-00002\.safetensors'; copy or"),
         (
             as_pickle,
-            r"no model\.safetensors and no model\.safetensors\.index\.json in .*; weights in pickle files are never read",
+            r"no model\.safetensors and no .*index\.json in .*; weights in pickle files are never read",
         ),
         (lambda folder: (folder / "model.safetensors").unlink(), r"no model\.safetensors and no .*index\.json in "),
         (lambda folder: (folder / "config.json").write_text("{"), "the configuration in .* cannot be used: "),

@@ -47,7 +47,7 @@ def test_a_type_is_never_guessed(tmp_path, kind):
 
 
 def test_a_mistyped_type_gets_a_suggestion(base):
-    with pytest.raises(ModelError, match="model_type 'lama' in .* is none that .* has; did you mean 'llama'"):
+    with pytest.raises(ModelError, match=r"model_type 'lama' in .* is none that .* has; did you mean 'llama'"):
         parse_base_config(changed(base, model_type="lama"))
 
 
@@ -93,7 +93,7 @@ def test_a_size_that_is_missing_does_not_fit_the_weights(base, key):
 
 
 def test_heads_come_in_whole_groups(base):
-    with pytest.raises(ModelError, match="num_attention_heads 4 in .* is not a multiple of num_key_value_heads 3"):
+    with pytest.raises(ModelError, match=r"num_attention_heads 4 in .* is not a multiple of num_key_value_heads 3"):
         parse_base_config(changed(base, num_key_value_heads=3))
 
 
@@ -109,8 +109,8 @@ def test_heads_come_in_whole_groups(base):
         {"dtype": "float99"},
         {"num_attention_heads": 5, "num_key_value_heads": 5},
         {"head_dim": 7},
-        {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 3, "long_factor": [1.0] * 3,
-                             "original_max_position_embeddings": 8}},
+        {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 8,
+                             "short_factor": [1.0] * 3, "long_factor": [1.0] * 3}},
     ],
     ids=str,
 )  # fmt: skip

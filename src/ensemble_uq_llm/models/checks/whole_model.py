@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
@@ -51,7 +51,7 @@ def check_parity(decoder: PreTrainedModel) -> None:
         theirs_BH = _padded(decoder, rows)
         decoder.set_attn_implementation(PACKED_ATTENTION)
         ours_BH = _packed(decoder, rows)
-        decoder.to(dtype)  # exact: the weights came from there
+        nn.Module.to(decoder, dtype)  # exact: the weights came from there
     apart = ((ours_BH - theirs_BH).abs().max() / theirs_BH.abs().max()).item()
     if not apart <= TOLERANCE:
         raise ModelError(
