@@ -104,7 +104,7 @@ def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data
 
 
 @pytest.mark.parametrize(
-    "named", ["elsewhere/other-model", "/elsewhere/{base}", "other-model", "../{base}-2", "embedded"]
+    "named", ["someone/other", "/elsewhere/{base}", "other", "../{base}-2", "embedded"]
 )
 def test_an_adapter_that_names_another_base_warns(tiny_base: Path, tiny_data: Path, tmp_path: Path, named: str) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
