@@ -305,6 +305,12 @@ def test_a_skeleton_is_the_decoder_without_its_weights(saved):
     assert shapes[0] == shapes[1]
 
 
+def test_a_model_that_reads_no_texts_is_named(copy):
+    (copy / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ModelError, match=r"model_name: vit has no vocabulary \(vocab_size\), so it reads no texts"):
+        load_tokenizer(copy)
+
+
 @pytest.mark.parametrize("text", [None, "{", "{}"])
 def test_a_tokenizer_that_is_not_there_is_named(copy, text):
     (copy / "tokenizer_config.json").unlink()

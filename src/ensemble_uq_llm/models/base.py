@@ -59,14 +59,18 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     Raises:
         ModelError: the folder has no tokenizer that transformers can load, or no usable configuration.
     """
-    settings = parse_base_config(folder).get_text_config()
+    settings = parse_base_config(folder)
+    embeddings = getattr(settings.get_text_config(), "vocab_size", None)
+    if not isinstance(embeddings, int):
+        raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+    pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
-    return BaseTokenizer(tokenizer=tokenizer, embeddings=settings.vocab_size, pad_token=settings.pad_token_id)
+    return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:

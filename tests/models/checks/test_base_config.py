@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
@@ -90,6 +91,14 @@ def test_a_size_that_is_missing_does_not_fit_the_weights(base, key):
     """transformers takes the size of some 7-billion model in its place."""
     with pytest.raises(ModelError, match=r"model_name: .*(has shape .* should have|lacks weights: )"):
         load_decoder(changed(base, **{key: ...}), device=torch.device("cpu"), bf16=False)
+
+
+@pytest.mark.parametrize("kind", ["embedding_gemma2_text", "dots3_note_text", "vit", "bert"])
+def test_configurations_of_other_kinds_are_refused_and_never_a_traceback(tmp_path, kind):
+    """The script `tools/model_types.py` tries all kinds that there are; some of these once were tracebacks."""
+    CONFIG_MAPPING[kind]().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=f"model_name: {kind} is not among the model types whose equality"):
+        load_skeleton(tmp_path, bf16=True)
 
 
 def test_heads_come_in_whole_groups(base):

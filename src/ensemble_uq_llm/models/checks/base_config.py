@@ -38,8 +38,13 @@ def read_base_config(folder: Path, *, allow_unproven: bool = False) -> PreTraine
             packs; `allow_unproven` lets types pass that are yet to be compared with transformers.
     """
     settings = parse_base_config(folder)
-    check_family(settings, allow_unproven=allow_unproven)
-    check_rope(settings)
+    try:
+        check_family(settings, allow_unproven=allow_unproven)
+        check_rope(settings)
+    except ModelError:
+        raise
+    except Exception as error:  # some types answer no question about all their layers together
+        raise _unusable(folder / "config.json", error) from error
     return settings
 
 
@@ -63,16 +68,19 @@ def parse_base_config(folder: Path) -> PreTrainedConfig:
     try:
         settings: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}") from error
-    _check_heads(path, settings)
+        raise _unusable(path, error) from error
     return settings
+
+
+def _unusable(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}") from error
+        raise _unusable(path, error) from error
 
 
 def _check_kind(path: Path, raw: dict[str, Any]) -> None:
@@ -116,12 +124,8 @@ def _check_sizes(path: Path, raw: dict[str, Any]) -> None:
             raise ModelError(
                 f"model_name: {key} in {path} must be a whole number from 1 to {largest:,}, found {clipped(size)}"
             )
-
-
-def _check_heads(path: Path, settings: PreTrainedConfig) -> None:
-    """Demand whole groups of query heads; what transformers would report of others is a matrix product."""
-    heads, groups = (getattr(settings, f"num_{each}_heads", None) for each in ("attention", "key_value"))
-    if isinstance(heads, int) and isinstance(groups, int) and heads % groups:
+    heads, groups = raw.get("num_attention_heads"), raw.get("num_key_value_heads")
+    if heads is not None and groups is not None and heads % groups:
         raise ModelError(
             f"model_name: num_attention_heads {heads} in {path} is not a multiple of num_key_value_heads {groups}"
         )

@@ -44,8 +44,8 @@ def check_parity(decoder: PreTrainedModel) -> None:
         ModelError: the two differ, or one of them cannot be computed.
     """
     dtype = decoder.dtype
-    rows = _rows(decoder, LENGTHS)
     with _named_failure(decoder, "cannot be compared with transformers"):
+        rows = _rows(decoder, LENGTHS)
         decoder.float()
         decoder.set_attn_implementation("eager")
         theirs_BH = _padded(decoder, rows)
