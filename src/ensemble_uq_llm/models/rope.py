@@ -74,8 +74,9 @@ class PerSequenceRotary(nn.Module):
             if chosen == 0:
                 continue
             index = (sets_T == chosen).nonzero().squeeze(1)
-            # A copy that was there first stays: two threads may make the same one.
-            rotary = self._longer.setdefault(chosen, copy.deepcopy(self.short))
+            if chosen not in self._longer:  # two threads may both find it absent: the first copy stays
+                self._longer.setdefault(chosen, copy.deepcopy(self.short))
+            rotary = self._longer[chosen]
             for whole, part in zip((cos_1TD, sin_1TD), rotary(x, position_ids[:, index]), strict=True):
                 whole[:, index] = part
         return cos_1TD, sin_1TD
