@@ -93,6 +93,8 @@ TESTED_ELSEWHERE = {
     "evaluation/records/run_comparison.py": "test_comparison.py",
     "evaluation/records/set_metrics.py": "test_metrics_json.py",
     "statistics/intervals.py": "test_bootstrap.py",
+    "models/lora/peft_settings.py": "test_peft_folder.py",
+    "models/lora/peft_view.py": "test_peft_folder.py",
     "utils/hub.py": "test_hub_probe.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""

@@ -20,6 +20,8 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.modeling_layers import GenericForSequenceClassification
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
@@ -56,13 +58,48 @@ FAMILIES = {
     "gemma": {"head_dim": 8},
     "gemma2": {"head_dim": 8, "sliding_window": 5, "attn_logit_softcapping": 3.0, "query_pre_attn_scalar": 4},
 }
-"""What each family adds to SHAPE; the part before the first dash is its model type."""
+"""What each of the usual families adds to SHAPE; the part before the first dash is its model type."""
+EVERY_FAMILY = FAMILIES | {
+    "arcee": {},
+    "cohere": {},
+    "cohere-normed": {"use_qk_norm": True},
+    "cohere2": {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
+    "ernie4_5": {},
+    "exaone4": {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
+    "glm": {"head_dim": 8},
+    "glm4": {"head_dim": 8},
+    "granite": {"attention_multiplier": 0.3, "residual_multiplier": 0.7, "embedding_multiplier": 2.0},
+    "helium": {"head_dim": 8},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "ministral": {"head_dim": 8, "sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
+    "ministral3": {"head_dim": 8, "sliding_window": 5},
+    "olmo": {"clip_qkv": 1.5},
+    "olmo2": {},
+    "olmo3": {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
+    "phi": {"partial_rotary_factor": 0.5},
+    "phi3": {"sliding_window": 5},
+    "seed_oss": {"head_dim": 8},
+    "smollm3": {"no_rope_layers": [1, 0]},
+    "smollm3-sliding": {"use_sliding_window": True, "sliding_window": 5, "no_rope_layers": [0, 1]},
+    "starcoder2": {"sliding_window": 5},
+}
+"""The same for every model type that is taken as a base."""
+FUSED_TARGETS = {
+    "arcee": (*ALL_TARGETS[:4], "up_proj", "down_proj"),
+    "glm": (*ALL_TARGETS[:4], "gate_up_proj", "down_proj"),
+    "glm4": (*ALL_TARGETS[:4], "gate_up_proj", "down_proj"),
+    "phi": ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
+    "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+    "starcoder2": (*ALL_TARGETS[:4], "c_fc", "c_proj"),
+}
+"""The linear layers of the types that do not have the usual seven."""
 
 
 def tiny_config(family: str = "llama", **overrides) -> PreTrainedConfig:
-    """Return the configuration of a member of FAMILIES."""
+    """Return the configuration of a member of EVERY_FAMILY."""
     model_type = family.partition("-")[0]
-    return transformers.CONFIG_MAPPING[model_type](**SHAPE | FAMILIES[family] | overrides)
+    return transformers.CONFIG_MAPPING[model_type](**SHAPE | EVERY_FAMILY[family] | overrides)
 
 
 def tiny_causal_lm(
@@ -146,11 +183,19 @@ def sequence_classifier(folder_or_base: Path | PreTrainedModel, *, classes: int)
     if isinstance(folder_or_base, PreTrainedModel):
         config = copy.deepcopy(folder_or_base.config)
         config.num_labels = classes
-        model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+        config._attn_implementation = "eager"
+        has_own = config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+        model = AutoModelForSequenceClassification.from_config(config) if has_own else AnyClassifier(config)
         model.base_model.load_state_dict(folder_or_base.state_dict())
     else:
         model = AutoModelForSequenceClassification.from_pretrained(folder_or_base, **settings)
     return model.eval()
+
+
+class AnyClassifier(GenericForSequenceClassification, PreTrainedModel):
+    """What transformers' sequence classifiers are made of, for the types to which it gives none."""
+
+    config_class = PreTrainedConfig
 
 
 @torch.no_grad()

@@ -64,6 +64,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     model_revision: Text | None = Field(
         None, description="Branch, tag or commit of the hub model; null is its main branch."
     )
+    allow_unproven_model: Flag = Field(
+        False,
+        description="Take a model type that is not proved to equal transformers, if it passes a comparison first.",
+    )
     num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(2, description="Number of classes, two or more.")
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 

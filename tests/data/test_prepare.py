@@ -17,6 +17,7 @@ from ensemble_uq_llm.data.prepare import (
     tokenize,
 )
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from hub_content import tiny_tokenizer_json
 
 EXAMPLES = [Example(id=str(i), fields={"question": f"q{i}", "passage": "word " * 30}, label=i % 2) for i in range(3)]
@@ -24,7 +25,8 @@ EXAMPLES = [Example(id=str(i), fields={"question": f"q{i}", "passage": "word " *
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json()), bos_token="<s>")
+    tiny = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json()), bos_token="<s>")
+    return BaseTokenizer(tokenizer=tiny, embeddings=len(tiny), pad_token=None)
 
 
 @pytest.fixture
@@ -91,13 +93,23 @@ def test_tokens_follow_the_configuration(tokenizer):
     whole = tokenize(Config(), EXAMPLES, tokenizer)
     assert whole.num_cut == 0
     assert whole.labels_N.tolist() == [0, 1, 0]
-    assert tokenizer.decode(whole.sequences[0], skip_special_tokens=True).startswith("Question: q0 Context: word word")
+    assert tokenizer.tokenizer.decode(whole.sequences[0], skip_special_tokens=True).startswith(
+        "Question: q0 Context: word word"
+    )
     cut = tokenize(Config(max_length=30), EXAMPLES, tokenizer)
     assert cut.num_cut == 3
     assert max(cut.lengths_N) <= 30
     other = Config(max_length=20, cut_column="question", prompt_template="{question}")
     long = replace(EXAMPLES[0], fields={"question": "a b " * 30})
     assert tokenize(other, [long], tokenizer).lengths_N.tolist() == [20]
+
+
+def test_what_the_base_says_of_tokens_is_heeded(tokenizer):
+    first, *_, last = tokenize(Config(), EXAMPLES[:1], tokenizer).tokens_T.tolist()
+    padding = replace(tokenizer, pad_token=last)
+    assert last not in tokenize(Config(), EXAMPLES[:1], padding).tokens_T[-1:].tolist()
+    with pytest.raises(DataError, match=f"and the base's ids end at {first}"):
+        tokenize(Config(), EXAMPLES[:1], replace(tokenizer, embeddings=first + 1))
 
 
 def test_the_digest_knows_ids_texts_labels_and_order():

@@ -161,3 +161,43 @@ def test_real_tokenizers_on_the_real_boolq(shared_dir, folder, num_cut):
         question = tokenizer(f"Question: {example.fields['question']} Context:")["input_ids"]
         assert tokens[: len(question)].tolist() == question
         assert 500 < len(tokens) <= 512 if is_cut else tokens.tolist() == whole
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kept"),
+    [
+        ([5, 6, 7], [5, 6, 7]),
+        ([5, 6, 9], [5, 6]),
+        ([5, 9, 6, 9, 9], [5, 9, 6]),
+        ([9, 5], [9, 5]),
+        ([9, 5, 9], [9, 5]),
+        ([9, 9, 9], [9]),
+        ([9], [9]),
+    ],
+    ids=str,
+)
+def test_what_follows_the_last_token_that_is_no_padding_is_left_out(tokens, kept):
+    assert tokens_of(boolq("", ""), Fixed(tokens), 10, pad_token=9) == kept
+    assert tokens_of(boolq("", ""), Fixed(tokens), 10) == tokens
+
+
+class Fixed:
+    """A tokenizer that says the same of every text."""
+
+    is_fast = False
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def __call__(self, texts, **options):
+        return {"input_ids": [list(self.tokens) for _ in texts]}
+
+    def convert_ids_to_tokens(self, token):
+        return f"<{token}>"
+
+
+def test_a_token_that_the_base_does_not_have_is_named():
+    assert tokens_of(boolq("", ""), Fixed([3, 8]), 10, embeddings=9) == [3, 8]
+    message = r"example 'x': its token '<9>' has the id 9, and the base's ids end at 8: the tokenizer was extended"
+    with pytest.raises(DataError, match=message):
+        tokens_of(boolq("", "", id="x"), Fixed([3, 9, 1]), 10, embeddings=9)

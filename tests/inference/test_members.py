@@ -8,10 +8,12 @@ from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.inference.members import _is_same_base, load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.models.base import find_base
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
+from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.loop import train
@@ -99,3 +101,43 @@ def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data
         np.testing.assert_allclose(logits_by_member[MemberId(seed)], before_MNC[index], atol=1e-5)
         np.testing.assert_allclose(logits_by_member[MemberId(seed, 1)], alone.logits_MNC[index], atol=1e-5)
         assert np.abs(logits_by_member[MemberId(seed, 1)] - before_MNC[index]).max() > 0.01
+
+
+@pytest.mark.parametrize("named", ["someone/other", "/elsewhere/{base}", "other", "../{base}-2", "embedded"])
+def test_an_adapter_that_names_another_base_warns(tiny_base: Path, tiny_data: Path, tmp_path: Path, named: str) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config).member(MemberId(1))
+    name = named.format(base=tiny_base.name)
+    write_json(folder / SETTINGS, read_json(folder / SETTINGS) | {"base_model_name_or_path": name})
+    with pytest.warns(UserWarning, match=f"seed_1: made on the base '{name}', and model_name is '{tiny_base}'; on "):
+        load_members(config, adapters=[folder])
+
+
+@pytest.mark.parametrize("named", ["{path}", "{path}/", "someone/{base}", "{base}", None, ""])
+def test_an_adapter_that_names_its_base_does_not(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, named: str | None
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config).member(MemberId(1))
+    name = named and named.format(base=tiny_base.name, path=tiny_base)
+    write_json(folder / SETTINGS, read_json(folder / SETTINGS) | {"base_model_name_or_path": name})
+    load_members(config, adapters=[folder])
+
+
+@pytest.mark.parametrize(
+    ("named", "model_name", "same"),
+    [
+        ("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B", True),
+        ("mirror/llama-3.2-1b", "meta-llama/Llama-3.2-1B", True),
+        ("/data/Llama-3.2-1B", "meta-llama/Llama-3.2-1B", True),
+        ("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-1B", False),
+        ("embedded", "embedded", True),
+        ("/venv/ensemble_uq_llm/assets/tiny_llama", "embedded", True),
+        ("/elsewhere/tiny_llama", "embedded", False),
+        ("meta-llama/Llama-3.2-1B", "embedded", False),
+        ("/venv/ensemble_uq_llm/assets/tiny_llama", "meta-llama/Llama-3.2-1B", False),
+    ],
+)
+def test_names_of_one_base(named: str, model_name: str, same: bool) -> None:
+    folder = find_base("embedded", revision=None, cache_dir=None) if model_name == "embedded" else Path("/cache/abc")
+    assert _is_same_base(named, model_name, folder) == same

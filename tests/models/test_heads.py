@@ -17,7 +17,8 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads import CLASSIFICATION, SCORE, ClassificationHead, Head, HeadKind
 from ensemble_uq_llm.models.logits import member_logits
-from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, BaseName, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.peft_folder import BaseName, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.models.lora.spec import LoraSettings
 from ensemble_uq_llm.models.pack import Span, make_pack
 from ensemble_uq_llm.utils.files import read_json

@@ -57,19 +57,21 @@ def load_file(config: Config, path: Path) -> list[Example]:
 
 
 def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "TokenizedExamples":
-    """Tokenise the examples' prompts as the configuration says.
+    """Tokenise the examples' prompts as the configuration says, with a base's tokenizer (`load_tokenizer`).
 
     Raises:
-        DataError: a prompt that cannot be cut to `max_length`.
+        DataError: a prompt that cannot be cut to `max_length`, or with a token that the base does not have.
     """
     from ensemble_uq_llm.data.tokenize import tokenize_examples  # NumPy, which `validate` does without
 
     return tokenize_examples(
         examples,
-        tokenizer=tokenizer,
+        tokenizer=tokenizer.tokenizer,
         template=config.prompt_template,
         max_length=config.max_length,
         cut_column=config.cut_column,
+        pad_token=tokenizer.pad_token,
+        embeddings=tokenizer.embeddings,
     )
 
 

@@ -59,12 +59,20 @@ def tokenize_examples(
     template: str,
     max_length: int,
     cut_column: str | None = None,
+    pad_token: int | None = None,
+    embeddings: int | None = None,
 ) -> TokenizedExamples:
     """Tokenise each example's prompt, with the special tokens that the tokenizer adds by itself.
 
     A prompt of more than `max_length` tokens loses the end of `cut_column`'s text (default: see
-    `prompts.default_cut_column`), and keeps as many tokens as fit. Raises DataError for a prompt that is
-    too long without that text, or that has no token at all; ConfigError for a template that is no good.
+    `prompts.default_cut_column`), and keeps as many tokens as fit. What follows the last token that is not
+    `pad_token`, the base's padding, is left out: transformers' classifiers read that token's state, which what
+    follows cannot reach; of nothing but padding they read the first.
+
+    Raises:
+        DataError: a prompt that is too long without that text, that has no token at all, or with a token beyond the
+            `embeddings` tokens that the base has.
+        ConfigError: a template that is no good.
     """
     if max_length < 1:
         raise ValueError(f"max_length = {max_length} must be at least 1")
@@ -79,8 +87,11 @@ def tokenize_examples(
         prompts = [_prompt(some[index], parsed, column) for index in too_long]
         for index, shorter in zip(too_long, _cut(prompts, tokenizer, max_length, column), strict=True):
             tokens[index] = shorter
-        sequences += [_not_empty(each, example, tokenizer) for each, example in zip(tokens, some, strict=True)]
+        arrays = [_not_empty(each, example, tokenizer) for each, example in zip(tokens, some, strict=True)]
+        sequences += [_without_last_padding(each, pad_token) for each in arrays]
         is_cut += [index in set(too_long) for index in range(len(some))]
+    if embeddings is not None:
+        _check_embedded(sequences, embeddings, examples, tokenizer)
     labels = [UNLABELLED if example.label is None else example.label for example in examples]
     return TokenizedExamples(
         ids=tuple(example.id for example in examples),
@@ -123,3 +134,24 @@ def _not_empty(tokens: list[int], example: Example, tokenizer: Any) -> NDArray[n
         f"example {clipped(example.id)}: its prompt is empty and gives no token; give it text,"
         " or put literal text into prompt_template"
     )
+
+
+def _without_last_padding(tokens_T: NDArray[np.int32], pad_token: int | None) -> NDArray[np.int32]:
+    """Leave out the padding tokens at the end, but never the first token."""
+    if tokens_T[-1] != pad_token:
+        return tokens_T
+    others = np.flatnonzero(tokens_T != pad_token)
+    return tokens_T[: others[-1] + 1 if others.size else 1]
+
+
+def _check_embedded(
+    sequences: Sequence[NDArray[np.int32]], embeddings: int, examples: Sequence[Example], tokenizer: Any
+) -> None:
+    for tokens_T, example in zip(sequences, examples, strict=True):
+        if (beyond := int(tokens_T.max())) >= embeddings:
+            token = clipped(tokenizer.convert_ids_to_tokens(beyond))
+            raise DataError(
+                f"example {clipped(example.id)}: its token {token} has the id {beyond}, and the base's ids end at "
+                f"{embeddings - 1}: the tokenizer was extended and the model was not; use the model's own tokenizer, "
+                "or a prompt without that token"
+            )

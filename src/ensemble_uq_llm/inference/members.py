@@ -1,16 +1,17 @@
 """Finished members from disk onto one base: those of a run, or PEFT adapter folders made anywhere."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
@@ -29,6 +30,8 @@ class LoadedEnsemble:
 def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnsemble:
     """Load the run's finished members, or the given adapter folders instead, over one copy of the base.
 
+    Warns of adapters that name another base: their numbers may fit it and mean nothing on this one.
+
     Raises:
         ConfigError: a member of the configuration is not trained yet; ModelError: the base cannot be had.
         IntegrityError: an adapter was altered after training, or does not fit the base or the classes.
@@ -41,8 +44,9 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
                 f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    _warn_of_other_bases(adapters_read, config.model_name, base)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
-    decoder = load_decoder(base, device=device, bf16=config.use_bf16)
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=load_tokenizer(base),
@@ -72,6 +76,27 @@ def _foreign(adapters: Sequence[Path]) -> dict[MemberId, Path]:
     if len(set(known)) < len(adapters):
         known = [MemberId(index) for index in range(len(adapters))]
     return dict(zip(known, adapters, strict=True))
+
+
+def _warn_of_other_bases(adapters: Sequence[Adapter], model_name: str, base: Path) -> None:
+    for adapter in adapters:
+        named = adapter.settings.get("base_model_name_or_path")
+        if isinstance(named, str) and named and not _is_same_base(named, model_name, base):
+            warnings.warn(
+                f"{adapter.folder}: made on the base {named!r}, and model_name is {model_name!r}; on another base than "
+                "its own an adapter's answers mean nothing",
+                stacklevel=3,
+            )
+
+
+def _is_same_base(named: str, model_name: str, base: Path) -> bool:
+    """Compare two folders by their absolute paths, and names of which one is from the hub by their last part."""
+    is_folder = model_name == EMBEDDED_MODEL or Path(model_name).expanduser().is_dir()
+    if model_name == EMBEDDED_MODEL and (named == EMBEDDED_MODEL or Path(named).parts[-3:] == base.parts[-3:]):
+        return True  # wherever this package is installed
+    if is_folder and Path(named).is_absolute():
+        return Path(named).resolve() == base.resolve()
+    return Path(named).name.lower() == (base.resolve().name if is_folder else model_name.rpartition("/")[2]).lower()
 
 
 def _check_unaltered(folder: Path) -> None:

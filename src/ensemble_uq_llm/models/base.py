@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
+from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.checks.weights import check_weights
+from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.lora.spec import decoder_layers
+from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
 
@@ -49,64 +53,81 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
     return _download(name, revision, cache_dir, weights=weights)
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> BaseTokenizer:
     """Load the tokenizer of a base.
 
     Raises:
-        ModelError: the folder has no tokenizer that transformers can load.
+        ModelError: the folder has no tokenizer that transformers can load, or no usable configuration.
     """
+    settings = parse_base_config(folder)
+    embeddings = getattr(settings.get_text_config(), "vocab_size", None)
+    if not isinstance(embeddings, int):
+        raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+    pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
-    return tokenizer
+    return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
-def load_decoder(folder: Path, *, device: torch.device, bf16: bool) -> PreTrainedModel:
+def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Load the decoder without its LM head, once, frozen, with packed attention.
 
+    Args:
+        folder: the base's files.
+        device: where the weights go.
+        bf16: hold them in bfloat16 instead of float32.
+        allow_unproven: take a type outside the table of `families.py` too, if it passes the comparison.
+
     Raises:
-        ModelError: not a decoder of the LLaMA kind, or weights that are missing or not safetensors.
+        ModelError: not a decoder that can be computed in packs, or weights that are missing or not as they should be.
     """
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"model_name: no *.safetensors in {folder}; weights in pickle files are never read")
+    skeleton = load_skeleton(folder, bf16=bf16, allow_unproven=allow_unproven)
+    check_weights(folder, skeleton)
     transformers_logging.disable_progress_bar()
     try:
-        settings = AutoConfig.from_pretrained(str(folder))
-        if getattr(settings, "is_encoder_decoder", False):
-            raise ModelError(f"model_name: {settings.model_type} is an encoder-decoder; a causal decoder is needed")
         decoder, report = AutoModel.from_pretrained(
             str(folder),
+            config=skeleton.config,
             dtype=torch.bfloat16 if bf16 else torch.float32,
             attn_implementation=PACKED_ATTENTION,
             use_safetensors=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         raise ModelError(f"model_name: the model in {folder} cannot be loaded: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
-    decoder_layers(decoder)
-    return decoder.to(device).requires_grad_(False).eval()
+    decoder = decoder.to(device).requires_grad_(False).eval()
+    check_runs(decoder)
+    if decoder.config.model_type not in PROVEN:
+        check_parity(decoder)
+    return decoder
 
 
-def load_skeleton(folder: Path, *, bf16: bool) -> PreTrainedModel:
+def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Build the decoder without its weights (on the meta device), to count and plan with.
 
     Raises:
-        ModelError: the folder's configuration is not one of a model that transformers knows.
+        ModelError: the folder's configuration is not one of a model that can be computed in packs.
     """
+    settings = read_base_config(folder, allow_unproven=allow_unproven)
     try:
         with torch.device("meta"):
             skeleton = AutoModel.from_config(
-                AutoConfig.from_pretrained(str(folder)), dtype=torch.bfloat16 if bf16 else torch.float32
+                settings,
+                dtype=torch.bfloat16 if bf16 else torch.float32,
+                attn_implementation=PACKED_ATTENTION,
+                trust_remote_code=False,
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"model_name: the configuration in {folder} cannot be used: {first_line(error)}") from error
+    except Exception as error:
+        raise ModelError(
+            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {first_line(error)}"
+        ) from error
     decoder_layers(skeleton)
     return skeleton
 

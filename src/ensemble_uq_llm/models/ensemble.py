@@ -14,6 +14,7 @@ from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
 from ensemble_uq_llm.models.pack import Pack
+from ensemble_uq_llm.models.rope import own_lengths_only
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 
@@ -27,6 +28,7 @@ class StackedEnsemble(nn.Module):
     def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, members: Sequence[MemberId]) -> None:
         super().__init__()
         self.decoder = decoder.requires_grad_(False).eval()
+        own_lengths_only(decoder)
         self.spec = spec
         self.members = tuple(members)
         self.is_lean = can_be_lean(decoder)

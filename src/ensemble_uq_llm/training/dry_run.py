@@ -64,7 +64,7 @@ def dry_run(config: Config) -> DryRun:
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
-    skeleton = load_skeleton(folder, bf16=config.use_bf16)
+    skeleton = load_skeleton(folder, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     spec = spec_of(lora_settings(config), skeleton, classes=config.num_labels)
     run = RunFolder(config.output_dir)
     check_same_making(run, run.members(), config, digests=None)

@@ -91,7 +91,9 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
         ConfigError, ModelError: nothing was trained or written.
     """
     config = share.config
-    decoder = load_decoder(share.base, device=share.device, bf16=config.use_bf16)
+    decoder = load_decoder(
+        share.base, device=share.device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model
+    )
     ensemble = StackedEnsemble(
         decoder,
         spec=spec_of(lora_settings(config), decoder, classes=config.num_labels),

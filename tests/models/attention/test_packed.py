@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import attention_for_transformers, last_token_attention, packed_attention
 from ensemble_uq_llm.models.pack import Pack, make_pack
 from tiny_models import FAMILIES, assert_close, random_sequences, tiny_config, tiny_decoder
@@ -89,6 +90,30 @@ def test_transformers_gets_the_same_in_its_own_layout(form):
     )
     assert torch.equal(actual[0], packed_attention(*qkv, pack=pack, scaling=0.4, **settings))
     assert weights is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"pack": None}, "Identity is not handed the pack by its layer"),
+        ({"s_aux": torch.ones(4)}, "Identity wants s_aux, more than causal attention"),
+        ({"position_bias": 1, "is_causal": False}, "Identity wants is_causal, position_bias, more than"),
+    ],
+    ids=["no pack", "sinks", "bias"],
+)
+def test_what_is_more_than_causal_attention_is_refused(asked, message):
+    pack = sequences_pack(1, 9)
+    heads_first = [each.transpose(0, 1)[None] for each in random_qkv(pack, key_heads=2)]
+    with pytest.raises(ModelError, match=message):
+        attention_for_transformers(nn.Identity(), *heads_first, None, **{"pack": pack, "scaling": 0.4} | asked)
+
+
+def test_a_layer_that_is_not_causal_is_refused():
+    pack, layer = sequences_pack(1, 9), nn.Identity()
+    layer.is_causal = False
+    heads_first = [each.transpose(0, 1)[None] for each in random_qkv(pack, key_heads=2)]
+    with pytest.raises(ModelError, match="the attention of Identity is not causal"):
+        attention_for_transformers(layer, *heads_first, None, pack=pack, scaling=0.4)
 
 
 @pytest.mark.parametrize("form", FORMS)

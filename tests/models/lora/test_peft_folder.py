@@ -16,7 +16,8 @@ from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
-from ensemble_uq_llm.models.lora.peft_folder import SETTINGS, WEIGHTS, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.training.from_config import base_name, lora_settings
 from tiny_models import (
@@ -145,6 +146,21 @@ FOREIGN = {
         "init_lora_weights": "gaussian",
     },
     "all-linear": {"r": 1, "lora_alpha": 2, "target_modules": "all-linear"},
+    "a rank and an alpha a layer": {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ["q_proj", "v_proj", "down_proj"],
+        "rank_pattern": {"v_proj": 2, r"layers\.1\.self_attn\.q_proj": 6},
+        "alpha_pattern": {"q_proj": 3},
+    },
+    "rank-stabilised, a rank a layer": {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ["q_proj", "v_proj"],
+        "rank_pattern": {"v_proj": 2},
+        "use_rslora": True,
+    },
+    "excluded": {"r": 2, "lora_alpha": 4, "target_modules": "all-linear", "exclude_modules": ["k_proj", "up_proj"]},
     "by expression": {"r": 2, "lora_alpha": 16, "target_modules": r".*\.0\..*(k_proj|gate_proj)"},
 }
 
@@ -174,7 +190,7 @@ def foreign(base, tmp_path_factory) -> dict[str, Path]:
 
 def test_adapters_of_peft_mix_in_one_ensemble(base, foreign):
     adapters = [read_adapter(folder) for folder in foreign.values()]
-    assert [adapter.rank for adapter in adapters] == [4, 3, 8, 1, 2]
+    assert [adapter.rank for adapter in adapters] == [4, 3, 8, 1, 6, 4, 2, 2]
     ensemble = ensemble_of(tiny_llama(), adapters, members=trained(range(len(adapters))))
     untrained = classified(sequence_classifier(base, classes=2), SEQUENCES)
     for logits, folder in zip(our_logits(ensemble), foreign.values(), strict=True):
@@ -241,12 +257,14 @@ DAMAGES = {
     "DoRA": (setting(use_dora=True), "use_dora = True: DoRA is not supported"),
     "LoRA bias": (setting(lora_bias=True), "lora_bias = True: LoRA with a bias is not supported"),
     "trained biases": (setting(bias="lora_only"), "bias = 'lora_only': trained biases"),
-    "a rank per layer": (setting(rank_pattern={"q_proj": 2}), "rank_pattern = .*: a rank per layer"),
-    "an alpha per layer": (setting(alpha_pattern={"q_proj": 2}), "alpha_pattern = .*: an alpha per layer"),
+    "a key of tomorrow": (setting(use_whatever=True), "use_whatever = True: that is not supported; only plain LoRA"),
+    "a variant's settings": (setting(kasa_config={"beta": 1}), "kasa_config = an object: that is not supported"),
     "replicated layers": (setting(layer_replication=[[0, 2]]), "layer_replication = .*: layer replication"),
     "trained tokens": (setting(trainable_token_indices=[1]), "trainable_token_indices = .*: trained token embeddings"),
-    "changed base": (setting(init_lora_weights="pissa"), "init_lora_weights = 'pissa'"),
+    "changed base": (setting(init_lora_weights="pissa"), "init_lora_weights = 'pissa': PEFT changes the base with it"),
     "rank zero": (setting(r=0), "adapter_config.json: r and lora_alpha must be positive"),
+    "rank a flag": (setting(r=True), "adapter_config.json: r and lora_alpha must be positive"),
+    "rank broken": (setting(r=4.5), "adapter_config.json: r and lora_alpha must be positive"),
     "alpha a text": (setting(lora_alpha="8"), "adapter_config.json: r and lora_alpha must be positive"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "adapter_model.safetensors: there is no such file$"),
     "pickle": (pickle_instead, "adapter_model.safetensors: there is no such file; adapter_model.bin is a pickle"),
@@ -266,11 +284,9 @@ DAMAGES = {
         "unexpected tensor .*lora_magnitude_vector",
     ),
     "another prefix": (tensors(lambda held: held.update({"extra": torch.ones(1)})), "unexpected tensor 'extra'"),
-    "another rank": (
-        tensors(
-            lambda held: held.update({f"{Q}.lora_A.weight": torch.ones(3, 32), f"{Q}.lora_B.weight": torch.ones(32, 3)})
-        ),
-        r"q_proj.lora_A.weight' has shape \(3, 32\), and r is 4",
+    "no matrix": (
+        tensors(lambda held: held.update({f"{Q}.lora_A.weight": torch.ones(32)})),
+        r"q_proj.lora_A.weight' has shape \(32,\), not that of a matrix",
     ),
 }
 
@@ -289,6 +305,14 @@ def test_what_is_no_plain_adapter_is_refused(foreign, tmp_path, damage):
 
 
 MISFITS = {
+    "another rank": (
+        lambda held: held.update({f"{Q}.lora_A.weight": torch.ones(3, 32), f"{Q}.lora_B.weight": torch.ones(32, 3)}),
+        r"the rank of layers.0.self_attn.q_proj is 3 in its A and 3 in its B, and by adapter_config.json .* it is 4",
+    ),
+    "no one rank": (
+        lambda held: held.update({f"{Q}.lora_B.weight": torch.ones(32, 3)}),
+        "the rank of layers.0.self_attn.q_proj is 4 in its A and 3 in its B",
+    ),
     "a layer more": (
         lambda held: held.update({name.replace("layers.0", "layers.7"): held[name].clone() for name in list(held)}),
         "adapts 'layers.7.self_attn.q_proj', which the base model does not have",
@@ -325,3 +349,99 @@ def test_what_does_not_fit_the_base_is_refused(foreign, tmp_path, misfit):
     with pytest.raises(IntegrityError, match=message) as caught:
         ensemble_of(tiny_llama(), adapters, members=trained((0, 1)))
     assert str(caught.value).startswith(str(folder))
+
+
+DISAGREEMENTS = {
+    "fewer targets": {"target_modules": ["q_proj"]},
+    "more targets": {"target_modules": ["q_proj", "v_proj", "k_proj"]},
+    "other targets": {"target_modules": ["o_proj"]},
+    "targets by expression": {"target_modules": ".*q_proj"},
+    "targets of one layer": {"target_modules": ["layers.0.self_attn.q_proj", "layers.0.self_attn.v_proj"]},
+    "all linear layers": {"target_modules": "all-linear"},
+    "no such target": {"target_modules": ["nowhere"]},
+    "no expression": {"target_modules": "*("},
+    "one layer": {"layers_to_transform": [0]},
+    "one layer by number": {"layers_to_transform": 1},
+    "no such layer": {"layers_to_transform": [7]},
+    "a pattern of another model": {"layers_to_transform": [0, 1], "layers_pattern": "h"},
+    "a pattern without layers": {"layers_pattern": "layers"},
+    "excluded": {"exclude_modules": ["v_proj"]},
+    "excluded by expression": {"exclude_modules": r".*layers\.1.*"},
+    "another rank": {"r": 8},
+    "a rank a layer": {"rank_pattern": {"q_proj": 2}},
+    "a module saved whole": {"modules_to_save": ["score", "embed_tokens"]},
+    "a target saved whole": {"modules_to_save": ["score", "v_proj"]},
+    "a list for a number": {"layers_to_transform": ["0"]},
+}
+"""Settings that other tensors belong to than those in the file."""
+
+AGREEMENTS = {
+    "nothing changed": {},
+    "whole names": {"target_modules": ["self_attn.q_proj", "v_proj"]},
+    "the same by expression": {"target_modules": r".*self_attn\.(q|v)_proj"},
+    "the default of the type": {"target_modules": None},
+    "both layers": {"layers_to_transform": [0, 1]},
+    "both layers by their pattern": {"layers_to_transform": [0, 1], "layers_pattern": ["layers"]},
+    "what is not there excluded": {"exclude_modules": ["lm_head"]},
+    "another scale": {"lora_alpha": 16},
+    "rank-stabilised": {"use_rslora": True},
+    "a scale a layer": {"alpha_pattern": {"v_proj": 3}},
+    "stored the other way round": {"fan_in_fan_out": True},
+    "dropout": {"lora_dropout": 0.5},
+    "no head named": {"modules_to_save": None},
+    "a module that is not there": {"modules_to_save": ["score", "qa_outputs"]},
+    "started otherwise": {"init_lora_weights": "gaussian"},
+    "of an older version": {"peft_version": "0.5.0"},
+}
+"""Settings that belong to the same tensors; some of them change the logits."""
+
+
+def with_settings(folder: Path, target: Path, changes: dict) -> Path:
+    setting(**changes)(copied(folder, target))
+    return target
+
+
+@pytest.mark.parametrize("changes", DISAGREEMENTS)
+def test_settings_that_peft_reads_otherwise_than_the_tensors_are_refused(foreign, tmp_path, changes):
+    folder = with_settings(foreign["rank 4"], tmp_path, DISAGREEMENTS[changes])
+    message = r"by its settings PEFT (does not read|wants) 'model\.|the rank of layers\.|PEFT cannot use it: "
+    with pytest.raises(IntegrityError, match=message) as caught:
+        ensemble_of(tiny_llama(), [read_adapter(folder)], members=trained((0,)))
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # peft's advice on settings
+@pytest.mark.parametrize("changes", AGREEMENTS)
+def test_settings_mean_what_they_mean_to_peft(base, foreign, tmp_path, changes):
+    folder = with_settings(foreign["rank 4"], tmp_path, AGREEMENTS[changes])
+    logits = our_logits(ensemble_of(tiny_llama(), [read_adapter(folder)], members=trained((0,))))[0]
+    assert_close(logits, peft_logits(base, folder, classes=2))
+
+
+@pytest.mark.filterwarnings("ignore:.* changes the base weights of the model and should thus:UserWarning")
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora"])
+def test_the_advice_for_adapters_that_change_the_base_is_good(base, tmp_path, start):
+    model = peft.get_peft_model(
+        sequence_classifier(base, classes=2),
+        peft.LoraConfig(
+            task_type=peft.TaskType.SEQ_CLS, r=2, lora_alpha=4, target_modules=["q_proj"], init_lora_weights=start
+        ),
+    )
+    model.save_pretrained(str(tmp_path / "start"))
+    with torch.no_grad():
+        for index, parameter in enumerate(each for each in model.parameters() if each.requires_grad):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.3)
+    model.save_pretrained(str(tmp_path / "trained"))
+    expected = classified(model.eval(), SEQUENCES)
+    with pytest.raises(
+        IntegrityError, match=r"save_pretrained\(NEW, path_initial_.*=START\).*without `lora_` in their"
+    ):
+        read_adapter(tmp_path / "trained")
+
+    model.save_pretrained(str(tmp_path / "new"), path_initial_model_for_weight_conversion=str(tmp_path / "start"))
+    with pytest.raises(IntegrityError, match="no classification head"):
+        read_adapter(tmp_path / "new")
+    head = {name: each for name, each in load_file(tmp_path / "trained" / WEIGHTS).items() if "lora_" not in name}
+    save_file(load_file(tmp_path / "new" / WEIGHTS) | head, tmp_path / "new" / WEIGHTS, metadata={"format": "pt"})
+    again = ensemble_of(tiny_llama(), [read_adapter(tmp_path / "new")], members=trained((0,)))
+    assert_close(our_logits(again)[0], expected)

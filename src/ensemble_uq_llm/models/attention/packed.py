@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.products import product_attention, product_attention_of_last
 from ensemble_uq_llm.models.attention.varlen import (
     expand_heads,
@@ -71,6 +72,10 @@ def last_token_attention(
     )
 
 
+HARMLESS = frozenset({"dropout", "position_ids", "use_cache", "cache_position", "output_attentions", "return_dict"})
+"""What transformers' layers hand to attention beside this function's own arguments, and need not be heeded."""
+
+
 def attention_for_transformers(
     module: nn.Module,
     query_1HTD: Tensor,
@@ -78,17 +83,26 @@ def attention_for_transformers(
     value_1GTD: Tensor,
     attention_mask: Tensor | None,
     *,
-    pack: Pack,
+    pack: Pack | None = None,
     scaling: float,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each sequence, with the signature and layout of transformers' own attention functions.
 
     Returns:
         The output [1, T, H, D], and None where transformers expects attention weights.
+
+    Raises:
+        ModelError: the layer does not hand on the pack, or asks for more than causal attention.
     """
+    if pack is None:
+        raise ModelError(f"model_name: {type(module).__name__} is not handed the pack by its layer, so cannot heed it")
+    if unknown := sorted(name for name, value in others.items() if value is not None and name not in HARMLESS):
+        raise ModelError(f"model_name: {type(module).__name__} wants {', '.join(unknown)}, more than causal attention")
+    if getattr(module, "is_causal", True) is False:
+        raise ModelError(f"model_name: the attention of {type(module).__name__} is not causal")
     query, key, value = (each.squeeze(0).transpose(0, 1) for each in (query_1HTD, key_1GTD, value_1GTD))
     output_THD = packed_attention(query, key, value, pack=pack, scaling=scaling, window=sliding_window, softcap=softcap)
     return output_THD.unsqueeze(0), None

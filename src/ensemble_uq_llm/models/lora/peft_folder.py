@@ -4,6 +4,7 @@ Folders made elsewhere are read by this strict reader (never by PEFT's automatic
 only plain LoRA with the head that is asked for, every tensor named, shaped and finite as it must be.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,34 +22,24 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.frozen_linear import is_linear
 from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
+from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, read_settings
+from ensemble_uq_llm.models.lora.peft_view import PREFIX, PeftView, peft_view
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
-from ensemble_uq_llm.utils.files import read_json
+from ensemble_uq_llm.utils.hub import first_line
+from ensemble_uq_llm.utils.text import listed
 
 WEIGHTS: Final = "adapter_model.safetensors"
-SETTINGS: Final = "adapter_config.json"
-_PREFIX: Final = "base_model.model."
-_REFUSED: Final = {
-    "use_dora": "DoRA",
-    "lora_bias": "LoRA with a bias",
-    "alora_invocation_tokens": "activated LoRA",
-    "auto_mapping": "auto_mapping",
-    "megatron_config": "a Megatron configuration",
-    "layer_replication": "layer replication",
-    "trainable_token_indices": "trained token embeddings",
-    "target_parameters": "target_parameters",
-    "rank_pattern": "a rank per layer",
-    "alpha_pattern": "an alpha per layer",
-}
-_STARTS: Final = (True, False, None, "gaussian", "orthogonal", "eva")
-"""PEFT's initialisations that leave the base as it is. The others (PiSSA, OLoRA, LoftQ ...) change it on loading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """One member as read from its folder: `lora_a_RI`, `lora_b_OR` by module name, and its head's own tensors."""
+    """One member as read from its folder: `lora_a_RI`, `lora_b_OR` by module name, and its head's own tensors.
+
+    `settings` is the content of its `adapter_config.json`.
+    """
 
     folder: Path
-    scaling: float
+    settings: dict[str, Any]
     lora: dict[str, tuple[Tensor, Tensor]]
     head_kind: HeadKind
     head: dict[str, Tensor]
@@ -76,7 +67,7 @@ def write_adapter(
     ensemble: StackedEnsemble, index: int, folder: Path, *, settings: LoraSettings, base: BaseName
 ) -> None:
     """Write the member at `index` into an existing folder as a PEFT adapter that `peft` loads with equal logits."""
-    tensors = {f"{_PREFIX}{name}": stack[index].detach().cpu().contiguous() for name, stack in ensemble.named_stacks()}
+    tensors = {f"{PREFIX}{name}": stack[index].detach().cpu().contiguous() for name, stack in ensemble.named_stacks()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     lora = peft.LoraConfig(
         base_model_name_or_path=base.name,
@@ -100,12 +91,11 @@ def read_adapter(folder: Path, *, head_kind: HeadKind = CLASSIFICATION) -> Adapt
     Raises:
         IntegrityError: the folder is not a complete plain LoRA adapter with such a head.
     """
-    settings = _read_settings(folder / SETTINGS, task_type=head_kind.task_type)
+    settings = read_settings(folder / SETTINGS, task_type=head_kind.task_type)
     tensors = _read_tensors(folder / WEIGHTS)
     head = {name: _pop_head(tensors, name, head_kind, folder / WEIGHTS) for name in head_kind.tensors}
-    lora = _lora_of(tensors, folder / WEIGHTS, rank=settings["r"])
-    scaling = settings["lora_alpha"] / (settings["r"] ** 0.5 if settings.get("use_rslora") else settings["r"])
-    return Adapter(folder=folder, scaling=scaling, lora=lora, head_kind=head_kind, head=head)
+    lora = _lora_of(tensors, folder / WEIGHTS)
+    return Adapter(folder=folder, settings=settings, lora=lora, head_kind=head_kind, head=head)
 
 
 def _pop_head(tensors: dict[str, Tensor], name: str, head_kind: HeadKind, path: Path) -> Tensor:
@@ -116,7 +106,7 @@ def _pop_head(tensors: dict[str, Tensor], name: str, head_kind: HeadKind, path: 
     raise IntegrityError(f"{path}: no {head_kind.name} head `{name}`; train it with `modules_to_save`")
 
 
-def _lora_of(tensors: dict[str, Tensor], path: Path, *, rank: int) -> dict[str, tuple[Tensor, Tensor]]:
+def _lora_of(tensors: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the pairs of A and B by the names of their modules in the decoder; there must be nothing else."""
     lora: dict[str, tuple[Tensor, Tensor]] = {}
     for name in sorted(tensors):
@@ -126,9 +116,8 @@ def _lora_of(tensors: dict[str, Tensor], path: Path, *, rank: int) -> dict[str, 
         pair = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
         if missing := [each for each in pair if each not in tensors]:
             raise IntegrityError(f"{path}: {missing[0]!r} is missing beside {name!r}")
-        shape = tuple(tensors[name].shape)
-        if len(shape) != 2 or shape[0 if part == "A.weight" else 1] != rank:
-            raise IntegrityError(f"{path}: {name!r} has shape {shape}, and r is {rank} in {SETTINGS}")
+        if tensors[name].dim() != 2:
+            raise IntegrityError(f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, not that of a matrix")
         lora[module.removeprefix("model.")] = (tensors[pair[0]], tensors[pair[1]])
     if not lora:
         raise IntegrityError(f"{path}: holds a head and no LoRA tensors")
@@ -155,12 +144,9 @@ def ensemble_of(
         head_kind=adapters[0].head_kind,
         modules=tuple(dict.fromkeys(name for adapter in adapters for name in adapter.lora)),
     )
-    known = {name for name, module in decoder.named_modules() if is_linear(module)}
-    for adapter in adapters:
-        if strange := sorted(set(adapter.lora) - known):
-            raise IntegrityError(f"{adapter.folder}: adapts {strange[0]!r}, which the base model does not have")
+    views = _checked_views(decoder, adapters)
     ensemble = StackedEnsemble(decoder, spec=spec, members=members)
-    for member, adapter in enumerate(adapters):
+    for member, (adapter, view) in enumerate(zip(adapters, views, strict=True)):
         for name, stack in ensemble.head.named_stacks():
             _copy(adapter.head[name], stack[member], adapter.folder, name)
         for name in spec.modules:
@@ -171,12 +157,54 @@ def ensemble_of(
                 a_RI, b_OR = adapter.lora[name]
                 _copy(a_RI, stacked.lora_a_MRI[member, : a_RI.shape[0]], adapter.folder, f"{name}.lora_A")
                 _copy(
-                    b_OR * adapter.scaling,
+                    b_OR * view.scalings[f"model.{name}"],
                     stacked.lora_b_MOR[member, :, : a_RI.shape[0]],
                     adapter.folder,
                     f"{name}.lora_B",
                 )
     return ensemble
+
+
+def _checked_views(decoder: PreTrainedModel, adapters: Sequence[Adapter]) -> list[PeftView]:
+    """Return what PEFT makes of each adapter's settings, having found the adapter's tensors to be just that."""
+    known = {name for name, module in decoder.named_modules() if is_linear(module)}
+    views: dict[str, PeftView] = {}
+    used: list[PeftView] = []
+    for adapter in adapters:
+        if strange := sorted(set(adapter.lora) - known):
+            raise IntegrityError(f"{adapter.folder}: adapts {strange[0]!r}, which the base model does not have")
+        key = f"{adapter.classes} {json.dumps(adapter.settings, sort_keys=True)}"
+        if key not in views:
+            try:
+                views[key] = peft_view(adapter.settings, decoder.config, classes=adapter.classes)
+            except Exception as error:
+                raise IntegrityError(f"{adapter.folder / SETTINGS}: PEFT cannot use it: {first_line(error)}") from error
+        _check_agreement(adapter, views[key])
+        used.append(views[key])
+    return used
+
+
+def _check_agreement(adapter: Adapter, view: PeftView) -> None:
+    """Demand that the adapter has the modules and ranks that its settings say, no more and no fewer."""
+    path = adapter.folder / SETTINGS
+    names = {f"model.{name}.lora_{part}.weight" for name in adapter.lora for part in "AB"} | {*adapter.head}
+    if beyond := sorted(names - view.tensors):
+        raise IntegrityError(
+            f"{path}: by its settings PEFT does not read {listed(beyond, most=3)} of {WEIGHTS}; the two files are not "
+            "of one adapter, or target_modules, layers_to_transform or another key was changed"
+        )
+    if missing := sorted(view.tensors - names):
+        raise IntegrityError(
+            f"{path}: by its settings PEFT wants {listed(missing, most=3)}, which {WEIGHTS} does not have; the two "
+            "files are not of one adapter, or target_modules, modules_to_save or another key was changed"
+        )
+    for name, (a_RI, b_OR) in adapter.lora.items():
+        rank = view.ranks[f"model.{name}"]
+        if (a_RI.shape[0], b_OR.shape[1]) != (rank, rank):
+            raise IntegrityError(
+                f"{adapter.folder / WEIGHTS}: the rank of {name} is {a_RI.shape[0]} in its A and {b_OR.shape[1]} in "
+                f"its B, and by {SETTINGS} (r, rank_pattern) it is {rank}"
+            )
 
 
 def _copy(source: Tensor, target: Tensor, folder: Path, name: str) -> None:
@@ -186,33 +214,6 @@ def _copy(source: Tensor, target: Tensor, folder: Path, name: str) -> None:
             f"{tuple(target.shape)}; was it trained on another base or with other classes?"
         )
     target.copy_(source)
-
-
-def _read_settings(path: Path, *, task_type: str) -> dict[str, Any]:
-    try:
-        settings = read_json(path)
-    except FileNotFoundError:
-        raise IntegrityError(f"{path}: there is no such file, so {path.parent} is not a PEFT adapter folder") from None
-    except ValueError as error:
-        raise IntegrityError(f"{path}: not JSON: {error}") from None
-    kind = settings.get("peft_type"), settings.get("task_type")
-    if kind != ("LORA", task_type):
-        raise IntegrityError(
-            f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for {task_type} is read"
-        )
-    for key, name in _REFUSED.items():
-        if settings.get(key):
-            raise IntegrityError(f"{path}: {key} = {settings[key]!r}: {name} is not supported; only plain LoRA is read")
-    if (start := settings.get("init_lora_weights")) not in _STARTS:
-        raise IntegrityError(
-            f"{path}: init_lora_weights = {start!r}: it changes the base too; convert the adapter to plain LoRA with "
-            "`path_initial_model_for_weight_conversion` of PEFT's save_pretrained"
-        )
-    if settings.get("bias", "none") != "none":
-        raise IntegrityError(f"{path}: bias = {settings['bias']!r}: trained biases are not supported")
-    if not all(isinstance(settings.get(key), int | float) and settings[key] > 0 for key in ("r", "lora_alpha")):
-        raise IntegrityError(f"{path}: r and lora_alpha must be positive numbers")
-    return settings
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -225,8 +226,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise IntegrityError(f"{path}: not a readable safetensors file: {error}") from None
-    if strange := [name for name in tensors if not name.startswith(_PREFIX)]:
-        raise IntegrityError(f"{path}: unexpected tensor {strange[0]!r}; PEFT's begin with {_PREFIX!r}")
+    if strange := [name for name in tensors if not name.startswith(PREFIX)]:
+        raise IntegrityError(f"{path}: unexpected tensor {strange[0]!r}; PEFT's begin with {PREFIX!r}")
     if wild := [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]:
         raise IntegrityError(f"{path}: {wild[0]!r} holds NaN or infinity")
-    return {name.removeprefix(_PREFIX): tensor.float() for name, tensor in tensors.items()}
+    return {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}

@@ -83,7 +83,7 @@ def decoder_layers(decoder: nn.Module) -> nn.ModuleList:
         ModelError: the model is not a decoder of the Llama kind.
     """
     layers = getattr(decoder, "layers", None)
-    if not isinstance(layers, nn.ModuleList) or not hasattr(layers[0], "self_attn"):
+    if not isinstance(layers, nn.ModuleList) or not len(layers) or not hasattr(layers[0], "self_attn"):
         raise ModelError(
             f"model_name: {type(decoder).__name__} is not a decoder of the LLaMA kind (Llama, Mistral, Qwen2, Qwen3, "
             "Gemma ...); name one of those"

@@ -1,0 +1,131 @@
+"""A base's config.json: read by transformers, after what it would trip over, misread or run is refused by name."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import transformers
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.checks.families import check_family
+from ensemble_uq_llm.models.rope import check_rope
+from ensemble_uq_llm.utils.files import read_json
+from ensemble_uq_llm.utils.hub import first_line
+from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped
+
+LARGEST: Final = {
+    "num_hidden_layers": 1_000,
+    "num_attention_heads": 10_000,
+    "num_key_value_heads": 10_000,
+    "head_dim": 100_000,
+    "hidden_size": 1_000_000,
+    "intermediate_size": 10_000_000,
+    "vocab_size": 100_000_000,
+    "max_position_embeddings": 1_000_000_000,
+}
+"""The sizes of a decoder, and far more than any has: what is larger is a slip, and would only exhaust the memory."""
+
+_MAY_BE_NULL: Final = ("head_dim", "num_key_value_heads", "max_position_embeddings")
+
+
+def read_base_config(folder: Path, *, allow_unproven: bool = False) -> PreTrainedConfig:
+    """Read the configuration of a base that can be adapted; its own code (`auto_map`) is never executed.
+
+    Raises:
+        ModelError: the file is not one that transformers can use, or not that of a model that can be computed in
+            packs; `allow_unproven` lets types pass that are yet to be compared with transformers.
+    """
+    settings = parse_base_config(folder)
+    try:
+        check_family(settings, allow_unproven=allow_unproven)
+        check_rope(settings)
+    except ModelError:
+        raise
+    except Exception as error:  # some types answer no question about all their layers together
+        raise _unusable(folder / "config.json", error) from error
+    return settings
+
+
+def parse_base_config(folder: Path) -> PreTrainedConfig:
+    """Read the configuration of a base, whatever its kind.
+
+    Raises:
+        ModelError: the file is not one that transformers can use, its sizes are impossible, or its weights are
+            quantised.
+    """
+    path = folder / "config.json"
+    raw = _read(path)
+    _check_kind(path, raw)
+    _check_quantisation(path, raw)
+    _check_sizes(path, raw)
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"model_name: {folder} holds a base and an adapter (adapter_config.json), and transformers would load the "
+            "adapter into the base; move the adapter's files to a folder of their own, and give that as adapter"
+        )
+    try:
+        settings: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:
+        raise _unusable(path, error) from error
+    return settings
+
+
+def _unusable(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unusable(path, error) from error
+
+
+def _check_kind(path: Path, raw: dict[str, Any]) -> None:
+    """Demand a `model_type`: without it transformers guesses one from the folder's name."""
+    kind = raw.get("model_type")
+    if not isinstance(kind, str):
+        raise ModelError(
+            f"model_name: model_type in {path} must be the name of a model type, such as llama; found {clipped(kind)}"
+        )
+    if kind in CONFIG_MAPPING:
+        if raw.get("auto_map"):
+            warnings.warn(
+                f"model_name: {path} names code of its own (auto_map), which is never executed; transformers' own "
+                f"{kind} is used",
+                stacklevel=3,
+            )
+        return
+    own_code = "; its own code (auto_map) is never executed" if raw.get("auto_map") else ""
+    raise ModelError(
+        f"model_name: model_type {clipped(kind)} in {path} is none that transformers {transformers.__version__} "
+        f"has{did_you_mean(kind, [*CONFIG_MAPPING])}{own_code}"
+    )
+
+
+def _check_quantisation(path: Path, raw: dict[str, Any]) -> None:
+    quantised = raw.get("quantization_config") or raw.get("compression_config")
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise ModelError(
+            f"model_name: {path} says that the weights are quantised ({clipped(method or 'quantization_config')}), "
+            "which is not supported; name the model that they were quantised from, in float32, float16 or bfloat16"
+        )
+
+
+def _check_sizes(path: Path, raw: dict[str, Any]) -> None:
+    for key, largest in LARGEST.items():
+        size = raw.get(key, 1)
+        if size is None and key in _MAY_BE_NULL:
+            continue
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= largest:
+            raise ModelError(
+                f"model_name: {key} in {path} must be a whole number from 1 to {largest:,}, found {clipped(size)}"
+            )
+    heads, groups = raw.get("num_attention_heads"), raw.get("num_key_value_heads")
+    if heads is not None and groups is not None and heads % groups:
+        raise ModelError(
+            f"model_name: num_attention_heads {heads} in {path} is not a multiple of num_key_value_heads {groups}"
+        )

@@ -1,0 +1,97 @@
+"""A base's safetensors files, by their headers alone: all there, floating-point, and of the shapes that the model has.
+
+Read before any weight is loaded, so that a wrong size is named instead of filling the memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.utils.files import read_json
+from ensemble_uq_llm.utils.hub import first_line
+from ensemble_uq_llm.utils.text import counted, listed
+
+WEIGHTS: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+FLOATING: Final = ("F64", "F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """What a file's header says of a tensor."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def check_weights(folder: Path, skeleton: PreTrainedModel) -> None:
+    """Compare the files' headers with a model on the meta device.
+
+    Raises:
+        ModelError: a file that is missing or torn, a weight in a format of a quantised model, or of another shape.
+    """
+    wanted = {name: tuple(parameter.shape) for name, parameter in skeleton.named_parameters()}
+    prefix = f"{skeleton.base_model_prefix}."
+    for file in weight_files(folder):
+        for tensor in _stored(file):
+            if "weight" in tensor.name and tensor.dtype not in FLOATING:
+                raise ModelError(
+                    f"model_name: {tensor.name} in {file} is of type {tensor.dtype}, so quantised, which is not "
+                    "supported; name the model that it was quantised from, in float32, float16 or bfloat16"
+                )
+            shape = wanted.get(tensor.name.removeprefix(prefix), tensor.shape)
+            if tensor.shape != shape:
+                raise ModelError(
+                    f"model_name: {tensor.name} in {file} has shape {tensor.shape}, and by the sizes in config.json it "
+                    f"should have {shape}; the two files are not of one model"
+                )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that transformers reads: one, or the shards that an index names.
+
+    Raises:
+        ModelError: there are none, or the index names files that are not there.
+    """
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).exists():
+        others = sorted(path.name for path in folder.glob("*.safetensors"))
+        found = f" (found {listed(others, most=3)}; transformers reads no other names)" if others else ""
+        raise ModelError(
+            f"model_name: no {WEIGHTS} and no {INDEX} in {folder}{found}; weights in pickle files are never read"
+        )
+    shards = _shards(folder / INDEX)
+    if missing := [name for name in shards if not (folder / name).is_file()]:
+        raise ModelError(
+            f"model_name: {folder / INDEX} names {counted(len(missing), 'file')} that "
+            f"{'is' if len(missing) == 1 else 'are'} not there: {listed(missing, most=3)}; copy or download the model "
+            "again"
+        )
+    return [folder / name for name in shards]
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = read_json(index)["weight_map"].values()
+        if all(isinstance(name, str) and Path(name).name == name for name in names) and names:
+            return sorted({*names})
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"model_name: {index} is not an index of weights: {first_line(error)}") from error
+    raise ModelError(f"model_name: {index} is not an index of weights: weight_map must map names to files beside it")
+
+
+def _stored(file: Path) -> Iterator[StoredTensor]:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  (not a mapping)
+                header = tensors.get_slice(name)
+                yield StoredTensor(name, header.get_dtype(), tuple(header.get_shape()))
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"model_name: {file} cannot be read: {first_line(error)}; get it again") from error
