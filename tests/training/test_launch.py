@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,9 +128,10 @@ def test_a_worker_that_ends_without_a_word(shares, monkeypatch, workers_err) -> 
     assert workers_err().count("TypeError") == 2
 
 
-def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tmp_path: Path, monkeypatch) -> None:
+def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tiny_base, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     (tmp_path / "bare").mkdir()
+    shutil.copy(tiny_base / "config.json", tmp_path / "bare")
     [share] = shares("run", CPU)
     ours, theirs = multiprocessing.Pipe()
     ours.send((replace(share, base=tmp_path / "bare"), torch.get_num_threads()))
