@@ -139,7 +139,7 @@ def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tiny_base, t
     assert ours.recv() == "ready"
     error = ours.recv()
     assert type(error) is ModelError
-    assert "no *.safetensors in" in str(error)
+    assert "no model.safetensors and no model.safetensors.index.json in" in str(error)
     assert not share.config.output_dir.exists()
 
 
