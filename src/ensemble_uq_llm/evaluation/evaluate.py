@@ -214,12 +214,15 @@ def evaluate_run(
         seed: of every random choice.
 
     Raises:
+        ConfigError: a name cannot be a set's; nothing has been written.
         DataError: there are no predictions, two sets have one name, or a file cannot be used.
     """
     folder = RunFolder(Path(run))
     names = [name for name in folder.prediction_names() if name != CALIBRATION]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
+    for name in shifts or {}:
+        folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {name: folder.predictions(name) for name in names}
     if taken := sorted(set(files) & set(shifts or {})):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
