@@ -23,6 +23,7 @@ from ensemble_uq_llm import (
     write_report,
 )
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted
@@ -207,7 +208,10 @@ def test_reprs_are_short(run):
     big = Predictions.from_arrays(logits=np.random.default_rng(0).normal(size=(5, 3270, 2)), labels=[None] * 3270)
     evaluation = run.evaluate()["validation"]
     answer = run.classifier().predict([{"question": "is it", "passage": "so"}] * 500)
-    shown = [repr(each) for each in (run, big, evaluation.uncertainty, answer, run.classifier())]
+    fitted = fit_decisions(big_labelled := predicted(200), name="calibration", rng=np.random.default_rng(0), draws=0)
+    decisions = fitted.apply(big_labelled, rng=np.random.default_rng(0))
+    measured = (evaluation, evaluation.uncertainty, run.metrics["validation"], compare(run, run, draws=0))
+    shown = [repr(each) for each in (run, big, *measured, answer, run.classifier(), fitted, decisions)]
 
     assert shown[1] == "Predictions(3,270 examples, 0 labelled, 2 classes, 5 members from seed 0)"
     assert all(len(each) <= 200 and "array" not in each and "\n" not in each for each in shown)

@@ -44,13 +44,7 @@ class Evaluation:
     """What was fitted on the calibration set, to be applied to new predictions; None without one."""
 
     def __repr__(self) -> str:
-        """Return what it is in a line."""
-        metrics = self.metrics
-        parts = [f"n={metrics.n}", f"members={metrics.members}"]
-        if accuracy := metrics.ensemble.get("accuracy"):
-            interval = "" if accuracy.ci95 is None else " ({:.1%} to {:.1%})".format(*accuracy.ci95)
-            parts.append(f"accuracy={accuracy.value:.1%}{interval}")
-        return f"Evaluation({metrics.name!r}, {', '.join(parts)})"
+        return f"Evaluation({self.metrics.in_a_line})"
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table of one row an example, with the columns of `uncertainty/NAME.csv`.

@@ -24,11 +24,12 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
+from ensemble_uq_llm.utils.text import counted
 
 SCHEMA_VERSION: Final = 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
     """What the fitted decisions say of N examples."""
 
@@ -39,8 +40,11 @@ class Decisions:
     score_N: NDArray[np.float64]
     """The chosen score: higher is less certain."""
 
+    def __repr__(self) -> str:
+        return f"Decisions({counted(len(self.score_N), 'example')}, {counted(len(self.sets_RNC), 'set rule')})"
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
     """Temperatures, conformal rules and the score to abstain by, fitted on one calibration split."""
 
@@ -53,6 +57,10 @@ class Fitted:
     temperatures: Temperatures
     rules: tuple[SetRule, ...]
     best_score: BestScore
+
+    def __repr__(self) -> str:
+        members, rules = counted(len(self.members), "member"), counted(len(self.rules), "set rule")
+        return f"Fitted({members}, {self.classes} classes, {counted(self.calibration.n, 'example')}, {rules})"
 
     def apply(self, predictions: Predictions, *, rng: np.random.Generator) -> Decisions:
         """Return the decisions on any examples, labelled or not, shifted or not.
