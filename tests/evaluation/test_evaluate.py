@@ -292,7 +292,7 @@ def test_the_metrics_are_those_of_the_decisions_that_are_written(folder):
     evaluation = evaluate_run(folder, draws=5)["validation"]
     fitted = Fitted.read(folder.decision)
 
-    assert fitted == evaluation.fitted
+    assert fitted == evaluation.fitted == Fitted.read(str(folder.decision))
     temperature = evaluation.metrics.temperature
     assert temperature.per_member.temperatures == fitted.temperatures.per_member
     decisions = fitted.apply(evaluation.predictions, rng=np.random.default_rng(0))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
+from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.text import counted
 
 SCHEMA_VERSION: Final = 1
@@ -85,18 +85,18 @@ class Fitted:
             score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
         )
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Write the JSON file, whole or not at all; every number is read back as it is."""
-        _FORM.write(path, self)
+        _FORM.write(as_path(path, "decisions"), self)
 
     @staticmethod
-    def read(path: Path) -> "Fitted":
+    def read(path: AnyPath) -> "Fitted":
         """Read what `write` has written.
 
         Raises:
             IntegrityError: the file is missing, torn, of another schema, or no such record.
         """
-        return _FORM.read(path)
+        return _FORM.read(as_path(path, "decisions"))
 
 
 _FORM: Final = VersionedJson(
