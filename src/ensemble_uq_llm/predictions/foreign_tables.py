@@ -48,12 +48,14 @@ def load_predictions(path: AnyPath) -> Predictions:
             file, the line or row (from 0), the value and what to do.
     """
     path = as_path(path, "predictions")
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
     if path.suffix.lower() not in _READERS:
         raise DataError(
             f"{path}: predictions are read from {', '.join(_READERS)} files; convert it, or correct the name"
         )
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+        raise DataError(f"{path}: this is no file; correct the path")
     return _READERS[path.suffix.lower()](path)
 
 
