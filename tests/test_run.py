@@ -13,6 +13,8 @@ from ensemble_uq_llm import (
     Predictions,
     Run,
     compare,
+    compare_predictions,
+    evaluate,
     evaluate_files,
     evaluate_run,
     load_config,
@@ -23,6 +25,7 @@ from ensemble_uq_llm import (
     write_report,
 )
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted
@@ -178,6 +181,27 @@ WRONG = {
     "draws below 0": (lambda run: run.evaluate(draws=-1), ConfigError, "draws: must be a whole number of at"),
     "a seed below 0": (lambda run: compare(run, run, seed=-1), ConfigError, "seed: must be a whole number of at least"),
     "draws of a text": (lambda run: evaluate_run(run, draws="5"), ConfigError, "draws: must be a whole number of at"),
+    "a set named by a number": (lambda run: run.predict("validation", name=3), ConfigError, "3 cannot name a set"),
+    "a compared set without a name": (lambda run: compare(run, run, name=None), ConfigError, "None cannot name a set"),
+    "shifts without names": (
+        lambda run: run.evaluate(shifts=["a.csv"]), ConfigError, "shifts: files by their names are needed",
+    ),
+    "a shift of a number": (lambda run: run.evaluate(shifts={"a": 3}), ConfigError, "shifts['a']: a path is needed"),
+    "a calibration of a number": (lambda run: run.evaluate(calibration=3), ConfigError, "calibration: a path is"),
+    "evaluating a run of a number": (lambda run: evaluate_run(3), ConfigError, "run: a path is needed, found 3"),
+    "evaluating a file of a number": (lambda run: evaluate_files(3), ConfigError, "path: a path is needed, found 3"),
+    "reporting a number": (lambda run: write_report(3), ConfigError, "run: a path is needed, found 3"),
+    "a configuration of a number": (lambda run: load_config(3), ConfigError, "config: a path is needed, found 3"),
+    "predictions of a number": (lambda run: load_predictions(3), ConfigError, "predictions: a path is needed, found"),
+    "predictions before their path": (
+        lambda run: write_predictions(run.predictions(), "x.parquet"), ConfigError, "predictions: a path is needed",
+    ),
+    "comparing paths as predictions": (
+        lambda run: compare_predictions("a", "b"), ConfigError, "compare_predictions takes Predictions, found 'a'",
+    ),
+    "a calibration set of an array": (
+        lambda run: evaluate(run.predictions(), calibration=[[0.5]]), ConfigError, "calibration takes Predictions",
+    ),
     "adapters of a number": (lambda run: predict(run, adapters=[3]), ConfigError, "adapters: a path is needed, found"),
 }  # fmt: skip
 
@@ -188,6 +212,10 @@ def test_wrong_arguments_are_our_errors(run, case):
 
     with pytest.raises(kind, match=re.escape(message)):
         call(run)
+
+
+def test_a_single_adapter_folder_is_one_member(run):
+    assert len(predict(run, adapters=str(run.folder / "seed_42"))["validation"].members) == 1
 
 
 def test_nothing_predicted_yet(run):
@@ -207,7 +235,10 @@ def test_reprs_are_short(run):
     big = Predictions.from_arrays(logits=np.random.default_rng(0).normal(size=(5, 3270, 2)), labels=[None] * 3270)
     evaluation = run.evaluate()["validation"]
     answer = run.classifier().predict([{"question": "is it", "passage": "so"}] * 500)
-    shown = [repr(each) for each in (run, big, evaluation.uncertainty, answer, run.classifier())]
+    fitted = fit_decisions(big_labelled := predicted(200), name="calibration", rng=np.random.default_rng(0), draws=0)
+    decisions = fitted.apply(big_labelled, rng=np.random.default_rng(0))
+    measured = (evaluation, evaluation.uncertainty, run.metrics["validation"], compare(run, run, draws=0))
+    shown = [repr(each) for each in (run, big, *measured, answer, run.classifier(), fitted, decisions)]
 
     assert shown[1] == "Predictions(3,270 examples, 0 labelled, 2 classes, 5 members from seed 0)"
     assert all(len(each) <= 200 and "array" not in each and "\n" not in each for each in shown)

@@ -11,7 +11,7 @@ from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cr
 from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
@@ -46,7 +46,7 @@ def resolve_config(path: AnyPath | None, overrides: Sequence[str] = ()) -> Resol
     origins = dict.fromkeys(Config.model_fields, "default")
     problems: list[str] = []
     if path is not None:
-        path = Path(path)
+        path = as_path(path, "config")
         file = _yaml_of(path)
         entries, yaml_problems = parse_flat_yaml(_read_text(file))
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]

@@ -14,7 +14,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, counted, listed
 
@@ -46,7 +46,7 @@ class Run:
         Raises:
             ConfigError: there is no run; the message names those beside it.
         """
-        _check_is_run(run.output_dir if isinstance(run, Config) else _path(run, "run"))
+        _check_is_run(run.output_dir if isinstance(run, Config) else as_path(run, "run"))
         self.config = run if isinstance(run, Config) else load_config(run)
         """The configuration that it is predicted and evaluated with."""
         self._paths = RunFolder(self.config.output_dir)
@@ -157,7 +157,11 @@ def train(config: Config | AnyPath, *, overrides: Sequence[str] = (), listeners:
 
 @naming_extras()
 def predict(
-    run: "Run | Config | AnyPath", data: Data = None, *, name: str | None = None, adapters: Sequence[AnyPath] = ()
+    run: "Run | Config | AnyPath",
+    data: Data = None,
+    *,
+    name: str | None = None,
+    adapters: AnyPath | Sequence[AnyPath] = (),
 ) -> "dict[str, Predictions]":
     """Predict sets with every member and write what they say to the run folder.
 
@@ -165,7 +169,7 @@ def predict(
         run: a run, its folder, or a configuration.
         data: data files (.jsonl, .csv, .parquet) and names of sets, one or several; by default the run's own.
         name: under which the predictions of a single set are kept; by default the file's or the set's own.
-        adapters: PEFT folders to use as members in place of the run's.
+        adapters: PEFT folders, one or several, to use as members in place of the run's.
 
     Returns:
         the predictions by the names of the sets.
@@ -179,7 +183,8 @@ def predict(
     from ensemble_uq_llm.pipeline import predict as predict_sets
     from ensemble_uq_llm.predictions.parquet import read_predictions
 
-    folders = [_path(each, "adapters") for each in adapters]
+    several = [adapters] if isinstance(adapters, str | os.PathLike) else adapters
+    folders = [as_path(each, "adapters") for each in several]
     return {path.stem: read_predictions(path) for path in predict_sets(settings, sets, name=name, adapters=folders)}
 
 
@@ -216,7 +221,7 @@ def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
 
     if isinstance(what, Predictions):
         return what
-    path = _path(what, "compare")
+    path = as_path(what, "compare")
     return load_predictions(RunFolder(path).predictions(name) if path.is_dir() else path)
 
 
@@ -225,7 +230,7 @@ def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:
         if overrides:
             raise ConfigError("overrides: they go with a YAML file or a run folder; change the Config itself instead")
         return config
-    return load_config(_path(config, "config"), [overrides] if isinstance(overrides, str) else overrides)
+    return load_config(as_path(config, "config"), [overrides] if isinstance(overrides, str) else overrides)
 
 
 def _sets(data: Any) -> list[str]:
@@ -233,13 +238,7 @@ def _sets(data: Any) -> list[str]:
     several = [] if data is None else [data] if isinstance(data, str | os.PathLike) else data
     if not isinstance(several, Iterable):
         raise ConfigError(f"data: {clipped(data)}; give the path of a file, the name of a set, or a list of them")
-    return [each if isinstance(each, str) else str(_path(each, "data").absolute()) for each in several]
-
-
-def _path(value: Any, what: str) -> Path:
-    if not isinstance(value, str | os.PathLike):
-        raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
-    return Path(value)
+    return [each if isinstance(each, str) else str(as_path(each, "data").absolute()) for each in several]
 
 
 def _check_is_run(folder: Path) -> None:

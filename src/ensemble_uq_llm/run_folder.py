@@ -94,7 +94,7 @@ class RunFolder:
         return sorted(member for member in found if member is not None and self.member_record(member).exists())
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigError(
                 f"{name!r} cannot name a set: use up to 64 letters, digits, '_', '-' and '.', beginning with a "
                 "letter or a digit"

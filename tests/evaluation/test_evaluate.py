@@ -266,6 +266,15 @@ def test_names_of_sets_must_differ(folder):
         evaluate_run(folder, shifts={"stream": path})
 
 
+def test_a_name_that_no_set_can_have_leaves_the_run_as_it_is(folder):
+    evaluate_run(folder, draws=0)
+    before = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
+
+    with pytest.raises(ConfigError, match="'a/b' cannot name a set"):
+        evaluate_run(folder, shifts={"a/b": folder.predictions("strange")}, draws=0)
+    assert {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()} == before
+
+
 def test_a_run_uses_its_own_calibration_split_and_does_not_evaluate_it(folder):
     write_predictions(folder.predictions("calibration"), predicted(n=40, seed=9))
     evaluations = evaluate_run(folder, draws=5)
@@ -283,7 +292,7 @@ def test_the_metrics_are_those_of_the_decisions_that_are_written(folder):
     evaluation = evaluate_run(folder, draws=5)["validation"]
     fitted = Fitted.read(folder.decision)
 
-    assert fitted == evaluation.fitted
+    assert fitted == evaluation.fitted == Fitted.read(str(folder.decision))
     temperature = evaluation.metrics.temperature
     assert temperature.per_member.temperatures == fitted.temperatures.per_member
     decisions = fitted.apply(evaluation.predictions, rng=np.random.default_rng(0))

@@ -78,3 +78,16 @@ def test_a_mistake_is_named(mistake):
 
     with pytest.raises(DataError, match="^" + re.escape(message)):
         Predictions.from_arrays(**arrays)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"labels": [0, np.inf, 1]}, "labels[1] is inf; labels must be whole numbers"),
+        ({"seeds": [2**63]}, "seeds[0] is 9.223372036854776e+18; seeds must be whole numbers"),
+        ({"members": MemberId(1)}, "members: MemberId(seed=1, sample=0); give a list of MemberId"),
+    ],
+)
+def test_numbers_beyond_all_labels_and_seeds_and_what_is_no_list_are_refused(arrays, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        Predictions.from_arrays(logits=LOGITS_NC, **arrays)

@@ -239,10 +239,12 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, message):
         load_predictions(tmp_path / name)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".npz", ""])
 def test_a_file_that_is_not_there(tmp_path, ending):
-    with pytest.raises(DataError, match=rf"gone\.{ending}: there is no such file; predict the set first, or correct"):
-        load_predictions(tmp_path / f"gone.{ending}")
+    with pytest.raises(
+        DataError, match=rf"gone{re.escape(ending)}: there is no such file; predict the set first, or correct"
+    ):
+        load_predictions(tmp_path / f"gone{ending}")
 
 
 def test_zeros_are_told_once(tmp_path):

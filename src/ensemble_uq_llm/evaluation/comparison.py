@@ -14,7 +14,7 @@ from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetri
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
-from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
     Resampled,
@@ -52,9 +52,11 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         seed: of the bootstrap.
 
     Raises:
-        ConfigError: draws or seed are no whole number of at least 0.
+        ConfigError: a or b are no `Predictions`, or draws or seed no whole number of at least 0.
         DataError: the numbers of classes differ, or no labelled example is in both.
     """
+    for each in (a, b):
+        check_is_predictions(each, "compare_predictions")
     check_resampling(draws=draws, seed=seed)
     aligned = align(a, b)
     n, classes = len(aligned.labels_N), aligned.a_MNC.shape[2]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +20,11 @@ from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
-from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
-from ensemble_uq_llm.utils.files import AnyPath
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +42,7 @@ class Evaluation:
     """What was fitted on the calibration set, to be applied to new predictions; None without one."""
 
     def __repr__(self) -> str:
-        """Return what it is in a line."""
-        metrics = self.metrics
-        parts = [f"n={metrics.n}", f"members={metrics.members}"]
-        if accuracy := metrics.ensemble.get("accuracy"):
-            interval = "" if accuracy.ci95 is None else " ({:.1%} to {:.1%})".format(*accuracy.ci95)
-            parts.append(f"accuracy={accuracy.value:.1%}{interval}")
-        return f"Evaluation({metrics.name!r}, {', '.join(parts)})"
+        return f"Evaluation({self.metrics.in_a_line})"
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas table of one row an example, with the columns of `uncertainty/NAME.csv`.
@@ -97,11 +89,9 @@ def evaluate(
         predictions = Predictions.from_arrays(logits=logits, probs=probs, labels=labels, ids=ids)
     elif given:
         raise ConfigError(f"evaluate got predictions and {', '.join(given)}=... too; give predictions alone or arrays")
-    if not isinstance(predictions, Predictions):
-        raise ConfigError(
-            f"evaluate takes Predictions, found {clipped(predictions)}; read a file with load_predictions, or give "
-            "arrays as probs=... or logits=..."
-        )
+    check_is_predictions(predictions, "evaluate")
+    if calibration is not None:
+        check_is_predictions(calibration, "calibration")
     return evaluate_sets({VALIDATION: predictions}, calibration=calibration, draws=draws, seed=seed)[VALIDATION]
 
 
@@ -177,8 +167,8 @@ def evaluate_files(
     Raises:
         DataError: a file cannot be used, or two sets have one name.
     """
-    path, shifts = Path(path), shifts or {}
-    folder = None if output is None else RunFolder(Path(output))
+    path, shifts = as_path(path, "path"), as_named_paths(shifts, "shifts")
+    folder = None if output is None else RunFolder(as_path(output, "output"))
     if path.stem in shifts:
         raise DataError(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
@@ -214,18 +204,21 @@ def evaluate_run(
         seed: of every random choice.
 
     Raises:
+        ConfigError: a name cannot be a set's; nothing has been written.
         DataError: there are no predictions, two sets have one name, or a file cannot be used.
     """
-    folder = RunFolder(Path(run))
+    folder, shifts = RunFolder(as_path(run, "run")), as_named_paths(shifts, "shifts")
     names = [name for name in folder.prediction_names() if name != CALIBRATION]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
+    for name in shifts:
+        folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {name: folder.predictions(name) for name in names}
-    if taken := sorted(set(files) & set(shifts or {})):
+    if taken := sorted(set(files) & set(shifts)):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
     own = folder.predictions(CALIBRATION)
     evaluations = evaluate_sets(
-        {name: load_predictions(path) for name, path in {**files, **(shifts or {})}.items()},
+        {name: load_predictions(path) for name, path in {**files, **shifts}.items()},
         calibration=_load_calibration(calibration or (own if own.exists() else None)),
         compared=VALIDATION in files,
         draws=draws,
@@ -283,7 +276,7 @@ def _measure_labelled(
 
 
 def _load_calibration(path: AnyPath | None) -> Predictions | None:
-    return None if path is None else load_predictions(path)
+    return None if path is None else load_predictions(as_path(path, "calibration"))
 
 
 def _check_classes(sets: Mapping[str, Predictions]) -> None:

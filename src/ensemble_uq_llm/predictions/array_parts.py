@@ -15,6 +15,7 @@ from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.foreign_values import log_probabilities
 from ensemble_uq_llm.utils.text import clipped
 
+_INT64_END = 2.0**63
 _SHAPES = {
     "logits": "[members, examples, classes] or [examples, classes]",
     "probs": "[members, examples, classes], [examples, classes], or [examples] for P(class 1) of two",
@@ -116,6 +117,8 @@ def _members(seeds: Any, members: Sequence[MemberId] | None, *, like: NDArray[An
         raise DataError("there are both `seeds` and `members`; keep one of them")
     if members is None:
         return trained(range(len(like)) if seeds is None else _whole("seeds", _of_shape("seeds", seeds, like=like)))
+    if not isinstance(members, Sequence):
+        raise DataError(f"members: {clipped(members)}; give a list of MemberId, one for each member of the logits")
     if wrong := [each for each in members if not isinstance(each, MemberId)]:
         raise DataError(f"members: {clipped(wrong[0])} is no MemberId; give whole numbers as `seeds`")
     if len(members) != len(like):
@@ -132,7 +135,7 @@ def _numbers(name: str, given: Any) -> NDArray[np.float64]:
 
 def _whole(name: str, array: NDArray[Any]) -> list[int]:
     numbers = _numbers(name, array)
-    odd = np.flatnonzero(~(numbers == np.round(numbers)))
+    odd = np.flatnonzero(~((numbers == np.round(numbers)) & (np.abs(numbers) < _INT64_END)))
     if odd.size:
         raise DataError(f"{name}[{odd[0]}] is {numbers[odd[0]]}; {name} must be whole numbers")
     whole: list[int] = array.astype(np.int64).tolist()

@@ -20,7 +20,7 @@ from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.predictions.foreign_values import class_of, log_probabilities, refuse_misspelt
 from ensemble_uq_llm.predictions.parquet import from_table, read_table
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
@@ -47,13 +47,15 @@ def load_predictions(path: AnyPath) -> Predictions:
             both; a value is not what it must be; or anything that `Predictions` refuses. The message names the
             file, the line or row (from 0), the value and what to do.
     """
-    path = Path(path)
+    path = as_path(path, "predictions")
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
     if path.suffix.lower() not in _READERS:
         raise DataError(
             f"{path}: predictions are read from {', '.join(_READERS)} files; convert it, or correct the name"
         )
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+        raise DataError(f"{path}: this is no file; correct the path")
     return _READERS[path.suffix.lower()](path)
 
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.utils.files import AnyPath, atomic_path
+from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
 
 _NO_LABEL = np.iinfo(np.int64).min
 
 
 def write_predictions(path: AnyPath, predictions: Predictions) -> None:
     """Write the tidy Parquet file, member after member, whole or not at all."""
-    with atomic_path(Path(path)) as temporary:
+    with atomic_path(as_path(path, "predictions")) as temporary:
         pq.write_table(predictions.to_table(), temporary)
 
 
@@ -37,7 +37,7 @@ def read_predictions(path: AnyPath) -> Predictions:
             a member twice or lacks one; members disagree on a label; or anything that `Predictions` refuses.
             The message names the file, the example, the seed, the column, and what to do.
     """
-    table = read_table(Path(path))
+    table = read_table(as_path(path, "predictions"))
     try:
         return from_table(table)
     except DataError as error:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.text import counted
+from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +124,15 @@ class Predictions:
             truth_PC = np.tile(self.true_probs_NC, (members, 1))
             columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
         return pa.table(columns)
+
+
+def check_is_predictions(value: Any, what: str) -> None:
+    """Raise ConfigError where a caller gave something else as the Predictions that `what` takes."""
+    if not isinstance(value, Predictions):
+        raise ConfigError(
+            f"{what} takes Predictions, found {clipped(value)}; read a file with load_predictions, or make them of "
+            "arrays with Predictions.from_arrays"
+        )
 
 
 def _check_shapes(predictions: Predictions) -> None:

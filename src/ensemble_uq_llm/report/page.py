@@ -19,7 +19,7 @@ from ensemble_uq_llm.report.sections.when_to_abstain import when_to_abstain
 from ensemble_uq_llm.report.source import ReportSource, read_source
 from ensemble_uq_llm.report.verdict import verdict
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import AnyPath, write_text
+from ensemble_uq_llm.utils.files import AnyPath, as_path, write_text
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -60,7 +60,7 @@ def write_report(run: AnyPath) -> Path:
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: a metrics JSON or `run.json` is torn.
     """
-    folder = RunFolder(Path(run))
+    folder = RunFolder(as_path(run, "run"))
     source = read_source(folder)
     shown = [(section, content) for section in SECTIONS if (content := section.content(source)) is not None]
     page = _environment().get_template("report.html.j2")

@@ -6,13 +6,40 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.text import clipped
+
 AnyPath: TypeAlias = str | os.PathLike[str]
 """What Python callers may give where a path is wanted; a run is one too."""
+
+
+def as_path(value: Any, what: str) -> Path:
+    """Return the path that a caller gave as `what`.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
+    return Path(value)
+
+
+def as_named_paths(value: Any, what: str) -> dict[str, Path]:
+    """Return the paths that a caller gave by their names as `what`; none where it is None.
+
+    Raises:
+        ConfigError: it is no mapping, or a value in it is no path.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{what}: files by their names are needed, {{name: path}}, found {clipped(value)}")
+    return {name: as_path(path, f"{what}[{name!r}]") for name, path in value.items()}
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,11 +23,13 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
+from ensemble_uq_llm.utils.files import AnyPath, as_path
+from ensemble_uq_llm.utils.text import counted
 
 SCHEMA_VERSION: Final = 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Decisions:
     """What the fitted decisions say of N examples."""
 
@@ -39,8 +40,11 @@ class Decisions:
     score_N: NDArray[np.float64]
     """The chosen score: higher is less certain."""
 
+    def __repr__(self) -> str:
+        return f"Decisions({counted(len(self.score_N), 'example')}, {counted(len(self.sets_RNC), 'set rule')})"
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
     """Temperatures, conformal rules and the score to abstain by, fitted on one calibration split."""
 
@@ -53,6 +57,10 @@ class Fitted:
     temperatures: Temperatures
     rules: tuple[SetRule, ...]
     best_score: BestScore
+
+    def __repr__(self) -> str:
+        members, rules = counted(len(self.members), "member"), counted(len(self.rules), "set rule")
+        return f"Fitted({members}, {self.classes} classes, {counted(self.calibration.n, 'example')}, {rules})"
 
     def apply(self, predictions: Predictions, *, rng: np.random.Generator) -> Decisions:
         """Return the decisions on any examples, labelled or not, shifted or not.
@@ -77,18 +85,18 @@ class Fitted:
             score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
         )
 
-    def write(self, path: Path) -> None:
+    def write(self, path: AnyPath) -> None:
         """Write the JSON file, whole or not at all; every number is read back as it is."""
-        _FORM.write(path, self)
+        _FORM.write(as_path(path, "decisions"), self)
 
     @staticmethod
-    def read(path: Path) -> "Fitted":
+    def read(path: AnyPath) -> "Fitted":
         """Read what `write` has written.
 
         Raises:
             IntegrityError: the file is missing, torn, of another schema, or no such record.
         """
-        return _FORM.read(path)
+        return _FORM.read(as_path(path, "decisions"))
 
 
 _FORM: Final = VersionedJson(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
+from ensemble_uq_llm.utils.text import clipped
 
 Side: TypeAlias = Literal["A", "B"]
 
@@ -36,7 +37,7 @@ class McNemar:
     p_value: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunComparison:
     """Two runs compared on the labelled examples that both predicted."""
 
@@ -57,3 +58,6 @@ class RunComparison:
     mcnemar: McNemar
     verdict: str
     """What the comparison says, in one sentence."""
+
+    def __repr__(self) -> str:
+        return f"RunComparison(n={self.n}, members={self.members_a} and {self.members_b}, {clipped(self.verdict)})"

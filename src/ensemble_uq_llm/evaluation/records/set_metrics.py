@@ -25,7 +25,7 @@ from ensemble_uq_llm.statistics.intervals import Estimate
 Role: TypeAlias = Literal["main", "shifted", "other"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SetMetrics:
     """Everything that is measured of one evaluated set."""
 
@@ -62,6 +62,18 @@ class SetMetrics:
     truth: dict[str, Estimate] = field(default_factory=dict)
     """Where true probabilities are known; by the names of `truth.TRUTH_NUMBERS`."""
     examples: ExamplesToRead | None = None
+
+    def __repr__(self) -> str:
+        return f"SetMetrics({self.in_a_line})"
+
+    @property
+    def in_a_line(self) -> str:
+        """The set's name, its size, and how many answers are right, as a repr shows them."""
+        parts = [repr(self.name), f"n={self.n}", f"members={self.members}"]
+        if accuracy := self.ensemble.get("accuracy"):
+            interval = "" if accuracy.ci95 is None else " ({:.1%} to {:.1%})".format(*accuracy.ci95)
+            parts.append(f"accuracy={accuracy.value:.1%}{interval}")
+        return ", ".join(parts)
 
     @property
     def several(self) -> bool:
