@@ -56,7 +56,7 @@ def common(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
-    """Train an ensemble of LoRA adapters over one frozen LLaMA in one pass, and measure what it does not know."""
+    """Train an ensemble of LoRA adapters together over one frozen base, and measure what it does not know."""
 
 
 ConfigPath = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file, or a run folder.")]
@@ -78,7 +78,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the members that are missing, in one pass."""
+    """Train the members that are missing, together."""
     settings = _load(config, overrides)
     console = console_for(as_json=as_json)
     if dry_run:
