@@ -18,6 +18,7 @@ from ensemble_uq_llm import __version__, evaluation_commands
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record
 from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -92,7 +93,7 @@ def train(
     if as_json:
         print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
     else:
-        console.print(f"{len(folder.members())} members in {folder.root}")
+        console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}")
 
 
 @app.command()
