@@ -18,6 +18,7 @@ from ensemble_uq_llm import __version__, evaluation_commands
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record
 from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -56,7 +57,7 @@ def common(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
-    """Train an ensemble of LoRA adapters over one frozen LLaMA in one pass, and measure what it does not know."""
+    """Train an ensemble of LoRA adapters together over one frozen base, and measure what it does not know."""
 
 
 ConfigPath = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file, or a run folder.")]
@@ -78,7 +79,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the members that are missing, in one pass."""
+    """Train the members that are missing, together."""
     settings = _load(config, overrides)
     console = console_for(as_json=as_json)
     if dry_run:
@@ -92,7 +93,7 @@ def train(
     if as_json:
         print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
     else:
-        console.print(f"{len(folder.members())} members in {folder.root}")
+        console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}")
 
 
 @app.command()

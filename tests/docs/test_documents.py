@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from itertools import pairwise
 
 import pytest
@@ -60,6 +61,15 @@ def test_python_compiles_and_imports_what_is_public(document):
 def test_the_readme_is_short():
     """Words outside of code blocks; those in tables count."""
     assert len(without_blocks(DOCUMENTS["README.md"]).split()) <= README_WORDS
+
+
+def test_nothing_promises_one_pass():
+    """A step of all members is one pass only where that fits its token budget."""
+    description = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["description"]
+    command = get_command(app)
+    helps = [description, *(each.help for each in (command, *command.commands.values()))]
+    assert [text for text in helps if re.search(r"(one|single) pass", text)] == []
+    assert description == command.help
 
 
 def test_every_command_is_in_the_readme():

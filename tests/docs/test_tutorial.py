@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from documents import DOCUMENTS, blocks, section
 from ensemble_uq_llm import Predictions, write_predictions
 from ensemble_uq_llm.cli import app
+from ensemble_uq_llm.models.checks.families import PROVEN
 
 TUTORIAL, README, METRICS_PAGE = DOCUMENTS["docs/tutorial.md"], DOCUMENTS["README.md"], DOCUMENTS["docs/metrics.md"]
 
@@ -37,6 +38,12 @@ bootstrap_draws: 100
 device: cpu
 output_dir: runs/first
 """
+
+
+def test_the_tutorial_lists_the_model_types_that_are_proved():
+    listed = section(TUTORIAL, "## Another base").partition("of each row alone: ")[2].partition(".")[0]
+    assert listed.replace("`", "").split() == ", ".join(PROVEN).split()
+    assert f"{len(PROVEN)} [model types](docs/tutorial.md#another-base)" in README
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):

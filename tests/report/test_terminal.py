@@ -47,6 +47,14 @@ def test_the_headline_shows_every_metric_with_its_interval_and_the_mean_member()
     assert f"{metrics.uncertainty['average_entropy']:.4f}" in row(text, "Entropy (total)")
 
 
+def test_a_narrow_terminal_breaks_the_calibration_errors_between_words():
+    metrics = evaluate(predicted(n=80), draws=50).metrics
+    words = rendered(headline_table("validation", metrics), width=60).split()
+
+    assert {"Calibration", "calibrated", "Classwise", "reliability"} <= set(words)
+    assert f"{metrics.ensemble['ece'].noise_floor.p95:.3f}" in words
+
+
 def test_without_labels_only_uncertainty_is_shown():
     text = rendered(headline_table("stream", evaluate(unlabelled(predicted(n=20)), draws=0).metrics))
 

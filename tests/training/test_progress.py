@@ -1,6 +1,7 @@
 import contextlib
 import io
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -28,6 +29,11 @@ def shown(events, *, is_terminal=False, width=80):
         for event in events:
             display(event)
     return stream.getvalue()
+
+
+def test_one_of_a_thing_is_called_so():
+    alone = replace(started(), seeds=(42,), examples=1, epochs=1, steps=1)
+    assert shown([alone]).startswith("training 1 member on 1 example: 1 epoch, 1 step, up to 8,192 tokens a pass")
 
 
 def test_plain_lines_where_there_is_no_terminal():
@@ -128,7 +134,7 @@ def test_two_devices_are_shown_as_one_training_at_the_pace_of_the_slower():
         Ended(group=1, seconds=9.0),
     ]  # fmt: skip
     lines = shown(events).splitlines()
-    assert [line.partition(" members")[0] for line in (lines[0], lines[1])] == ["training 1"] * 2
+    assert [line.partition(" member ")[0] for line in (lines[0], lines[1])] == ["training 1"] * 2
     assert lines[2:] == [
         "step 1/2: mean loss 0.7500, 10,001 tokens/s",
         "step 2/2: mean loss 0.7500, 10,001 tokens/s",

@@ -1,4 +1,4 @@
-"""One pass over members x rows: examples in, every member's logits out, and onto disk as the run's predictions."""
+"""Examples in, every member's logits out, and onto disk as the run's predictions."""
 
 import json
 import time

@@ -98,6 +98,9 @@ def _metric_table(metrics: SetMetrics) -> Table:
 def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> Table:
     """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
     table = _table("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
+    table.collapse_padding = True
+    for column in table.columns:
+        column.no_wrap = False  # a narrow terminal breaks between words, never within a number
     for metric in METRICS:
         estimate = estimates.get(metric.name)
         if estimate is None or estimate.noise_floor is None:

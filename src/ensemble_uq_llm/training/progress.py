@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, MemberDiverged, MembersLost, Started, Stepped
+from ensemble_uq_llm.utils.text import counted
 
 _SMOOTHING = 0.9
 """Weight of the past in the running loss; a single batch says little."""
@@ -69,8 +70,9 @@ class TrainingDisplay:
                 self._groups = event.groups
                 self._bar.update(self._task, total=event.steps)
                 self._say(
-                    f"training {len(event.seeds)} members jointly on {event.examples:,} examples: {event.epochs} "
-                    f"epochs, {event.steps:,} steps, up to {event.tokens_per_pass:,} tokens a pass, {event.device}"
+                    f"training {counted(len(event.seeds), 'member')}{' jointly' if len(event.seeds) > 1 else ''} on "
+                    f"{counted(event.examples, 'example')}: {counted(event.epochs, 'epoch')}, "
+                    f"{counted(event.steps, 'step')}, up to {event.tokens_per_pass:,} tokens a pass, {event.device}"
                 )
             case Stepped():
                 self._note_step(event)

@@ -1,8 +1,9 @@
-"""Causal attention within each sequence of a pack; no T x T mask, no padding.
+"""Causal attention within each sequence of a pack, without a T x T mask.
 
-Registered with transformers under `PACKED_ATTENTION`, so that every decoder that dispatches its attention
-through `AttentionInterface` (Llama, Mistral, Qwen2, Qwen3, Gemma ...) runs packed without a fork of its code.
-A kernel for the whole pack computes it on a GPU, batched products on a CPU; what neither can goes one by one.
+Registered with transformers under `PACKED_ATTENTION`, so that a decoder that dispatches its attention through
+`AttentionInterface` runs packed without a fork of its code; `checks/families.py` lists those that do so rightly.
+A kernel for the whole pack computes it on a GPU, batched products on a CPU, for which sequences are padded to a few
+lengths (`buckets.py`); what neither can goes one by one.
 """
 
 from typing import Any

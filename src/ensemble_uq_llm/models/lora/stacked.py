@@ -1,4 +1,4 @@
-"""The mathematics of K LoRA adapters on one frozen linear layer, in one pass over packed rows.
+"""The mathematics of K LoRA adapters on one frozen linear layer, over packed rows.
 
 LoRA (arXiv 2106.09685, equation 3): y = W x + b + (alpha / r) B A dropout(x), here with A and B stacked over
 the M members and every row of x belonging to one member. Gradients of member m are sums over its own rows only,
