@@ -117,6 +117,14 @@ def test_a_record_is_read_as_it_was_written(folder):
     assert found == record(history=[{"epoch": 1, "validation_loss": 0.5}])
 
 
+def test_a_further_sample_says_which_it_is(tmp_path):
+    run, member = RunFolder(tmp_path), MemberId(42, 3)
+    run.member(member).mkdir(parents=True)
+    write_json(run.member_record(member), record(sample=3).as_json())
+    assert read_member_record(run, member).sample == 3
+    assert "sample" not in record().as_json()
+
+
 def test_every_key_either_makes_a_member_or_does_not():
     assert set(SETTINGS) | NOT_OF_A_MEMBER == set(Config.model_fields)
     assert not set(SETTINGS) & NOT_OF_A_MEMBER

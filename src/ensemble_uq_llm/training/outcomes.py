@@ -68,7 +68,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRecord:
-    """`member.json` beside each adapter: seed, settings, digests, and how training ended."""
+    """`member.json` beside each adapter: who it is, settings, digests, and how training ended."""
 
     seed: int
     settings: dict[str, Any]
@@ -79,10 +79,13 @@ class MemberRecord:
     final_train_loss: float
     history: list[dict[str, float]] = field(default_factory=list)
     """Validation loss and accuracy after each epoch."""
+    sample: int = 0
+    """Which sample of the seed; training makes 0, and makers of samples write theirs."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as plain values."""
-        return asdict(self)
+        """Return the record as plain values; a sample of 0 is not written."""
+        record = asdict(self)
+        return record if self.sample else {key: value for key, value in record.items() if key != "sample"}
 
 
 def member_settings(config: Config) -> dict[str, Any]:
