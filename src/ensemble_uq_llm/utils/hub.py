@@ -19,5 +19,9 @@ def why_hub_is_silent() -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what a library says of its error; the rest is for its developers."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of what a library says of its error; the rest is for its developers.
+
+    A line that ends in a colon only announces the reason, which is on the next one.
+    """
+    first, *others = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first

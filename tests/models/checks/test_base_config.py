@@ -129,6 +129,20 @@ def test_what_transformers_trips_over_is_a_named_error(base, changes):
         load_decoder(changed(base, **changes), device=torch.device("cpu"), bf16=False)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("hidden_size", 65, "hidden size (65) is not a multiple of the number of attention heads"),
+        ("head_dim", 7, "`head_dim`=7"),
+        ("rms_norm_eps", "small", "'rms_norm_eps' expected float, got str (value: 'small')"),
+    ],
+)
+def test_the_reason_that_transformers_gives_is_said(base, key, value, reason):
+    changed(base, **{key: value})
+    with pytest.raises(ModelError, match=f"cannot be used: .*{re.escape(reason)}"):
+        parse_base_config(base)
+
+
 def test_an_adapter_beside_the_base_is_never_loaded_into_it(base):
     (base / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"holds a base and an adapter \(adapter_config\.json\).*move the adapter's"):
