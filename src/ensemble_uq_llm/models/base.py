@@ -21,7 +21,8 @@ from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.files import sha256_of
-from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
+from ensemble_uq_llm.utils.hub import why_hub_is_silent
+from ensemble_uq_llm.utils.text import first_line
 
 _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)

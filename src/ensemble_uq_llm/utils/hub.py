@@ -16,12 +16,3 @@ def why_hub_is_silent() -> str | None:
     except Exception as error:  # noqa: BLE001  (requests, httpx or httpx2, as the hub's version has it)
         return f"{constants.ENDPOINT} does not answer: {str(error) or type(error).__name__}"
     return None
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what a library says of its error; the rest is for its developers.
-
-    A line that ends in a colon only announces the reason, which is on the next one.
-    """
-    first, *others = (str(error).strip() or type(error).__name__).splitlines()
-    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first

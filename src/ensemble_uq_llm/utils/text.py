@@ -33,3 +33,12 @@ def enumerated(words: Sequence[str]) -> str:
 def counted(number: int, noun: str, several: str | None = None) -> str:
     """Return a number of things: `1 example`, `3,270 examples`; `several` is a plural that is not made with an s."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library says of its error; the rest is for its developers.
+
+    A line that ends in a colon only announces the reason, which is on the next one.
+    """
+    first, *others = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first

@@ -11,8 +11,9 @@ from typing import Final
 
 from ensemble_uq_llm.data.reading.file_formats import Record
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.utils.hub import first_line, why_hub_is_silent
+from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import first_line
 
 BOOLQ_REPO: Final = "google/boolq"
 LOCAL_FILES: Final = (

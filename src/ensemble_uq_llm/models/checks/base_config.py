@@ -11,9 +11,8 @@ from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.families import check_family
 from ensemble_uq_llm.models.rope import check_rope
 from ensemble_uq_llm.utils.files import read_json
-from ensemble_uq_llm.utils.hub import first_line
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.text import clipped, first_line
 
 LARGEST: Final = {
     "num_hidden_layers": 1_000,

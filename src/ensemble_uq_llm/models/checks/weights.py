@@ -13,8 +13,7 @@ from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.utils.files import read_json
-from ensemble_uq_llm.utils.hub import first_line
-from ensemble_uq_llm.utils.text import counted, listed
+from ensemble_uq_llm.utils.text import counted, first_line, listed
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"

@@ -13,7 +13,7 @@ from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.memory import is_out_of_memory
 from ensemble_uq_llm.models.pack import Tokens, make_pack
-from ensemble_uq_llm.utils.hub import first_line
+from ensemble_uq_llm.utils.text import first_line
 
 LENGTHS: Final = (23, 1, 160, 7)
 """The tokens of the rows that are compared."""

@@ -25,8 +25,7 @@ from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, read_settings
 from ensemble_uq_llm.models.lora.peft_view import PREFIX, PeftView, peft_view
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
-from ensemble_uq_llm.utils.hub import first_line
-from ensemble_uq_llm.utils.text import listed
+from ensemble_uq_llm.utils.text import first_line, listed
 
 WEIGHTS: Final = "adapter_model.safetensors"
 
