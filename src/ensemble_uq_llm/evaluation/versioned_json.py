@@ -1,6 +1,5 @@
 """Typed records as JSON files that say by which schema they were written."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -8,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ensemble_uq_llm.errors import IntegrityError
-from ensemble_uq_llm.utils.files import write_json
+from ensemble_uq_llm.utils.files import read_object, write_json
 
 Record = TypeVar("Record")
 
@@ -41,7 +40,7 @@ class VersionedJson(Generic[Record]):
         Raises:
             IntegrityError: it is missing, torn, of another schema, or no such record; the message says what to do.
         """
-        content = self._read_object(path)
+        content = read_object(path, remedy=self.remedy)
         version = content.pop("schema_version", 1)
         if version != self.version:
             raise IntegrityError(
@@ -53,14 +52,3 @@ class VersionedJson(Generic[Record]):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise IntegrityError(f"{path}: {place}: {first['msg']}; {self.remedy}") from error
-
-    def _read_object(self, path: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise IntegrityError(f"{path}: there is no such file; {self.remedy}") from None
-        except ValueError as error:
-            raise IntegrityError(f"{path}: this is no JSON ({error}); {self.remedy}") from error
-        if not isinstance(content, dict):
-            raise IntegrityError(f"{path}: this is no JSON object; {self.remedy}")
-        return content

@@ -1,6 +1,5 @@
 """What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.evaluation.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
+from ensemble_uq_llm.utils.files import read_object
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,11 +57,12 @@ def read_source(folder: RunFolder) -> ReportSource:
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: a metrics JSON or `run.json` is torn or none of ours.
     """
+    record = folder.run_record
     return ReportSource(
         folder=folder,
         sets=read_sets(folder),
         config=load_config(folder.config) if folder.config.exists() else None,
-        record=_read_record(folder.run_record) if folder.run_record.exists() else {},
+        record=read_object(record, remedy="restore it or delete it") if record.exists() else {},
     )
 
 
@@ -102,13 +103,3 @@ def _read_other(path: Path) -> SetMetrics:
     if not path.exists():
         raise IntegrityError(f"{path}: there is no such file, but it was evaluated with the main set; evaluate again")
     return read_metrics(path)
-
-
-def _read_record(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise IntegrityError(f"{path}: this is no JSON ({error}); restore it or delete it") from error
-    if not isinstance(content, dict):
-        raise IntegrityError(f"{path}: this is no JSON object; restore it or delete it")
-    return content

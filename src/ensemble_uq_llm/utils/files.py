@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.utils.text import clipped
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -93,6 +93,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path}: holds {type(value).__name__}, not a JSON object")
     return value
+
+
+def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Read a JSON object that this package has written.
+
+    Raises:
+        IntegrityError: the file is missing, no JSON, or no object; the message ends with `remedy`, what to do about it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
+    except ValueError as error:
+        raise IntegrityError(f"{path}: this is no JSON ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise IntegrityError(f"{path}: this is no JSON object; {remedy}")
+    return content
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
