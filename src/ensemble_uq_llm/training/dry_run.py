@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import Job
@@ -72,7 +71,7 @@ def dry_run(config: Config) -> DryRun:
     missing = [seed for seed in config.member_seeds if seed not in finished]
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
     modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]
-    trained = sum(config.lora_r * sum(module.weight.shape) for module in modules if isinstance(module, nn.Linear))
+    trained = sum(config.lora_r * (module.in_features + module.out_features) for module in modules)
     trained += config.num_labels * skeleton.config.get_text_config().hidden_size
     batch = config.effective_batch_size
     first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]
