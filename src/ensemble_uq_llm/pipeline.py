@@ -73,10 +73,7 @@ def predict(
     job = job or Job(config)
     prepared = {key: job.file(Path(each)) if _is_file(each) else job.named(each) for key, each in wanted.items()}
     loaded = load_members(config, adapters=adapters)
-    return [
-        write_set(loaded, each.examples, config, name=key, tokens=each.tokens(loaded.tokenizer))
-        for key, each in prepared.items()
-    ]
+    return [write_set(loaded, each, config, name=key) for key, each in prepared.items()]
 
 
 def own_sets(config: Config) -> list[str]:

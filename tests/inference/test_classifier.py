@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm import EnsembleClassifier
+from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
@@ -24,7 +25,7 @@ def run(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_it_says_what_the_run_predicts(run) -> None:
     examples = load_validation(run)
-    logits_MNC = predict_examples(load_members(run), examples, run).logits_MNC
+    logits_MNC = predict_examples(load_members(run), PreparedSet(examples, run)).logits_MNC
     expected = measure_uncertainty(logits_MNC)
     answer = EnsembleClassifier.from_pretrained(run.output_dir).predict([dict(each.fields) for each in examples])
     np.testing.assert_allclose(answer.probs_NC, expected.probs_NC, atol=1e-12)

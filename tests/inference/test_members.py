@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
+from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.inference.members import _is_same_base, load_members
@@ -83,11 +84,11 @@ def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data
     config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(3, 1))
     folder = train(config)
     examples = load_validation(config)
-    before_MNC = predict_examples(load_members(config), examples, config).logits_MNC
+    before_MNC = predict_examples(load_members(config), PreparedSet(examples, config)).logits_MNC
     double(folder)
     loaded = load_members(config)
     assert loaded.ensemble.members == (MemberId(3), MemberId(3, 1), MemberId(1), MemberId(1, 1))
-    path = write_set(loaded, examples, config, name="validation")
+    path = write_set(loaded, PreparedSet(examples, config), config, name="validation")
     table = pq.read_table(path)
     rows = set(zip(table["seed"].to_pylist(), table["sample"].to_pylist(), strict=True))
     assert rows == {(3, 0), (3, 1), (1, 0), (1, 1)}
@@ -95,7 +96,7 @@ def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data
     predictions = read_predictions(path)
     logits_by_member = dict(zip(predictions.members, predictions.logits_MNC, strict=True))
     samples = [folder.member(MemberId(seed, 1)) for seed in config.seeds]
-    alone = predict_examples(load_members(config, adapters=samples), examples, config)
+    alone = predict_examples(load_members(config, adapters=samples), PreparedSet(examples, config))
     assert alone.members == (MemberId(3, 1), MemberId(1, 1))
     for index, seed in enumerate(config.seeds):
         np.testing.assert_allclose(logits_by_member[MemberId(seed)], before_MNC[index], atol=1e-5)

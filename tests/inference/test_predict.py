@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
@@ -25,7 +26,7 @@ def test_saved_members_give_their_predictions_in_peft_on_a_padded_batch(
     folder = train(config)
     loaded = load_members(config)
     examples = load_validation(config)
-    predictions = read_predictions(write_set(loaded, examples, config, name="validation"))
+    predictions = read_predictions(write_set(loaded, PreparedSet(examples, config), config, name="validation"))
     tokens = [torch.from_numpy(each).long() for each in tokenize(config, examples, loaded.tokenizer).sequences]
     padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in tokens], batch_first=True)
@@ -51,7 +52,7 @@ def test_unlabelled_empty_and_too_long_texts_are_answered(tiny_base: Path, tiny_
         Example(id="long", fields={"question": "is it long", "passage": "very " * 500}),
         Example(id="plain", fields={"question": "is it", "passage": "it is"}, label=1),
     ]
-    predictions = predict_examples(load_members(config), examples, config)
+    predictions = predict_examples(load_members(config), PreparedSet(examples, config))
     assert predictions.labels == (None, None, 1)
     assert predictions.ids == ("empty", "long", "plain")
     assert np.isfinite(predictions.logits_MNC).all()
@@ -64,7 +65,7 @@ def test_the_truth_travels_with_the_predictions(tiny_base: Path, tiny_data: Path
         Example(id=str(i), fields={"question": "q", "passage": "p"}, label=0, true_probs=(1 - i / 4, i / 4))
         for i in range(5)
     ]
-    path = write_set(load_members(config), examples, config, name="known")
+    path = write_set(load_members(config), PreparedSet(examples, config), config, name="known")
     truth = read_predictions(path).true_probs_NC
     assert truth is not None
     np.testing.assert_array_equal(truth[:, 1], [0, 0.25, 0.5, 0.75, 1])
@@ -78,7 +79,7 @@ def test_predictions_do_not_depend_on_the_order_of_rows_or_the_budget(
     config = settings(tiny_base, tiny_data, tmp_path / "run")
     train(config)
     examples = load_validation(config)
-    forward = predict_examples(load_members(config), examples, config).logits_MNC
+    forward = predict_examples(load_members(config), PreparedSet(examples, config)).logits_MNC
     narrow = config.model_copy(update={"tokens_per_pass": 7})
-    backward = predict_examples(load_members(narrow), examples[::-1], narrow).logits_MNC[:, ::-1]
+    backward = predict_examples(load_members(narrow), PreparedSet(examples[::-1], narrow)).logits_MNC[:, ::-1]
     np.testing.assert_allclose(backward, forward, atol=1e-5)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
@@ -101,7 +102,7 @@ class EnsembleClassifier:
         examples = [
             Example(id=str(index), fields=self._fields(question, index)) for index, question in enumerate(several)
         ]
-        logits_MNC = predict_examples(self._loaded, examples, self.config).logits_MNC
+        logits_MNC = predict_examples(self._loaded, PreparedSet(examples, self.config)).logits_MNC
         uncertainty = measure_uncertainty(logits_MNC)
         return Prediction(
             class_names=self.config.class_labels,

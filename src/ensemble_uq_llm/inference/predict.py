@@ -2,16 +2,13 @@
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prepare import digest_of, tokenize
+from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
-from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.predictions.parquet import write_predictions
@@ -22,46 +19,34 @@ from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
 
-def predict_examples(
-    loaded: LoadedEnsemble, examples: Sequence[Example], config: Config, *, tokens: TokenizedExamples | None = None
-) -> Predictions:
-    """Return every member's logits on the examples, labelled or not, in their order.
-
-    `tokens` are those of the examples, where they are made already.
+def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet) -> Predictions:
+    """Return every member's logits on the examples of a set, labelled or not, in their order.
 
     Raises:
         DataError: a prompt that cannot be cut to `max_length`.
     """
-    if tokens is None:
-        tokens = tokenize(config, list(examples), loaded.tokenizer)
-    truths = [example.true_probs for example in examples]
+    tokens = prepared.tokens(loaded.tokenizer)
+    truths = [example.true_probs for example in prepared.examples]
     known = [truth for truth in truths if truth is not None]
     return Predictions(
         ids=tokens.ids,
-        labels=tuple(example.label for example in examples),
+        labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
         logits_MNC=member_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
 
 
-def write_set(
-    loaded: LoadedEnsemble,
-    examples: Sequence[Example],
-    config: Config,
-    *,
-    name: str,
-    tokens: TokenizedExamples | None = None,
-) -> Path:
+def write_set(loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, *, name: str) -> Path:
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
 
     Raises:
         DataError: as `predict_examples`. ConfigError: `name` cannot be a file name.
     """
     started = time.monotonic()
-    folder = RunFolder(config.output_dir)
+    folder, examples = RunFolder(config.output_dir), prepared.examples
     path = folder.predictions(name)
-    write_predictions(path, predict_examples(loaded, examples, config, tokens=tokens))
+    write_predictions(path, predict_examples(loaded, prepared))
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
     write_text(folder.examples(name), "\n".join(lines) + "\n")
@@ -73,6 +58,6 @@ def write_set(
         examples=len(examples),
         members=len(loaded.ensemble.members),
         device=describe_device(next(loaded.ensemble.parameters()).device),
-        data_digest=digest_of(examples),
+        data_digest=prepared.digest,
     )
     return path
