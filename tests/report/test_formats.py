@@ -11,7 +11,6 @@ from ensemble_uq_llm.report.formats import (
     score_title,
     show_difference,
     show_interval,
-    show_p,
     show_value,
     typeset,
 )
@@ -52,11 +51,6 @@ def test_a_page_has_a_minus_sign():
 )
 def test_differences_have_a_sign_and_one_more_digit(difference, form, shown):
     assert show_difference(difference, form) == shown
-
-
-def test_p_values_have_three_digits():
-    assert show_p(0.0321) == "p = 0.032"
-    assert show_p(0.0002) == "p < 0.001"
 
 
 def test_a_noise_floor_is_said_in_words_and_without_draws_not_at_all():

@@ -61,11 +61,6 @@ def show_difference(difference: float, form: str) -> str:
     return typeset(f"{difference:+z.{digits}f}")
 
 
-def show_p(p_value: float) -> str:
-    """Return a p-value in three digits."""
-    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
-
-
 def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:
     """Return what a perfectly calibrated model would show in place of a calibration error; empty if unknown."""
     floor = estimate.noise_floor

@@ -26,6 +26,7 @@ from ensemble_uq_llm.report.formats import (
     show_value,
 )
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
+from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -187,7 +188,7 @@ def comparison_table(result: RunComparison) -> RenderableType:
         table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
-    words = (f"{answers}; exact McNemar test p = {test.p_value:.2g}.", result.verdict)
+    words = (f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided.", result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
 
 
@@ -201,7 +202,14 @@ def _compared_cells(compared: ComparedMetric, form: str) -> list[str]:
         show_value(compared.b.value, form),
         UNDEFINED if difference.value is None else format(scale * difference.value, signed) + unit,
         ", ".join(ends) or UNDEFINED,
-        show_value(difference.p_value, ".3f"),
-        show_value(difference.p_holm, ".3f"),
+        _bare_p(difference.p_value, at_floor=difference.at_floor),
+        _bare_p(difference.p_holm, at_floor=difference.at_floor),
         compared.better or "",
     ]
+
+
+def _bare_p(p_value: float | None, *, at_floor: bool) -> str:
+    """Return a p-value below its column's title: `0.032`, `<0.002`."""
+    if p_value is None:
+        return UNDEFINED
+    return p_in_words(p_value, at_floor=at_floor).removeprefix("p = ").removeprefix("p ").replace(" ", "")

@@ -42,7 +42,9 @@ def choose_score(
     aurc_K = np.array([resampled[name].values[CRITERION] for name in candidates])
     aurc_KD = np.stack([resampled[name].draws_D[CRITERION] for name in candidates])
     best = int(np.argmax(aurc_K <= aurc_K.min() * (1 + _TIE)))
-    gain = compare(float(aurc_K[0]), aurc_KD[0], float(aurc_K[best]), aurc_KD[best])
+    gain = compare(
+        *(float(aurc_K[0]), aurc_KD[0], float(aurc_K[best]), aurc_KD[best]), examples=resampled[baseline].examples
+    )
     p_value = _reality_check(aurc_K[0] - aurc_K, aurc_KD[0] - aurc_KD, best)
     really_better = p_value is not None and gain.ci95 is not None and p_value < SIGNIFICANCE_LEVEL and gain.ci95[0] > 0
     choice = BestScore(
