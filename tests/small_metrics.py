@@ -28,6 +28,7 @@ from ensemble_uq_llm.evaluation.records import (
     MetricEstimate,
     Pair,
     PairwiseNumber,
+    Promise,
     Reliability,
     ReliabilityBin,
     RiskCoverageCurve,
@@ -277,6 +278,7 @@ def _sets(level, classes):
         single=0.77,
         by_size=tuple(_coverage(size) for size in (1, 2)),
         by_class=tuple(_coverage(c) for c in range(classes)),
+        promise=Promise(verdict="kept", expected95=(level - 0.05, level + 0.04)),
     )
 
 

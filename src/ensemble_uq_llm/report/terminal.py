@@ -147,10 +147,12 @@ def _temperature_sentence(scaling: TemperatureScaling, before: Mapping[str, Metr
 
 def _conformal_sentence(conformal: Conformal) -> str:
     sets = conformal.methods["lac"]["0.90"]
+    expected = sets.promise.expected95
+    usual = f" ({show_interval(expected, '.1%')} is usual for rules made so)" if expected else ""
     return (
         f"Conformal sets for 90%: {show_value(sets.coverage.value, '.1%')} hold the label "
         f"({show_interval(sets.coverage.ci95, '.1%')}), with {show_value(sets.mean_size.value, '.2f')} classes on "
-        "average."
+        f"average. Promise: {sets.promise.verdict}{usual}."
     )
 
 

@@ -1,7 +1,7 @@
 """What is measured of decisions: abstaining, telling a shifted set, temperatures, and sets of classes."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ensemble_uq_llm.evaluation.records.curves import RiskCoverageCurve
 from ensemble_uq_llm.evaluation.records.estimates import MetricEstimate
@@ -107,6 +107,19 @@ class Guarantee:
     at_most: float | tuple[float, ...]
 
 
+PromiseVerdict: TypeAlias = Literal["kept", "missed", "exceeded", "cannot be told"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """Whether what a rule covers is compatible with its promise; see `promise`."""
+
+    verdict: PromiseVerdict
+    expected95: Interval | None
+    """Where the coverage on so many test examples lies for 95% of the rules that are made as this one, on other
+    calibration examples; of several classes together for 95%. None where classes are judged one by one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupCoverage:
     """How often the sets of some examples hold the label: of one size of the set, or of one class."""
@@ -115,6 +128,8 @@ class GroupCoverage:
     n: int
     coverage: float | None
     ci95: Interval | None
+    promise: Promise | None = None
+    """Of a class, where the rule promises something for every class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +149,7 @@ class ConformalSets:
     single: float
     by_size: tuple[GroupCoverage, ...]
     by_class: tuple[GroupCoverage, ...]
+    promise: Promise
 
 
 @dataclass(frozen=True, kw_only=True)
