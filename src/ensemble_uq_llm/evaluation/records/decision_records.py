@@ -23,19 +23,21 @@ class BestScore:
     """Which score to abstain by; see `score_choice`."""
 
     best: str
-    """The score of the lowest criterion."""
+    """The score of the lowest criterion among those that are really better than the baseline; else of all."""
     baseline: str
     criterion: str
     gain: Comparison
     """The criterion of the baseline minus that of the best: above 0 where the best is better."""
     p_value_of_choice: float | None
-    """The choice accounted for; None without draws."""
+    """One-sided, the choice accounted for; None without draws and below 20 examples."""
     compared: int
     """How many scores there were to choose from, the baseline included."""
     really_better: bool
     """Whether the best score beats the baseline by more than chance and choice explain."""
     answer: str
     """Which score to use, in a sentence."""
+    at_floor: bool = False
+    """Whether no draw reached the best: that p-value is a bound, 1 / (draws + 1)."""
 
     @property
     def chosen(self) -> str:
