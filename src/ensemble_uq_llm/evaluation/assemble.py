@@ -91,13 +91,16 @@ def _with_members(
 ) -> SetMetrics:
     members, labels_N, log_probs_MNC = measured.predictions.members, measured.labels_N, measured.log_probs_MNC
     subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
+    in_order = sorted(range(len(members)), key=lambda m: (members[m].seed, members[m].sample))
     return replace(
         metrics,
         gain=gains(
             *(numbers.members, members, HEADLINE),
             unlike_MN=(log_probs_MNC.argmax(axis=2) != labels_N) != measured.wrong_N,
         ),
-        size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
+        size_curve=size_curve(
+            *(log_probs_MNC[in_order], labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng
+        ),
         diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
     )
 

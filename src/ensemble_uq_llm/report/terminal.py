@@ -22,6 +22,7 @@ from ensemble_uq_llm.report.formats import (
     UNCERTAINTY_ROWS,
     UNDEFINED,
     direction,
+    few_members_in_words,
     show_interval,
     show_value,
 )
@@ -123,6 +124,8 @@ def _sentences(metrics: SetMetrics) -> list[str]:
     sentences = []
     if metrics.best_score:
         sentences.append(f"Which score to abstain by? {metrics.best_score.answer}")
+    if few := few_members_in_words(metrics.members):
+        sentences.append(few)
     if metrics.size_curve:
         sentences.append(f"Do I need them all? {metrics.size_curve.answer}")
     if metrics.temperature:

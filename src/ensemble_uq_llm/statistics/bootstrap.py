@@ -1,7 +1,8 @@
-"""How far a number would move on another sample of examples: percentile bootstrap intervals.
+"""How far a number on these examples may be from that on all examples of their kind: percentile bootstrap intervals.
 
-The examples are resampled, the members are kept: the interval is about this ensemble on more data of this
-kind, not about training another one.
+The examples are resampled, the members are held fixed: the interval is about this ensemble, not about training another
+one. It is a confidence interval; where the number will lie on another such sample is less sure, by a factor of about
+sqrt(2).
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence

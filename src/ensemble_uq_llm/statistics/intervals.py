@@ -8,7 +8,10 @@ Interval: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its 95% interval; None where undefined."""
+    """A value and its 95% confidence interval: how far it may be from that of all examples of this kind.
+
+    None where undefined.
+    """
 
     value: float | None
     ci95: Interval | None
