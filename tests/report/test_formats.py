@@ -6,6 +6,7 @@ from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNDEFINED,
+    few_members_in_words,
     noise_floor_in_words,
     score_in_text,
     score_title,
@@ -59,3 +60,7 @@ def test_a_noise_floor_is_said_in_words_and_without_draws_not_at_all():
 
     assert said == "a calibrated model would show 0.009, up to 0.015"
     assert noise_floor_in_words(MetricEstimate(value=0.1, ci95=None), ".3f") == ""
+
+
+def test_what_two_or_three_members_know_of_their_disagreement():
+    assert [members for members in range(1, 12) if few_members_in_words(members)] == [2, 3]

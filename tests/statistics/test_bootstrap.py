@@ -55,6 +55,18 @@ def test_intervals_cover_the_true_value_95_times_in_100():
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
 
 
+def test_an_interval_holds_the_number_of_all_examples_more_often_than_that_of_another_sample():
+    """It is a confidence interval. Another sample adds a spread of its own, so of those it holds about 83%."""
+    source, of_all, of_another = rng(3), 0, 0
+    for seed in range(300):
+        values_2N = source.normal(size=(2, 150))
+        low, high = estimated(weighted_mean(values_2N[0]), 150, draws=100, seed=seed).ci95
+        of_all += low <= 0.0 <= high
+        of_another += low <= values_2N[1].mean() <= high
+    assert 0.9 <= of_all / 300 <= 0.98
+    assert of_another / 300 == pytest.approx(0.834, abs=0.07)
+
+
 def test_draws_resample_every_group_within_itself():
     first_N, values_N = np.arange(53) < 3, rng(1).normal(size=53)
     family = family_of({"share": weighted_mean(first_N), "mean": weighted_mean(values_N)})
