@@ -149,12 +149,10 @@ def compare(
     p_value, at_floor = None, False
     if defined_D.size and not np.isnan(difference) and examples >= FEWEST_EXAMPLES:
         fewer = min(int((defined_D <= 0).sum()), int((defined_D >= 0).sum()))
-        of_draws, limit = (
-            2 * (fewer + 1) / (defined_D.size + 1),
-            sign_flip_limit(examples if differing is None else differing),
-        )
+        of_draws = 2 * (fewer + 1) / (defined_D.size + 1)
+        limit = sign_flip_limit(examples if differing is None else differing)
         p_value = min(1.0, max(of_draws, limit))
-        at_floor = p_value < 1 and (fewer == 0 or p_value == limit)
+        at_floor = fewer == 0 and limit <= of_draws < 1
     return Comparison(
         value=None if np.isnan(difference) else difference,
         ci95=_percentiles(defined_D),

@@ -29,4 +29,4 @@ class Comparison:
     """Two-sided, of no difference; never below 2 / (draws + 1) nor below 2 / 2^n of n examples that differ. None below
     20 examples (`significance.FEWEST_EXAMPLES`) and without draws."""
     at_floor: bool = False
-    """Whether the p-value is the smallest that could have come out, and so a bound: p < 0.002, not p = 0.002."""
+    """Whether the p-value is the smallest of so many draws, and so a bound: p < 0.002, not p = 0.002."""
