@@ -94,7 +94,7 @@ def compare(
 ) -> None:
     """Say whether one run is better than another.
 
-    Every metric's paired difference on the same examples, with its 95% interval and p-value.
+    Every metric's paired difference on the same examples, with its 95% interval and two-sided p-value.
     """
     from ensemble_uq_llm.evaluation.comparison import comparison_json
     from ensemble_uq_llm.report.terminal import comparison_table

@@ -36,7 +36,7 @@ def test_copies_of_one_member_are_never_needed(members):
     got = answered(np.repeat(log_probs_MNC, members, axis=0), labels_N)
 
     assert got.slight_from == 1
-    assert got.answer.startswith("A second member lowers the NLL by less than 0.001 (95% interval 0.0000 to 0.0000).")
+    assert got.answer.startswith("A second member lowers the NLL by less than 0.001 (95% interval 0.00000 to 0.00000).")
     assert got.answer.endswith("together answer more correctly than one cannot be told from 500 examples.")
     assert {change.p_value for change in got.added["accuracy"]} == {1.0}
 

@@ -103,10 +103,10 @@ def in_words(sizes: Sequence[int], added: AddedMembers, nll_K: Sequence[float], 
 def _of_nll(sizes: Sequence[int], steps: Sequence[Comparison], examples: int) -> str:
     slight = slight_from(sizes, steps)
     if slight == 1:
-        return f"A second member lowers the NLL by less than {SLIGHT} {_lowered(steps[0])}."
+        return f"A second member lowers the NLL by less than {SLIGHT} {_lowered(steps[0], 5)}."
     if slight is not None:
         step = steps[list(sizes).index(slight)]
-        return f"From {slight} members on, a further one lowers the NLL by less than {SLIGHT} {_lowered(step)}."
+        return f"From {slight} members on, a further one lowers the NLL by less than {SLIGHT} {_lowered(step, 5)}."
     surely = [k for k, step in enumerate(steps) if step.ci95 is not None and -step.ci95[1] >= SLIGHT]
     after = surely[-1] + 1 if surely else 0
     if after == len(steps):
@@ -117,10 +117,10 @@ def _of_nll(sizes: Sequence[int], steps: Sequence[Comparison], examples: int) ->
     return f"That {more} {noticeably} cannot be told from {examples:,} examples {_lowered(steps[after])}."
 
 
-def _lowered(step: Comparison) -> str:
+def _lowered(step: Comparison, digits: int = 4) -> str:
     """Return by how much the NLL is lowered, as an interval."""
     low, high = (end or 0.0 for end in step.ci95 or (0.0, 0.0))
-    return f"(95% interval {0.0 - high:z.4f} to {0.0 - low:z.4f})"
+    return f"(95% interval {0.0 - high:z.{digits}f} to {0.0 - low:z.{digits}f})"
 
 
 def _of_accuracy(added: AddedMembers, all_of_them: str, examples: int) -> str:
