@@ -91,10 +91,16 @@ def _with_members(
 ) -> SetMetrics:
     members, labels_N, log_probs_MNC = measured.predictions.members, measured.labels_N, measured.log_probs_MNC
     subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
+    in_order = sorted(range(len(members)), key=lambda m: (members[m].seed, members[m].sample))
     return replace(
         metrics,
-        gain=gains(numbers.members, members, HEADLINE),
-        size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
+        gain=gains(
+            *(numbers.members, members, HEADLINE),
+            unlike_MN=(log_probs_MNC.argmax(axis=2) != labels_N) != measured.wrong_N,
+        ),
+        size_curve=size_curve(
+            *(log_probs_MNC[in_order], labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng
+        ),
         diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
     )
 
@@ -122,11 +128,13 @@ def with_decisions(
     """
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
-        after = numbers.calibrated[place]
+        after, right_N = numbers.calibrated[place], decisions.log_probs_NC[place].argmax(axis=1) == measured.labels_N
         return TemperatureEffect(
             temperatures=temperatures,
             after=quality_estimates(decisions.log_probs_NC[place], after, draws=draws, seed=seed),
-            change=quality_changes(after, numbers.ensemble),
+            change=quality_changes(
+                after, numbers.ensemble, differing={"accuracy": int((right_N == measured.wrong_N).sum())}
+            ),
         )
 
     return replace(

@@ -15,6 +15,9 @@ UNDEFINED: Final = "—"
 METRIC_BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in METRICS}
 """The metrics by their names in the JSON."""
 
+ENOUGH_TO_DISAGREE: Final = 4
+"""From so many members on mutual information is about as good a detector of other data as one model's entropy."""
+
 UNCERTAINTY_ROWS: Final = (
     ("average_entropy", "Entropy (total), nats"),
     ("average_expected_entropy", "Expected entropy (aleatoric)"),
@@ -61,15 +64,20 @@ def show_difference(difference: float, form: str) -> str:
     return typeset(f"{difference:+z.{digits}f}")
 
 
-def show_p(p_value: float) -> str:
-    """Return a p-value in three digits."""
-    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
-
-
 def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:
     """Return what a perfectly calibrated model would show in place of a calibration error; empty if unknown."""
     floor = estimate.noise_floor
     return f"a calibrated model would show {floor.mean:{form}}, up to {floor.p95:{form}}" if floor else ""
+
+
+def few_members_in_words(members: int) -> str:
+    """Return what to know of the mutual information of two or three members; empty of one, and of more."""
+    if not 1 < members < ENOUGH_TO_DISAGREE:
+        return ""
+    return (
+        f"With {members} members the mutual information is a rough estimate: below {ENOUGH_TO_DISAGREE} it mostly "
+        "tells other data worse than the entropy of a single model does."
+    )
 
 
 def typeset(number: str) -> str:

@@ -12,10 +12,10 @@ from ensemble_uq_llm.report.formats import (
     score_in_text,
     score_title,
     show_difference,
-    show_p,
 )
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
+from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
 _QUALITY = ("accuracy", "nll", "ece")
@@ -63,7 +63,7 @@ def _quality(metrics: SetMetrics, name: str) -> Cell:
     change = metrics.shift.change.get(name) if metrics.shift else None
     if estimate is None or change is None or change.value is None:
         return estimate_cell(estimate, form)
-    chance = "" if change.p_value is None else f", {show_p(change.p_value)}"
+    chance = "" if change.p_value is None else f", {p_in_words(change.p_value, at_floor=change.at_floor)}"
     value = value_cell(estimate.value, form).value
     return Cell(value=value, note=f"{show_difference(change.value, form)}{chance}")
 
