@@ -1,7 +1,7 @@
 """What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class ReportSource:
     config: Config | None
     record: Mapping[str, Any]
     """The content of `run.json`, empty where there is none."""
-    training: Mapping[int, MemberLog]
+    training: Mapping[int, MemberLog] = field(default_factory=dict)
     """How the members of the main set learned, by seed; empty where they were not trained here."""
 
     @property

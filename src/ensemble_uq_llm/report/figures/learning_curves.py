@@ -88,7 +88,9 @@ def _points(losses: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Iterat
     return ((x(at), y(loss)) for at, loss in losses)
 
 
-def _marks(curves: Sequence[LearningCurve], mean: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Iterator[Markup]:
+def _marks(
+    curves: Sequence[LearningCurve], mean: Sequence[tuple[float, float]], x: Scale, y: Scale
+) -> Iterator[Markup]:
     """Yield a dot on each of a few points, without which a single one would not be seen, and where members diverged."""
     if len(mean) <= _FEW:
         for at, loss in mean:

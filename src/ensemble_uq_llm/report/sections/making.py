@@ -74,8 +74,9 @@ def _window(training: Mapping[int, MemberLog]) -> int:
 def _smoothed(losses: Mapping[int, float], window: int) -> list[tuple[float, float]]:
     """Return the mean of each window of steps, at their mean; a step's own batch is small and its loss noisy."""
     windows: dict[int, list[int]] = {}
+    last = max(max(losses) // window - 1, 0)  # what is left over after the full windows joins the last of them
     for step in losses:
-        windows.setdefault((step - 1) // window, []).append(step)
+        windows.setdefault(min((step - 1) // window, last), []).append(step)
     return [(fmean(steps), fmean(losses[step] for step in steps)) for steps in windows.values()]
 
 

@@ -88,10 +88,10 @@ def _table(metrics: SetMetrics, choice: BestScore, quantities: Sequence[Quantity
 
 
 def _row(name: str, score: SelectiveScore, choice: BestScore, quantities: Sequence[Quantity]) -> Row:
-    notes = {choice.baseline: "baseline", choice.best: "lowest AURC", choice.chosen: "recommended"}
+    notes = {"recommended": choice.chosen, "baseline": choice.baseline, "lowest AURC": choice.best}
     return Row(
         title=score_title(name),
-        note=notes.get(name, ""),
+        note=", ".join(note for note, score in notes.items() if score == name),
         cells=[estimate_cell(score.numbers[each.name], each.format) for each in quantities],
         strong=name == choice.chosen,
     )
