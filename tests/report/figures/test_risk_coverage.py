@@ -79,5 +79,5 @@ def test_the_first_curve_has_its_band():
         assert high[1] <= y <= low[1]
         assert 270 - low[1] == pytest.approx((270 - y) / 2, abs=0.11)
     assert "10.0% wrong (95% interval 5.0% to 20.0%) at 100% answered; Spread" in figure.alternative
-    assert [key.name for key in figure.legend][:3] == ["Entropy", "its 95% interval at each share answered", "Spread"]
+    assert [key.name for key in figure.legend][:3] == ["Entropy", "Its 95% interval, share by share", "Spread"]
     assert "95%" not in str(risk_coverage_figure([first]).legend)

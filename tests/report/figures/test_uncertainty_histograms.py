@@ -36,11 +36,13 @@ def test_it_says_every_group_in_words():
     assert figure.title == "Entropy"
 
 
-def test_long_names_do_not_reach_the_numbers():
-    figure = histogram_figure([group(name="x" * 64)], measure="entropy", upper=0.5)
-    names = [each.text for each in ElementTree.fromstring(figure.svg).iter("text") if "x" in each.text[:1]]
+@pytest.mark.parametrize("lower", [0.0, 1e-9])
+def test_long_names_do_not_reach_the_numbers(lower):
+    figure = histogram_figure([group(name="x" * 64, median=4.9e-7)], measure="entropy", lower=lower, upper=0.5)
+    [name], [words] = ([text for text in texts(figure) if part in text] for part in ("xx", "examples"))
 
-    assert [len(name) for name in names] == [29]
+    assert len(name) + len(words) == 54
+    assert name.endswith("x…")
 
 
 def test_the_mean_stands_on_the_axis():
@@ -75,3 +77,13 @@ def test_what_lies_before_a_logarithmic_axis_has_a_bar_of_its_own_apart():
     assert "50% below 10⁻³" in figure.alternative
     whole = histogram_figure([group()], measure="variance", unit="", lower=1e-3, upper=0.1)
     assert "<10⁻³" not in texts(whole)
+
+
+def test_a_median_before_the_axis_is_marked_there_and_one_example_is_one():
+    one = Group(name="one", style="correct", n=1, mean=0.0, median=0.0, shares=(0.0, 0.0), below=1.0)
+    figure = histogram_figure([one], measure="variance", unit="", lower=1e-3, upper=0.1)
+    [marked] = [each for each in ElementTree.fromstring(figure.svg).iter("line") if each.get("class") == "mean"]
+    [apart] = bars(figure)
+
+    assert float(marked.get("x1")) == float(apart.get("x")) + float(apart.get("width")) / 2
+    assert "1 example, median 0" in texts(figure)

@@ -71,7 +71,7 @@ def risk_coverage_figure(curves: Sequence[Curve]) -> Figure:
 def _legend(curves: Sequence[Curve]) -> list[Key]:
     keys = [line_key(f"curve {curve.style}", curve.name) for curve in curves]
     if curves[0].high:
-        keys.insert(1, Key(symbol=bar("curve-band", 1, 0, 27, 8), name="its 95% interval at each share answered"))
+        keys.insert(1, Key(symbol=bar("curve-band", 1, 0, 27, 8), name="Its 95% interval, share by share"))
     return [
         *keys,
         line_key("curve chance", "Leaving out by chance"),

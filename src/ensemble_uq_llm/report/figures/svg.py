@@ -165,9 +165,9 @@ def text(x: float, y: float, words: str, style: str) -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(style, x, y, words)
 
 
-def shortened(name: str) -> str:
-    """Return a name in the length that fits over a histogram."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
+    """Return a name in the length that fits over a figure."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _label(value: float, form: Form) -> str:

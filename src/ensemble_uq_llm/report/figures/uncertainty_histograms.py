@@ -18,9 +18,12 @@ from ensemble_uq_llm.report.figures.svg import (
     shortened,
     text,
 )
+from ensemble_uq_llm.utils.text import counted
 
 _START = 14
 _ROW, _TALLEST = 62, 34
+_LETTERS = 54
+"""How many fit over a row."""
 _BELOW, _APART = 22, 46
 """How wide the bar before a logarithmic axis is, and how far before it that bar begins."""
 
@@ -58,7 +61,7 @@ def histogram_figure(
     x = scale_between(lower, upper, start, RIGHT)
     bottom = len(groups) * _ROW
     title = f"{measure} ({unit})" if unit else measure
-    parts = [shape for i, group in enumerate(groups) for shape in _row(group, x, (i + 1) * _ROW, marked=_marked(lower))]
+    parts = [shape for i, group in enumerate(groups) for shape in _row(group, x, (i + 1) * _ROW, lower=lower)]
     parts.append(axis_x(x, bottom, form_of(x), title=title))
     if start > _START:
         parts.append(text(_START + _BELOW / 2, bottom + 17, f"<{power_of_ten(lower)}", "small middle"))
@@ -72,16 +75,21 @@ def _marked(lower: float) -> str:
     return "median" if lower else "mean"
 
 
+def _marked_value(group: Group, marked: str) -> float:
+    return group.median if marked == "median" else group.mean
+
+
 def _value(group: Group, marked: str) -> str:
     return few_digits(group.median) if marked == "median" else format(group.mean, ".3f")
 
 
 def _in_words(group: Group, marked: str, lower: float) -> str:
     below = f", {group.below:.0%} below {power_of_ten(lower)}" if group.below else ""
-    return f"{group.n:,} examples, {marked} {_value(group, marked)}, peak {max(group.shares):.0%}{below}"
+    return f"{counted(group.n, 'example')}, {marked} {_value(group, marked)}, peak {max(group.shares):.0%}{below}"
 
 
-def _row(group: Group, x: AnyScale, base: float, *, marked: str) -> Iterator[Markup]:
+def _row(group: Group, x: AnyScale, base: float, *, lower: float) -> Iterator[Markup]:
+    marked = _marked(lower)
     y = Scale(0.0, max(*group.shares, group.below), base, base - _TALLEST)
     width = (x.end - x.start) / len(group.shares)
     for h, share in enumerate(group.shares):
@@ -92,7 +100,8 @@ def _row(group: Group, x: AnyScale, base: float, *, marked: str) -> Iterator[Mar
         yield bar(f"bar {group.style}", _START, y(group.below), _START + _BELOW, base)
         yield line("rule", _START, base, _START + _BELOW, base)
     yield line("rule", x.start, base, x.end, base)
-    at = x(group.median if marked == "median" else group.mean)
+    at = _START + _BELOW / 2 if marked == "median" and group.median < lower else x(_marked_value(group, marked))
     yield line("mean", at, base - _TALLEST - 2, at, base + 3)
-    yield text(_START, base - _TALLEST - 8, shortened(group.name), "small")
-    yield text(x.end, base - _TALLEST - 8, f"{group.n:,} examples, {marked} {_value(group, marked)}", "small end")
+    words = f"{counted(group.n, 'example')}, {marked} {_value(group, marked)}"
+    yield text(_START, base - _TALLEST - 8, shortened(group.name, _LETTERS - len(words)), "small")
+    yield text(x.end, base - _TALLEST - 8, words, "small end")
