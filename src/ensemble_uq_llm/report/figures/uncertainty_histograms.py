@@ -22,7 +22,7 @@ from ensemble_uq_llm.utils.text import counted
 
 _START = 14
 _ROW, _TALLEST = 62, 34
-_LETTERS = 54
+_LETTERS = 53
 """How many fit over a row."""
 _BELOW, _APART = 22, 46
 """How wide the bar before a logarithmic axis is, and how far before it that bar begins."""
