@@ -42,7 +42,7 @@ def test_long_names_do_not_reach_the_numbers(lower):
     figure = histogram_figure([group(name="x" * 64, median=4.9e-7)], measure="entropy", lower=lower, upper=0.5)
     [name], [words] = ([text for text in texts(figure) if part in text] for part in ("xx", "examples"))
 
-    assert len(name) + len(words) == 53
+    assert len(name) + len(words) == 54
     assert name.endswith("x…")
 
 
@@ -75,7 +75,7 @@ def test_what_lies_before_a_logarithmic_axis_has_a_bar_of_its_own_apart():
     assert float(apart.get("height")) == pytest.approx(2 * float(first.get("height")), abs=0.11)
     assert float(apart.get("x")) + float(apart.get("width")) + 10 < float(first.get("x"))
     assert {"<10⁻³", "variance"} <= set(texts(figure))
-    assert "50% below 10⁻³" in figure.alternative
+    assert "50.0% below 10⁻³" in figure.alternative
     whole = histogram_figure([group()], measure="variance", unit="", lower=1e-3, upper=0.1)
     assert "<10⁻³" not in texts(whole)
 

@@ -22,7 +22,7 @@ from ensemble_uq_llm.utils.text import counted
 
 _START = 14
 _ROW, _TALLEST = 62, 34
-_LETTERS = 53
+_LETTERS = 54
 """How many fit over a row."""
 _BELOW, _APART = 22, 46
 """How wide the bar before a logarithmic axis is, and how far before it that bar begins."""
@@ -84,7 +84,7 @@ def _value(group: Group, marked: str) -> str:
 
 
 def _in_words(group: Group, marked: str, lower: float) -> str:
-    below = f", {group.below:.0%} below {power_of_ten(lower)}" if group.below else ""
+    below = f", {group.below:.1%} below {power_of_ten(lower)}" if group.below else ""
     return f"{counted(group.n, 'example')}, {marked} {_value(group, marked)}, peak {max(group.shares):.0%}{below}"
 
 
