@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from ensemble_uq_llm.evaluation.records import RocCurve
-from ensemble_uq_llm.report.scores_drawn import drawn_scores, roc_lines
+from ensemble_uq_llm.report.scores_drawn import drawn_scores, recommended_first, roc_lines
 from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics
 
@@ -9,7 +9,7 @@ CHOICE = main_metrics().best_score
 
 
 def titles(curves, choice):
-    return [each.title for each in drawn_scores(curves, choice)]
+    return [each.title for each in drawn_scores(curves, recommended_first(choice))]
 
 
 def test_the_recommended_score_comes_first_then_the_baseline_and_the_lowest_aurc():
@@ -22,16 +22,18 @@ def test_the_recommended_score_comes_first_then_the_baseline_and_the_lowest_aurc
 
 
 def test_scores_of_one_curve_share_it_and_those_without_have_none():
-    [first, second] = drawn_scores({"one_minus_confidence": 7, "entropy": 7, "mutual_information": 8}, None)
+    [first, second] = drawn_scores(
+        {"one_minus_confidence": 7, "entropy": 7, "mutual_information": 8}, ["one_minus_confidence"]
+    )
 
     assert (first.title, first.score) == ("One minus confidence (the same as entropy)", "one_minus_confidence")
     assert (first.style, second.style) == ("best", "second")
-    assert drawn_scores({}, CHOICE) == []
+    assert drawn_scores({}, recommended_first(CHOICE)) == []
 
 
 def test_roc_lines_have_the_areas_that_are_given():
     curve = RocCurve(false_positive_rate=(0.0, 1.0), true_positive_rate=(0.0, 1.0))
     areas = {"entropy": Estimate(value=0.5, ci95=None)}
 
-    [line] = roc_lines({"entropy": curve}, areas, None)
+    [line] = roc_lines({"entropy": curve}, areas, ["spread"])
     assert (line.name, line.area, line.style) == ("Entropy", "0.500", "best")

@@ -1,6 +1,6 @@
 """Which scores are drawn, in which order and style: first the one that the report recommends, then its rivals."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -27,18 +27,20 @@ class DrawnScore(Generic[Curve]):
     curve: Curve
 
 
-def drawn_scores(curves: Mapping[str, Curve], choice: BestScore | None) -> list[DrawnScore[Curve]]:
-    """Return at most four different curves.
+def recommended_first(choice: BestScore | None) -> tuple[str, ...]:
+    """Return the score to abstain by, its baseline, and the score of the lowest AURC; the baseline without a choice."""
+    return (BASELINE,) if choice is None else (choice.chosen, choice.baseline, choice.best)
 
-    In this order: the recommended score, the baseline, the score of the lowest AURC, entropy, and mutual information.
+
+def drawn_scores(curves: Mapping[str, Curve], first: Iterable[str]) -> list[DrawnScore[Curve]]:
+    """Return at most four different curves: of the scores to be named first, of entropy, and of mutual information.
 
     Args:
-        curves: by score; those that have none are not drawn.
-        choice: which score is recommended; the baseline comes first without one.
+        curves: by score; scores that have none are not drawn.
+        first: the scores that come first, in their order.
     """
-    named = (BASELINE,) if choice is None else (choice.chosen, choice.baseline, choice.best)
     scores_by_curve: dict[Curve, list[str]] = {}
-    for score in dict.fromkeys((*named, "entropy", "mutual_information")):
+    for score in dict.fromkeys((*first, "entropy", "mutual_information")):
         if score in curves:
             scores_by_curve.setdefault(curves[score], []).append(score)
     return [
@@ -47,7 +49,7 @@ def drawn_scores(curves: Mapping[str, Curve], choice: BestScore | None) -> list[
     ]
 
 
-def roc_lines(curves: Mapping[str, RocCurve], areas: Mapping[str, Estimate], choice: BestScore | None) -> list[RocLine]:
+def roc_lines(curves: Mapping[str, RocCurve], areas: Mapping[str, Estimate], first: Iterable[str]) -> list[RocLine]:
     """Return the ROC curves of the scores that are drawn, each with its AUROC as the tables give it."""
     return [
         RocLine(
@@ -57,7 +59,7 @@ def roc_lines(curves: Mapping[str, RocCurve], areas: Mapping[str, Estimate], cho
             false_positive_rate=each.curve.false_positive_rate,
             true_positive_rate=each.curve.true_positive_rate,
         )
-        for each in drawn_scores(curves, choice)
+        for each in drawn_scores(curves, first)
     ]
 
 

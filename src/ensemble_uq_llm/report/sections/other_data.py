@@ -16,7 +16,7 @@ from ensemble_uq_llm.report.formats import (
     show_difference,
     show_p,
 )
-from ensemble_uq_llm.report.scores_drawn import roc_lines
+from ensemble_uq_llm.report.scores_drawn import recommended_first, roc_lines
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
 from ensemble_uq_llm.utils.text import counted
@@ -49,7 +49,7 @@ def other_data(source: ReportSource) -> OtherData | None:
 
 def _roc(source: ReportSource, name: str, shift: Shift) -> Figure:
     return roc_figure(
-        roc_lines(shift.roc, shift.numbers["auroc"], source.main.best_score),
+        roc_lines(shift.roc, shift.numbers["auroc"], recommended_first(source.main.best_score)),
         title=name,
         found=f"share of {shortened(name)} found",
         mistaken=f"share of {shortened(source.name)} taken for it",

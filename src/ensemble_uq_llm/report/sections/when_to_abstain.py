@@ -10,7 +10,7 @@ from ensemble_uq_llm.report.figures.risk_coverage import Curve, risk_coverage_fi
 from ensemble_uq_llm.report.figures.roc_figure import roc_figure
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.formats import score_title
-from ensemble_uq_llm.report.scores_drawn import drawn_scores, roc_lines
+from ensemble_uq_llm.report.scores_drawn import drawn_scores, recommended_first, roc_lines
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Row, Table, direction_mark, estimate_cell
 
@@ -63,14 +63,14 @@ def _curves(metrics: SetMetrics, choice: BestScore) -> list[Curve]:
             low=each.curve.low,
             high=each.curve.high,
         )
-        for each in drawn_scores(curves, choice)
+        for each in drawn_scores(curves, recommended_first(choice))
     ]
 
 
 def _roc(metrics: SetMetrics, choice: BestScore) -> Figure | None:
     curves = {name: score.roc for name, score in metrics.selective.items() if score.roc}
     areas = {name: score.numbers["error_auroc"] for name, score in metrics.selective.items()}
-    lines = roc_lines(curves, areas, choice)
+    lines = roc_lines(curves, areas, recommended_first(choice))
     if not lines:
         return None
     return roc_figure(
