@@ -11,9 +11,10 @@ from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
 from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
-from ensemble_uq_llm.evaluation.histograms import histogram_ends
+from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.members.scatter import uncertainty_scatter
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
@@ -125,16 +126,17 @@ def evaluate_sets(
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
-    ends = histogram_ends(list(measured.values()))
+    axes = histogram_axes(list(measured.values()))
     main, *others = sets
     evaluations: dict[str, Evaluation] = {}
     numbers: dict[str, LabelledNumbers | None] = {}
     for name, each in measured.items():
         fitted = fits.get(each.predictions.members)
-        metrics = unlabelled_metrics(name, each, ends, draws=draws, seed=seed)
+        metrics = unlabelled_metrics(name, each, axes, draws=draws, seed=seed)
         metrics, numbers[name] = _measure_labelled(metrics, each, fitted, draws=draws, seed=seed)
         if name == main:
-            metrics = replace(metrics, role="main", other_sets=tuple(others), examples=examples_to_read(each))
+            metrics = replace(metrics, role="main", other_sets=tuple(others))
+            metrics = replace(metrics, examples=examples_to_read(each), scatter=uncertainty_scatter(each))
         elif compared:
             reference = (main, measured[main], numbers[main])
             metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)

@@ -13,6 +13,9 @@ from ensemble_uq_llm.evaluation.records.curves import (
     Reliability,
     ReliabilityBin,
     RiskCoverageCurve,
+    RocCurve,
+    ScatterGroup,
+    UncertaintyScatter,
 )
 from ensemble_uq_llm.evaluation.records.decision_records import (
     BestScore,
@@ -82,8 +85,10 @@ __all__ = [
     "Reliability",
     "ReliabilityBin",
     "RiskCoverageCurve",
+    "RocCurve",
     "Role",
     "RunComparison",
+    "ScatterGroup",
     "SelectiveScore",
     "SetMetrics",
     "Shift",
@@ -93,5 +98,6 @@ __all__ = [
     "SubsetSummary",
     "TemperatureEffect",
     "TemperatureScaling",
+    "UncertaintyScatter",
     "Vote",
 ]

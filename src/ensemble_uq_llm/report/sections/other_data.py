@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
 from ensemble_uq_llm.evaluation.records import SetMetrics, Shift
 from ensemble_uq_llm.evaluation.scores import Quantity
+from ensemble_uq_llm.report.figures.roc_figure import roc_figure
+from ensemble_uq_llm.report.figures.svg import Figure, shortened
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNDEFINED,
@@ -13,6 +15,7 @@ from ensemble_uq_llm.report.formats import (
     score_title,
     show_difference,
 )
+from ensemble_uq_llm.report.scores_drawn import recommended_first, roc_lines
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
 from ensemble_uq_llm.statistics.significance import p_in_words
@@ -30,6 +33,8 @@ class OtherData:
     sets: Table
     detection: Sequence[tuple[str, Table]]
     """By the titles of the numbers; empty where the other sets are no shifts."""
+    roc: Sequence[Figure]
+    """Of finding the examples of each set that is compared with the main one."""
 
 
 def other_data(source: ReportSource) -> OtherData | None:
@@ -38,7 +43,17 @@ def other_data(source: ReportSource) -> OtherData | None:
         return None
     shifted = {name: metrics.shift for name, metrics in source.others.items() if metrics.shift}
     detection = [(quantity.title, _detection(shifted, quantity)) for quantity in DETECTION_NUMBERS if shifted]
-    return OtherData(sets=_sets(source, shifted), detection=detection)
+    roc = [_roc(source, name, shift) for name, shift in shifted.items() if shift.roc]
+    return OtherData(sets=_sets(source, shifted), detection=detection, roc=roc)
+
+
+def _roc(source: ReportSource, name: str, shift: Shift) -> Figure:
+    return roc_figure(
+        roc_lines(shift.roc, shift.numbers["auroc"], recommended_first(source.main.best_score)),
+        title=name,
+        found=f"share of {shortened(name)} found",
+        mistaken=f"share of {shortened(source.name)} taken for it",
+    )
 
 
 def _sets(source: ReportSource, shifted: Mapping[str, Shift]) -> Table:
