@@ -71,7 +71,7 @@ def predict(
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     job = job or Job(config)
-    prepared = {key: job.file(Path(each)) if _is_file(each) else job.named(each) for key, each in wanted.items()}
+    prepared = {key: job.file(expanded(Path(each))) if _is_file(each) else job.named(each) for key, each in wanted.items()}
     loaded = load_members(config, adapters=adapters)
     return [write_set(loaded, each, config, name=key) for key, each in prepared.items()]
 
@@ -107,4 +107,4 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
 
 
 def _is_file(text: str) -> bool:
-    return "/" in text or "." in text
+    return "/" in text or "." in text or Path(text).is_file()

@@ -35,6 +35,14 @@ class FittingTable:
         """Add a row: its name, then a cell for each other column."""
         self._rows.append(tuple(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The header and the rows as texts."""
+        return [
+            tuple(" ".join(name.split()) for name in self._header),
+            *(tuple(c.plain for c in r) for r in self._rows),
+        ]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Yield the table, in as many parts as the width asks for."""
         yield ""

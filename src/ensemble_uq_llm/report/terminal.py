@@ -163,14 +163,20 @@ def _truth_table(truth: Mapping[str, Estimate]) -> FittingTable:
 
 def comparison_table(result: RunComparison) -> RenderableType:
     """Return two runs compared as a table, with what it means in words."""
-    table = FittingTable("Metric", "A", "B", "B - A", "95% interval", "p", "Holm", "Won")
-    for each in compared_quantities(result.classes):
-        title = f"{each.title} {direction(each.higher_is_better)}"
-        table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
+    table = compared_metrics(result)
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
     words = (f"{answers}; exact McNemar test p = {test.p_value:.2g}.", result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
+
+
+def compared_metrics(result: RunComparison) -> FittingTable:
+    """Return a row for each compared metric."""
+    table = FittingTable("Metric", "A", "B", "B - A", "95% interval", "p", "Holm", "Won")
+    for each in compared_quantities(result.classes):
+        title = f"{each.title} {direction(each.higher_is_better)}"
+        table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
+    return table
 
 
 def _compared_cells(compared: ComparedMetric, form: str) -> list[str]:

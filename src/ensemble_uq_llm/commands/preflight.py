@@ -1,0 +1,133 @@
+"""Everything that can be wrong with a configuration, before any work: what `validate` and `--dry-run` say.
+
+Each check goes on where another has failed, so that all problems are told at once. What cannot be looked at here (the
+engine is not installed, the hub does not answer) is said, and is no problem.
+"""
+
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.check import check
+from ensemble_uq_llm.errors import (
+    ConfigError,
+    EnsembleUQError,
+    IntegrityError,
+    MissingExtraError,
+    UnreachableModelError,
+)
+from ensemble_uq_llm.models.local import local_folder
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.extras import naming_extras
+from ensemble_uq_llm.utils.files import read_json, read_object
+
+DATA_KEYS: Final = {
+    "dataset", "train_file", "validation_file", "prompt_template", "cut_column", "label_column", "id_column",
+    "class_names", "num_labels", "max_train_examples", "max_validation_examples", "calibration_fraction",
+}  # fmt: skip
+MODEL_KEYS: Final = {"model_name", "model_revision", "allow_unproven_model", "lora_target_modules", "lora_layers"}
+
+
+class Findings:
+    """What the checks have found so far: facts by name, problems, and what could not be checked."""
+
+    def __init__(self, problems: Sequence[EnsembleUQError], wrong: Collection[str]) -> None:
+        self.facts: dict[str, Any] = {}
+        self.problems = list(problems)
+        self.not_checked: list[str] = []
+        self._wrong = set(wrong)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Within it, whatever is wrong is noted, and ends that check only."""
+        try:
+            yield
+        except UnreachableModelError as error:
+            self.not_checked.append(str(error))
+        except MissingExtraError as error:
+            self.not_checked.append(f"model, tokens, device and members ({error})")
+        except EnsembleUQError as error:
+            self.problems.append(error)
+        except OSError as error:
+            self.problems.append(ConfigError(f"{error.filename}: {error.strerror}; make it usable, or name another"))
+
+    def are_right(self, keys: Collection[str]) -> bool:
+        """Tell whether none of these keys has a value that is wrong by itself: what follows from one is no finding."""
+        return not self._wrong & set(keys)
+
+    def raise_if_any(self) -> None:
+        """Raise all problems as one error, each on its own lines: a ConfigError unless all are of one other kind."""
+        if not self.problems:
+            return
+        kinds = {type(problem) for problem in self.problems}
+        kind = kinds.pop() if len(kinds) == 1 else ConfigError
+        raise kind("\n".join(dict.fromkeys(line for problem in self.problems for line in str(problem).split("\n"))))
+
+
+def check_everything(
+    config: Config, *, problems: Sequence[EnsembleUQError] = (), wrong: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return what a configuration amounts to, and what could not be checked.
+
+    Args:
+        config: the configuration, with defaults in place of values that are wrong by themselves.
+        problems: what is wrong with those.
+        wrong: their keys.
+
+    Raises:
+        ConfigError, DataError, IntegrityError ...: every problem, each on its own lines.
+    """
+    found = Findings(problems, wrong)
+    if found.are_right(DATA_KEYS):
+        with found.noting():
+            found.facts |= check(config)
+    with found.noting():
+        _check_output(config, found)
+    with found.noting(), naming_extras():
+        from ensemble_uq_llm.commands.engine_checks import check_engine
+
+        check_engine(config, found)
+    if "model" not in found.facts and found.are_right(MODEL_KEYS):
+        with found.noting():
+            _check_model_files(config, found)
+    found.raise_if_any()
+    return found.facts | ({"not_checked": found.not_checked} if found.not_checked else {})
+
+
+def _check_output(config: Config, found: Findings) -> None:
+    """Check that the run folder can be written, and that nothing in it would stop a stage at its end."""
+    if not found.are_right({"output_dir"}):
+        return
+    folder = RunFolder(config.output_dir)
+    existing = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"output_dir: {existing} is a file; name a folder")
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise ConfigError(f"output_dir: {existing} cannot be written ({error.strerror}); name another folder") from None
+    found.facts["output_dir"] = str(folder.root)
+    if folder.run_record.exists():
+        read_object(folder.run_record, remedy="restore it or delete it")
+
+
+def _check_model_files(config: Config, found: Findings) -> None:
+    """Check what can be seen of a model without the engine: its folder, its config.json, and the layers in it."""
+    folder = local_folder(config.model_name)
+    if folder is None:
+        return
+    settings = _settings(folder / "config.json")
+    layers = settings.get("num_hidden_layers")
+    if isinstance(layers, int) and (beyond := [each for each in config.lora_layers or () if each >= layers]):
+        raise ConfigError(f"lora_layers: {beyond} asked for, and the model has layers 0 to {layers - 1}")
+    found.facts["model"] = f"{settings.get('model_type')} in {folder}"
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise IntegrityError(f"model_name: the configuration in {path} cannot be used: {error}") from None
