@@ -164,6 +164,8 @@ WRONG = {
     "run of a number": (lambda run: Run(3), ConfigError, "run: a path is needed, found 3"),
     "train of nothing": (lambda run: train(None), ConfigError, "config: a path is needed, found None"),
     "train of a mapping": (lambda run: train({}), ConfigError, "config: a path is needed, found an object"),
+    "overrides of a number": (lambda run: train(run, overrides=3), ConfigError, "overrides: found 3; give texts such"),
+    "overrides of numbers": (lambda run: train(run, overrides=[3]), ConfigError, "overrides: found a list of 1; give"),
     "overrides of a Config": (
         lambda run: train(Config(), overrides=["lora_r=2"]), ConfigError, "overrides: they go with a YAML file",
     ),

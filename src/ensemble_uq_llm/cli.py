@@ -32,7 +32,7 @@ from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.text import counted
+from ensemble_uq_llm.utils.text import counted, duration
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -130,7 +130,7 @@ def predict(
     if name is not None and len(data or []) != 1:
         raise ConfigError("--name: names one set of predictions, so give exactly one --data with it")
     with telling_what_is_kept(RunFolder(settings.output_dir)):
-        paths = predict(settings, data or [], name=name, adapters=adapters or [])
+        paths = predict(settings, data or [], name=name, adapters=adapters or [], console=console_for(as_json=as_json))
         if and_evaluate:
             _show_evaluations(settings, as_json=as_json)
             return
@@ -272,7 +272,10 @@ def _show_plan(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.commands.preflight import check_everything
 
     check_everything(settings)
-    print_record(asdict(dry_run(settings)), as_json=as_json)
+    plan = asdict(dry_run(settings))
+    if not as_json and (seconds := plan.pop("estimated_seconds")) is not None:
+        plan["time"] = f"about {duration(seconds)}: an estimate, from one small step on this machine as it is now"
+    print_record(plan, as_json=as_json)
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:

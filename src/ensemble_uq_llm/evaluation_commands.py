@@ -76,6 +76,9 @@ def evaluate(
     target = _target(target)
     shifts = _named_files(shift or [])
     is_run = target.is_dir() or target.suffix in (".yaml", ".yml")
+    if output is not None:
+        for name in shifts:
+            RunFolder(output).metrics(name)  # a name that cannot be a file's is refused before any work
     check_exists(target)
     if target.is_dir():
         check_evaluable(target)

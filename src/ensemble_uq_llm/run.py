@@ -218,7 +218,10 @@ def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
     if isinstance(what, Predictions):
         return what
     path = as_path(what, "compare")
-    return load_predictions(_predicted_set(RunFolder(path), name) if path.is_dir() else path)
+    if not path.is_dir():
+        return load_predictions(path)
+    RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
+    return load_predictions(_predicted_set(RunFolder(path), name))
 
 
 def _predicted_set(folder: RunFolder, name: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ensemble_uq_llm.commands.preflight import DATA_KEYS, MODEL_KEYS, Findings
+from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
@@ -29,7 +29,7 @@ class _Base:
     digest: str | None = None
 
 
-def check_engine(config: Config, found: Findings) -> None:
+def check_engine(config: Config, found: CheckList) -> None:
     """Note whatever is wrong with the device, the base, the tokens of local data, and the members that are there."""
     if found.are_right({"device", "num_gpus"}):
         with found.noting():
@@ -49,7 +49,7 @@ def check_engine(config: Config, found: Findings) -> None:
             _check_members(config, found, job if "train" in is_here else None, base)
 
 
-def _check_base(config: Config, found: Findings) -> _Base:
+def _check_base(config: Config, found: CheckList) -> _Base:
     folder = base_folder(config, weights=False)
     base = _Base()
     with found.noting():
@@ -68,13 +68,13 @@ def _check_base(config: Config, found: Findings) -> _Base:
     return base
 
 
-def _check_adapted(config: Config, skeleton: PreTrainedModel, found: Findings) -> None:
+def _check_adapted(config: Config, skeleton: PreTrainedModel, found: CheckList) -> None:
     for layers in (config.lora_layers, None):  # what hides behind a layer that is not there comes out without it
         with found.noting():
             adapted_modules(skeleton, config.lora_target_modules, layers)
 
 
-def _local_data(config: Config, found: Findings) -> list[str]:
+def _local_data(config: Config, found: CheckList) -> list[str]:
     """Return which of the configuration's own sets can be read without a hub, and read well."""
     if not found.are_right(DATA_KEYS) or "unusable" in found.facts.values() or "members" not in found.facts:
         return []
@@ -82,7 +82,7 @@ def _local_data(config: Config, found: Findings) -> list[str]:
     return [name for name, named in is_remote.items() if not named or not find_dataset(config.dataset).is_remote]
 
 
-def _check_members(config: Config, found: Findings, job: Job | None, base: _Base) -> None:
+def _check_members(config: Config, found: CheckList, job: Job | None, base: _Base) -> None:
     """Check that the members in the run folder were made as this configuration makes them."""
     folder = RunFolder(config.output_dir)
     members = folder.members()

@@ -5,66 +5,18 @@ engine is not installed, the hub does not answer) is said, and is no problem.
 """
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.check import check
-from ensemble_uq_llm.errors import (
-    ConfigError,
-    EnsembleUQError,
-    IntegrityError,
-    MissingExtraError,
-    UnreachableModelError,
-)
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import read_json, read_object
-
-DATA_KEYS: Final = {
-    "dataset", "train_file", "validation_file", "prompt_template", "cut_column", "label_column", "id_column",
-    "class_names", "num_labels", "max_train_examples", "max_validation_examples", "calibration_fraction",
-}  # fmt: skip
-MODEL_KEYS: Final = {"model_name", "model_revision", "allow_unproven_model", "lora_target_modules", "lora_layers"}
-
-
-class Findings:
-    """What the checks have found so far: facts by name, problems, and what could not be checked."""
-
-    def __init__(self, problems: Sequence[EnsembleUQError], wrong: Collection[str]) -> None:
-        self.facts: dict[str, Any] = {}
-        self.problems = list(problems)
-        self.not_checked: list[str] = []
-        self._wrong = set(wrong)
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Within it, whatever is wrong is noted, and ends that check only."""
-        try:
-            yield
-        except UnreachableModelError as error:
-            self.not_checked.append(str(error))
-        except MissingExtraError as error:
-            self.not_checked.append(f"model, tokens, device and members ({error})")
-        except EnsembleUQError as error:
-            self.problems.append(error)
-        except OSError as error:
-            self.problems.append(ConfigError(f"{error.filename}: {error.strerror}; make it usable, or name another"))
-
-    def are_right(self, keys: Collection[str]) -> bool:
-        """Tell whether none of these keys has a value that is wrong by itself: what follows from one is no finding."""
-        return not self._wrong & set(keys)
-
-    def raise_if_any(self) -> None:
-        """Raise all problems as one error, each on its own lines: a ConfigError unless all are of one other kind."""
-        if not self.problems:
-            return
-        kinds = {type(problem) for problem in self.problems}
-        kind = kinds.pop() if len(kinds) == 1 else ConfigError
-        raise kind("\n".join(dict.fromkeys(line for problem in self.problems for line in str(problem).split("\n"))))
 
 
 def check_everything(
@@ -80,7 +32,7 @@ def check_everything(
     Raises:
         ConfigError, DataError, IntegrityError ...: every problem, each on its own lines.
     """
-    found = Findings(problems, wrong)
+    found = CheckList(problems, wrong)
     if found.are_right(DATA_KEYS):
         with found.noting():
             found.facts |= check(config)
@@ -97,7 +49,7 @@ def check_everything(
     return found.facts | ({"not_checked": found.not_checked} if found.not_checked else {})
 
 
-def _check_output(config: Config, found: Findings) -> None:
+def _check_output(config: Config, found: CheckList) -> None:
     """Check that the run folder can be written, and that nothing in it would stop a stage at its end."""
     if not found.are_right({"output_dir"}):
         return
@@ -114,7 +66,7 @@ def _check_output(config: Config, found: Findings) -> None:
         read_object(folder.run_record, remedy="restore it or delete it")
 
 
-def _check_model_files(config: Config, found: Findings) -> None:
+def _check_model_files(config: Config, found: CheckList) -> None:
     """Check what can be seen of a model without the engine: its folder, its config.json, and the layers in it."""
     folder = local_folder(config.model_name)
     if folder is None:
@@ -130,4 +82,4 @@ def _settings(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except ValueError as error:
-        raise IntegrityError(f"model_name: the configuration in {path} cannot be used: {error}") from None
+        raise ModelError(f"model_name: the configuration in {path} cannot be used: {error}") from None

@@ -1,21 +1,26 @@
 """What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.checks.weights import weight_files
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
 from ensemble_uq_llm.training.step import epoch_batches
+from ensemble_uq_llm.training.time_estimate import estimate_seconds
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -49,10 +54,13 @@ class DryRun:
     free_bytes: int
     disk_bytes: int
     device: str
+    estimated_seconds: float | None
+    """Of training, from one measured step; None where nothing is to be trained, or the weights are not here or would
+    not fit."""
 
 
 def dry_run(config: Config) -> DryRun:
-    """Plan `train` without loading weights and without writing anything into the run folder.
+    """Plan `train` without writing anything into the run folder; a small step is taken to measure its speed.
 
     Raises:
         ConfigError, ModelError, DataError: as `train` would.
@@ -78,6 +86,11 @@ def dry_run(config: Config) -> DryRun:
     lanes = plan_lanes(first, train.lengths_N, budget=budget, lanes=lane_count(device))
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
+    free = free_bytes(device)
+    seconds = None
+    if missing and _has_weights(folder) and 2 * base * width < free:
+        data = TrainingData(train=train, validation=validation)
+        seconds = estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device)
     return DryRun(
         seeds_to_train=missing,
         seeds_finished=finished,
@@ -98,7 +111,15 @@ def dry_run(config: Config) -> DryRun:
         base_bytes=base * width,
         adapters_and_optimizer_bytes=len(missing) * trained * BYTES_PER_TRAINED,
         pass_bytes=max(1, len(lanes)) * budget * bytes_per_token(skeleton, training=True),
-        free_bytes=free_bytes(device),
+        free_bytes=free,
         disk_bytes=len(missing) * trained * 4,
         device=describe_device(device),
+        estimated_seconds=seconds,
     )
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder))
+    except ModelError:
+        return False
