@@ -648,7 +648,7 @@ def test_what_can_be_predicted_is_named(cli, own_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = cli("predict", own_run, "--data", "nope")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err == "error: --data nope: neither a file here nor a set; the sets are 'validation', 'train'\n"
+    assert answer.err == "error: data: 'nope' is neither a file here nor a set; the sets are 'validation', 'train'\n"
     (tmp_path / "nope.jsonl").touch()
     assert "did you mean 'nope.jsonl'?" in cli("predict", own_run, "--data", "nope").err
 

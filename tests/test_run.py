@@ -174,7 +174,7 @@ WRONG = {
     ),
     "data of a number": (lambda run: run.predict(3), ConfigError, "data: 3; give the path of a file, the name of a"),
     "data of numbers": (lambda run: run.predict([3]), ConfigError, "data: a path is needed, found 3"),
-    "a set that is none": (lambda run: run.predict("validaton"), DataError, "no split 'validaton'; did you mean"),
+    "a set that is none": (lambda run: run.predict("validaton"), DataError, "neither a file here nor a set; did"),
     "a set not predicted": (
         lambda run: run.predictions("validaton"), DataError,
         "no set 'validaton' has been predicted; there are 'validation'; did you mean 'validation'?",

@@ -28,7 +28,7 @@ class MemberId:
     def __post_init__(self) -> None:
         for name in ("seed", "sample"):
             number: object = getattr(self, name)
-            if not isinstance(number, Integral) or isinstance(number, bool) or int(number) < 0:
+            if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < 0:
                 raise ConfigError(f"MemberId: {name} must be a whole number of at least 0, found {clipped(number)}")
 
     @property

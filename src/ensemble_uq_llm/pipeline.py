@@ -101,7 +101,7 @@ def _named(job: Job, config: Config, name: str) -> PreparedSet:
     if name != CALIBRATION and name not in known:
         near = did_you_mean(name, [*known, *(path.name for path in Path().iterdir() if path.is_file())])
         raise DataError(
-            f"--data {name}: neither a file here nor a set{near or f'; the sets are {listed(dict.fromkeys(known))}'}"
+            f"data: {name!r} is neither a file here nor a set{near or f'; the sets are {listed(dict.fromkeys(known))}'}"
         )
     return job.named(name)
 

@@ -37,7 +37,7 @@ def test_a_path_from_the_home_folder(monkeypatch, tmp_path, given, found):
 
 @pytest.mark.parametrize("given", [None, 3, "", b"a", ["a"]], ids=str)
 def test_what_is_no_path_is_named(given):
-    with pytest.raises(ConfigError, match="^x: a path is needed, found "):
+    with pytest.raises(ConfigError, match=r"^x: a path is needed, found "):
         as_path(given, "x")
 
 

@@ -87,10 +87,8 @@ def dry_run(config: Config) -> DryRun:
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
     free = free_bytes(device)
-    seconds = None
-    if missing and _has_weights(folder) and 2 * base * width < free:
-        data = TrainingData(train=train, validation=validation)
-        seconds = estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device)
+    data = TrainingData(train=train, validation=validation)
+    is_measured = bool(missing) and _has_weights(folder) and 2 * base * width < free
     return DryRun(
         seeds_to_train=missing,
         seeds_finished=finished,
@@ -114,7 +112,9 @@ def dry_run(config: Config) -> DryRun:
         free_bytes=free,
         disk_bytes=len(missing) * trained * 4,
         device=describe_device(device),
-        estimated_seconds=seconds,
+        estimated_seconds=estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device)
+        if is_measured
+        else None,
     )
 
 
