@@ -99,7 +99,8 @@ def _named(job: Job, config: Config, name: str) -> PreparedSet:
     """Return a set by its name; raises DataError where it is none, and no file either."""
     known = [*own_sets(config), *find_dataset(config.dataset).splits]
     if name != CALIBRATION and name not in known:
-        near = did_you_mean(name, [*known, *(path.name for path in Path().iterdir() if path.is_file())])
+        files = {path.stem: path.name for path in Path().iterdir() if path.is_file()}
+        near = did_you_mean(files.get(name, name), [*known, *files.values()])
         raise DataError(
             f"data: {name!r} is neither a file here nor a set{near or f'; the sets are {listed(dict.fromkeys(known))}'}"
         )
