@@ -39,7 +39,7 @@ def test_what_was_written_by_then_is_named(own_run):
 
     assert interrupted(own_run, work) == (
         f"interrupted; written to {own_run} by then: the members of seed 44, the predictions of far and the metrics of "
-        "validation; run the same command again for the rest"
+        "validation; run the same command again"
     )
 
 

@@ -8,7 +8,7 @@ EXIT_CODES: Final = {
     3: "data or predictions cannot be used",
     4: "some members failed; the others are saved",
     5: "a file was altered or torn",
-    75: "interrupted; the same command does the rest",
+    75: "interrupted; run the same command again",
     1: "a bug of ours",
 }
 """What every exit code of the command line means."""

@@ -55,7 +55,7 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
-        return f"interrupted; written to {folder.root} by then: {enumerated(kept)}{AGAIN} for the rest"
+        return f"interrupted; written to {folder.root} by then: {enumerated(kept)}{AGAIN}"
     earlier = "; what was there before is unchanged" if before.members or before.sets else ""
     return f"interrupted; nothing was finished, so nothing is kept{earlier}{AGAIN}"
 
