@@ -8,6 +8,7 @@ import numpy as np
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
@@ -66,7 +67,6 @@ def dry_run(config: Config) -> DryRun:
         ConfigError, ModelError, DataError: as `train` would.
     """
     job = Job(config)
-    held_out = job.split.held_out
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
@@ -88,18 +88,17 @@ def dry_run(config: Config) -> DryRun:
     width = next(skeleton.parameters()).element_size()
     free = free_bytes(device)
     data = TrainingData(train=train, validation=validation)
-    is_measured = bool(missing) and _has_weights(folder) and 2 * base * width < free
+    is_measured = missing and _has_weights(folder) and 2 * base * width < free
+    seconds = (
+        estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device) if is_measured else None
+    )
     return DryRun(
         seeds_to_train=missing,
         seeds_finished=finished,
         train=train.describe(),
         validation=validation.describe(),
-        calibration_examples=len(held_out),
-        token_mean=float(train.lengths_N.mean()),
-        token_median=float(np.median(train.lengths_N)),
-        token_p95=float(np.quantile(train.lengths_N, 0.95)),
-        token_max=int(train.lengths_N.max()),
-        train_cut=train.num_cut,
+        calibration_examples=len(job.split.held_out),
+        **_lengths(train),
         optimizer_steps=config.optimizer_steps(len(train)),
         warmup_steps=config.warmup_steps,
         tokens_per_pass=budget,
@@ -112,10 +111,18 @@ def dry_run(config: Config) -> DryRun:
         free_bytes=free,
         disk_bytes=len(missing) * trained * 4,
         device=describe_device(device),
-        estimated_seconds=estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device)
-        if is_measured
-        else None,
+        estimated_seconds=seconds,
     )
+
+
+def _lengths(train: TokenizedExamples) -> dict[str, Any]:
+    return {
+        "token_mean": float(train.lengths_N.mean()),
+        "token_median": float(np.median(train.lengths_N)),
+        "token_p95": float(np.quantile(train.lengths_N, 0.95)),
+        "token_max": int(train.lengths_N.max()),
+        "train_cut": train.num_cut,
+    }
 
 
 def _has_weights(folder: Path) -> bool:
