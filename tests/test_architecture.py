@@ -27,7 +27,7 @@ ROOMS = {
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "report": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
-    "__init__.py": 4,
+    "__init__.py": 4, "commands": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
 
@@ -96,6 +96,13 @@ TESTED_ELSEWHERE = {
     "models/lora/peft_settings.py": "test_peft_folder.py",
     "models/lora/peft_view.py": "test_peft_folder.py",
     "utils/hub.py": "test_hub_probe.py",
+    "commands/check_list.py": "test_preflight.py",
+    "commands/engine_checks.py": "test_preflight.py",
+    "commands/options.py": "test_cli.py",
+    "commands/targets.py": "test_evaluation_commands.py",
+    "models/local.py": "test_base.py",
+    "report/paste_comparison.py": "test_evaluation_commands.py",
+    "training/time_estimate.py": "test_dry_run.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""
 

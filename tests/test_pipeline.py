@@ -118,7 +118,7 @@ def test_adapter_folders_instead_of_the_run(config, own_run, tmp_path):
         (["my questions.jsonl"], None, ConfigError, "'my questions' cannot name a set: .*; give one with --name"),
         (["x.jsonl"], "../up", ConfigError, r"'\.\./up' cannot name a set"),
         (["absent.jsonl"], None, DataError, r"absent\.jsonl: not found"),
-        (["nonsense"], None, DataError, "no split 'nonsense'"),
+        (["nonsense"], None, DataError, "data: 'nonsense' is neither a file here nor a set"),
     ],
 )
 def test_bad_sets_are_told_before_anything_is_loaded(config, nothing_is_loaded, sets, name, error, message):

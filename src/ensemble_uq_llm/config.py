@@ -9,11 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.files import expanded
 
 
 def _no_flag(value: object) -> object:
@@ -26,6 +36,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
+UserPath = Annotated[Path, AfterValidator(expanded)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -73,8 +84,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
     # Data
     dataset: Text = Field("boolq", description="A named data set: `boolq` (from the hub) or `synthetic` (embedded).")
-    train_file: Path | None = Field(None, description="A JSONL, CSV or Parquet file to train on, instead of `dataset`.")
-    validation_file: Path | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
+    train_file: UserPath | None = Field(
+        None, description="A JSONL, CSV or Parquet file to train on, instead of `dataset`."
+    )
+    validation_file: UserPath | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
     prompt_template: Text = Field(
         "Question: {question} Context: {passage}",
         description="The prompt, with column names in braces.",
@@ -146,8 +159,8 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     bootstrap_seed: Seed = Field(0, description="Seed of the bootstrap.")
 
     # Paths
-    output_dir: Path = Field(Path("model_outputs"), description="The run folder.")
-    cache_dir: Path | None = Field(
+    output_dir: UserPath = Field(Path("model_outputs"), description="The run folder.")
+    cache_dir: UserPath | None = Field(
         Path("cache"), description="Where hub downloads are kept; null is the hub's own cache."
     )
 
