@@ -59,6 +59,8 @@ def test_labels_that_are_no_classes(tmp_path):
         with_classes(config(tmp_path / "rows.jsonl"))
     with pytest.raises(DataError, match=r"no row has the field 'moood'; did you mean 'mood'.*see label_column"):
         with_classes(config(written(tmp_path, "a", "b")).model_copy(update={"label_column": "moood"}))
+    with pytest.raises(DataError, match=r"(?s)no row has the field 'txt'.*see prompt_template\n.*see label_column"):
+        with_classes(Config(train_file=tmp_path / "rows.csv", prompt_template="{txt}", class_names="from_data"))
 
 
 def test_another_number_of_classes_is_a_contradiction(tmp_path):

@@ -7,6 +7,8 @@ from typing import Final
 from ensemble_uq_llm.config import FROM_DATA, Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prompts import prompt_columns
+from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.labels.label_values import in_order, name_of
@@ -24,7 +26,7 @@ def with_classes(config: Config) -> Config:
 
     Raises:
         DataError: the file cannot be read, or its labels are not those of two or more classes.
-        ConfigError: `num_labels` says another number.
+        ConfigError: `num_labels` says another number, or the prompt's template is no good.
     """
     if config.class_names != FROM_DATA:
         return config
@@ -46,7 +48,8 @@ def class_counts(examples: Iterable[Example], names: Sequence[str]) -> dict[str,
 def _names(config: Config) -> tuple[str, ...]:
     if config.train_file is None:
         return find_dataset(config.dataset).class_names
-    values = read_labels(config.train_file, config.label_column)
+    columns = Columns(prompt=prompt_columns(config.prompt_template), label=config.label_column, id=config.id_column)
+    values = read_labels(config.train_file, columns)
     names = {name_of(value) for value in values}
     what = f"{config.train_file}: the labels of label_column"
     if None in names:

@@ -54,15 +54,15 @@ def examples_from_records(records: Sequence[Record], columns: Columns, *, source
     return examples
 
 
-def labels_of_records(records: Sequence[Record], label: str | None, *, source: str) -> list[Any]:
-    """Return the labels of rows as they are, without those that are missing; `label` as in `Columns`.
+def labels_of_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Any]:
+    """Return the labels of rows as they are, without those that are missing.
 
     Raises:
-        DataError: there are no rows, or none has such a column.
+        DataError: there are no rows, or none has one of the columns.
     """
     if not records:
         raise DataError(f"{source}: holds no rows; it must hold at least one")
-    name = _settled(Columns(prompt=(), label=label), records, Problems(source)).label or ""
+    name = _settled(columns, records, Problems(source)).label or ""
     return [value for record in records if not is_missing(value := record.values.get(name))]
 
 

@@ -31,13 +31,13 @@ def read_examples(path: str | Path, columns: Columns) -> list[Example]:
     return examples_from_records(read_records(path), columns, source=str(path))
 
 
-def read_labels(path: str | Path, label: str | None) -> list[Any]:
-    """Return the labels of a file's rows as they are; `label` is their column, as in `Columns`.
+def read_labels(path: str | Path, columns: Columns) -> list[Any]:
+    """Return the labels of a file's rows as they are, without those that are missing.
 
     Raises:
-        DataError: the file cannot be read as its format, or has no such column.
+        DataError: the file cannot be read as its format, or lacks one of the columns.
     """
-    return labels_of_records(read_records(path), label, source=str(path))
+    return labels_of_records(read_records(path), columns, source=str(path))
 
 
 def read_records(path: str | Path) -> list[Record]:
