@@ -43,7 +43,10 @@ def test_data_on_the_hub_are_not_fetched():
 
 
 def test_a_file_beside_the_hub(tiny_data):
-    facts = check(Config(train_file=tiny_data, dataset="boolq", warmup_steps=0))
+    with pytest.warns(
+        UserWarning, match="validation_file: not given beside train_file, so it is data set 'boolq' to e"
+    ):
+        facts = check(Config(train_file=tiny_data, dataset="boolq", warmup_steps=0))
     assert facts["train_examples"] == 24
     assert facts["validation"] == "boolq from the hub, not fetched here"
 
@@ -102,10 +105,11 @@ def test_a_column_that_the_rows_lack(tiny_data):
 def test_a_file_that_is_missing_never_means_the_default_data_set(tiny_data, given, missing, verb):
     with pytest.raises(ConfigError, match=f"{missing}: not given beside {given}; name the file to {verb} on, or write"):
         check(Config(**{given: tiny_data}, warmup_steps=0))
-    own = Config(**{given: tiny_data}, num_labels=3, warmup_steps=0)
-    with pytest.raises(EnsembleUQError, match=f"{missing}: not given beside {given}") as caught:
-        check(own)
-    assert "2 classes" not in str(caught.value)
+    for named in ({}, {"dataset": "boolq"}):  # as in a YAML that `init` wrote
+        own = Config(**{given: tiny_data}, **named, num_labels=3, warmup_steps=0)
+        with pytest.raises(EnsembleUQError, match=f"{missing}: not given beside {given}") as caught:
+            check(own)
+        assert "2 classes" not in str(caught.value)
 
 
 def test_texts_in_two_sets_are_counted_and_said(halves):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,15 +101,20 @@ def digest_of(examples: Iterable[Example]) -> str:
 def check_named(config: Config, key: str, *, beside: str, verb: str) -> None:
     """Refuse to put the default data set beside a file of the user's: it would be another task.
 
+    A data set that the configuration itself names, of the same classes, is taken, with a warning.
+
     Raises:
-        ConfigError: `key` names no file, `beside` does, and `dataset` is not given.
+        ConfigError: `key` names no file, `beside` does, and `dataset` is not given or has other classes.
     """
-    is_open = getattr(config, key) is None and getattr(config, beside) is not None
-    if is_open and "dataset" not in config.model_fields_set:
-        raise ConfigError(
-            f"{key}: not given beside {beside}; name the file to {verb} on, or write dataset: {config.dataset} if it "
-            f"is that one's rows that you want to {verb} on"
-        )
+    if getattr(config, key) is not None or getattr(config, beside) is None:
+        return
+    given = "dataset" in config.model_fields_set
+    is_same_task = find_dataset(config.dataset).class_names == config.class_labels
+    if not (given and is_same_task):
+        other = f", or write dataset: {config.dataset} if its rows are what you want to {verb} on"
+        instead = other if is_same_task else ""
+        raise ConfigError(f"{key}: not given beside {beside}; name the file to {verb} on{instead}")
+    warnings.warn(f"{key}: not given beside {beside}, so it is data set {config.dataset!r} to {verb} on", stacklevel=3)
 
 
 def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool | None) -> list[Example]:

@@ -46,6 +46,7 @@ class ClassNames:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._by_key = {key_of(name): index for index, name in enumerate(self.names)}
+        self._translations: dict[tuple[str, ...], tuple[int | None, ...]] = {}
 
     def index_of(self, value: Any) -> int:
         """Return the class that a value means, by the rule above.
@@ -116,19 +117,25 @@ class ClassNames:
 
     def knows_code(self, code: ClassCode) -> bool:
         """Whether the data's own names of the classes are ours, so that a class number is read by its name."""
-        return any(self._of_name(name) is not None for name in code.names)
+        return any(own is not None for own in self._translated(code.names))
 
     def _of_code(self, code: ClassCode) -> int:
         """Read a class number by its name where the names are ours, and by itself where all of them are others."""
         if not 0 <= code.index < len(code.names):
             raise NotAClassError
         if self.knows_code(code):
-            if (own := self._of_name(code.names[code.index])) is not None:
+            if (own := self._translated(code.names)[code.index]) is not None:
                 return own
             raise NotAClassError(f"the data's own names are {listed(code.names)}")
         if len(code.names) != len(self.names):
             raise NotAClassError(f"the data have {len(code.names)} classes, {listed(code.names)}")
         return code.index
+
+    def _translated(self, names: tuple[str, ...]) -> tuple[int | None, ...]:
+        """Return the classes that another's names of classes mean; the same for all rows of a file."""
+        if names not in self._translations:
+            self._translations[names] = tuple(self._of_name(name) for name in names)
+        return self._translations[names]
 
     def _of_name(self, name: str) -> int | None:
         """Return the class that another's name of a class means: the same name, in other case, or as a truth word."""
