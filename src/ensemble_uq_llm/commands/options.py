@@ -47,5 +47,6 @@ def found_config(named: Path | None) -> Path | None:
 def load(named: Path | None, overrides: list[str] | None) -> "Config":
     """Return the configuration that was named or found, or else the defaults, with what overrides it."""
     from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.data.classes import with_classes
 
-    return load_config(found_config(named), overrides or [])
+    return with_classes(load_config(found_config(named), overrides or []))

@@ -12,6 +12,7 @@ from typing import Any
 from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.check import check
+from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
@@ -36,6 +37,7 @@ def check_everything(
     if found.are_right(DATA_KEYS):
         with found.noting():
             found.facts |= check(config)
+            config = with_classes(config)
     with found.noting():
         _check_output(config, found)
     with found.noting(), naming_extras():

@@ -1,6 +1,6 @@
 """What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class DryRun:
     train: str
     validation: str
     calibration_examples: int
+    test_in_training: int
+    calibration_in_training: int
+    calibration_in_test: int
     token_mean: float
     token_median: float
     token_p95: float
@@ -67,6 +70,7 @@ def dry_run(config: Config) -> DryRun:
         ConfigError, ModelError, DataError: as `train` would.
     """
     job = Job(config)
+    calibration = job.calibration.examples if job.split.held_out else []
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
@@ -97,7 +101,8 @@ def dry_run(config: Config) -> DryRun:
         seeds_finished=finished,
         train=train.describe(),
         validation=validation.describe(),
-        calibration_examples=len(job.split.held_out),
+        calibration_examples=len(calibration),
+        **asdict(job.repeats),
         **_lengths(train),
         optimizer_steps=config.optimizer_steps(len(train)),
         warmup_steps=config.warmup_steps,
