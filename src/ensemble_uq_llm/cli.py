@@ -91,7 +91,7 @@ def train(
 
     folder = train_with_display(settings, console=console)
     if as_json:
-        print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
+        print_json({"output_dir": str(folder.root), "members": [member.folder_name for member in folder.members()]})
     else:
         console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}")
 
@@ -257,8 +257,11 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+    from ensemble_uq_llm.pipeline import finished_seeds
     from ensemble_uq_llm.run_folder import RunFolder
 
     folder = RunFolder(settings.output_dir)
-    evaluations = evaluate_run(folder, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
+    evaluations = evaluate_run(
+        folder, seeds=finished_seeds(settings), draws=settings.bootstrap_draws, seed=settings.bootstrap_seed
+    )
     evaluation_commands.show(evaluations, folder=folder, as_json=as_json)

@@ -61,7 +61,8 @@ def evaluate(
     folder: RunFolder | None
     if is_run:
         folder = RunFolder(settings.output_dir)
-        evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, **resampling)
+        seeds = settings.member_seeds
+        evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, seeds=seeds, **resampling)
     else:
         folder = RunFolder(output) if output else None
         evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)

@@ -1,6 +1,7 @@
 """The stages joined: train, predict, and what the embedded demo adds. What the command line calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -8,12 +9,16 @@ from rich.console import Console
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.embedded import synthetic
-from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.job import Job, PreparedSet
 from ensemble_uq_llm.errors import ConfigError, MembersFailedError
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import write_set
-from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.inference.predict import prediction_settings, write_set
+from ensemble_uq_llm.models.base import base_digest
+from ensemble_uq_llm.predictions.freshness import weights_of
+from ensemble_uq_llm.predictions.origin import Origin
+from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.progress import TrainingDisplay
 
@@ -21,7 +26,8 @@ from ensemble_uq_llm.training.progress import TrainingDisplay
 def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
     """Train, then predict the evaluation split, the calibration split if there is one, and the named sets.
 
-    The data are loaded and tokenised once.
+    The data are loaded and tokenised once. What the same members have predicted of the same data is left as it is, and
+    what earlier members have predicted of other data is predicted again, so that all of it can be evaluated together.
 
     Returns:
         The failure of some members, for the caller to raise once it has shown what the others say.
@@ -34,13 +40,13 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
     try:
         train_with_display(config, job=job, console=console)
     except MembersFailedError as error:
-        finished = RunFolder(config.output_dir).members()
-        survivors = tuple(seed for seed in config.member_seeds if MemberId(seed) in finished)
+        survivors = finished_seeds(config)
         if not survivors:
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
-    predict(config, [*own_sets(config), *sets], job=job)
+    wanted = _by_name(RunFolder(config.output_dir), [*own_sets(config), *sets], None)
+    _predict(config, list(_outdated(config, wanted, job)))
     return failure
 
 
@@ -71,9 +77,28 @@ def predict(
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     job = job or Job(config)
-    prepared = {key: job.file(Path(each)) if _is_file(each) else job.named(each) for key, each in wanted.items()}
-    loaded = load_members(config, adapters=adapters)
-    return [write_set(loaded, each, config, name=key) for key, each in prepared.items()]
+    return _predict(config, [_Wanted.of(job, key, each) for key, each in wanted.items()], adapters=adapters)
+
+
+def finished_seeds(config: Config) -> tuple[int, ...]:
+    """Return the configuration's seeds whose members are trained."""
+    return tuple(dict.fromkeys(each.seed for each in RunFolder(config.output_dir).members_of(config.member_seeds)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """A set that is to be predicted."""
+
+    name: str
+    source: str
+    """The name of a set, or the absolute path of a data file."""
+    prepared: PreparedSet
+
+    @staticmethod
+    def of(job: Job, name: str, text: str) -> "_Wanted":
+        if _is_file(text):
+            return _Wanted(name=name, source=str(Path(text).absolute()), prepared=job.file(Path(text)))
+        return _Wanted(name=name, source=text, prepared=job.named(text))
 
 
 def own_sets(config: Config) -> list[str]:
@@ -104,6 +129,36 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
             raise ConfigError(f"{each}: its predictions would be named {key!r}, as those of {wanted[key]}; use --name")
         wanted[key] = each
     return wanted
+
+
+def _predict(config: Config, wanted: Sequence[_Wanted], *, adapters: Sequence[Path] = ()) -> list[Path]:
+    if not wanted:
+        return []
+    loaded = load_members(config, adapters=adapters)
+    return [write_set(loaded, each.prepared, config, name=each.name, source=each.source) for each in wanted]
+
+
+def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wanted]:
+    """Yield the sets that are not predicted as they would be now, and those that earlier members of the run predicted.
+
+    What cannot be had any more is left alone; the evaluation says so.
+    """
+    folder = RunFolder(config.output_dir)
+    weights = weights_of(folder, folder.members_of(config.member_seeds))
+    base, settings = base_digest(base_folder(config)), prediction_settings(config)
+    for name, text in sets.items():
+        wanted = _Wanted.of(job, name, text)
+        origin = Origin(
+            weights=weights, base=base, data=wanted.prepared.digest, source=wanted.source, settings=settings
+        )
+        if read_origin(folder.predictions(name)) != origin:
+            yield wanted
+    for name in folder.prediction_names():
+        before = read_origin(folder.predictions(name))
+        if name in sets or before is None or before.foreign or before.source is None or before.weights == weights:
+            continue
+        if not _is_file(before.source) or Path(before.source).exists():
+            yield _Wanted.of(job, name, before.source)
 
 
 def _is_file(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -64,6 +64,16 @@ class Run:
         return self._paths.root
 
     @property
+    def failed(self) -> dict[MemberId, str]:
+        """The members that training could not make, and why; training again tries them again."""
+        from ensemble_uq_llm.utils.provenance import read_record
+
+        reasons = {
+            member_of_folder(name): why for name, why in read_record(self._paths.run_record).get("failed", {}).items()
+        }
+        return {member: why for member, why in reasons.items() if member is not None and member not in self.members}
+
+    @property
     def members(self) -> tuple[MemberId, ...]:
         """The members that are finished, by seed and sample."""
         return tuple(self._paths.members())
@@ -104,6 +114,7 @@ class Run:
             self,
             shifts=shifts,
             calibration=calibration,
+            seeds=self.config.member_seeds,
             draws=self.config.bootstrap_draws if draws is None else draws,
             seed=self.config.bootstrap_seed if seed is None else seed,
         )
@@ -217,12 +228,17 @@ def compare(
 
 def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
     from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.predictions.freshness import check_fresh
     from ensemble_uq_llm.predictions.record import Predictions
 
     if isinstance(what, Predictions):
         return what
     path = as_path(what, "compare")
-    return load_predictions(RunFolder(path).predictions(name) if path.is_dir() else path)
+    if not path.is_dir():
+        return load_predictions(path)
+    predictions = load_predictions(RunFolder(path).predictions(name))
+    check_fresh(RunFolder(path), {name: predictions})
+    return predictions
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:

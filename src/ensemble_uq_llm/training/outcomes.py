@@ -15,7 +15,7 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.from_config import base_name, lora_settings
 from ensemble_uq_llm.utils.files import atomic_folder, read_json, sha256_of, write_json
-from ensemble_uq_llm.utils.text import enumerated
+from ensemble_uq_llm.utils.text import enumerated, first_line
 
 SETTINGS: Final = (
     "num_labels", "max_length", "prompt_template", "cut_column",
@@ -166,6 +166,20 @@ def check_same_making(
                 + "\n  ".join(differences)
                 + "\nUse another output_dir, or delete that folder to train anew"
             )
+
+
+def failures(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers]) -> dict[str, str]:
+    """Return why each member failed, by the name that its folder would have."""
+    diverged = {
+        MemberId(each.seed).folder_name: f"diverged at step {each.diverged_at}"
+        for each in outcomes
+        if each.diverged_at is not None
+    }
+    return diverged | {
+        MemberId(seed).folder_name: f"lost on {each.device}: {first_line(each.error)}"
+        for each in lost
+        for seed in each.seeds
+    }
 
 
 def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers], config: Config) -> None:
