@@ -9,7 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ensemble_uq_llm.config_problems import field_problems
@@ -28,6 +38,11 @@ Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Weights = tuple[Annotated[Number, Field(gt=0)], ...]
+ClassWeights = Annotated[
+    Annotated[Literal["balanced"], Tag("a word")] | Annotated[Weights, Tag("a list")],
+    Discriminator(lambda value: "a list" if isinstance(value, list | tuple) else "a word"),
+]
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 EMBEDDED_MODEL = "embedded"
@@ -98,6 +113,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.0, description="Share of the training data held out for calibration, never trained or evaluated on."
     )
     calibration_seed: Seed = Field(0, description="Seed of the choice of the calibration split.")
+    stopping_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.5,
+        description="With `keep: best`, the share of the calibration split that chooses epochs and calibrates nothing.",
+    )
 
     # Training
     batch_size: Count = Field(8, description="Sequences of one member in a micro-batch.")
@@ -112,6 +131,17 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.01, description="AdamW's decoupled weight decay.")
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         1.0, description="Each member's gradient is clipped to this norm; 0 is off."
+    )
+    class_weights: ClassWeights | None = Field(
+        None,
+        description="Weights of the classes in the loss, in the order of their index; `balanced` gives equal shares.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Each member's weights after its `last` epoch, or its `best` on a part of the calibration split.",
+    )
+    early_stopping_patience: Count | None = Field(
+        None, description="With `keep: best`, epochs without a better one after which a member stops; null trains all."
     )
 
     # LoRA
@@ -208,6 +238,11 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             ("class_names", "num_labels"),
             f"class_names: {len(config.class_names)} names for num_labels {config.num_labels}; give one a class",
         )
+    if isinstance(config.class_weights, tuple) and len(config.class_weights) != config.num_labels:
+        yield (
+            ("class_weights", "num_labels"),
+            f"class_weights: {len(config.class_weights)} weights for num_labels {config.num_labels}; give one a class",
+        )
     if repeated := _repeated(config.class_names or ()):
         yield ("class_names",), f"class_names: {repeated} given more than once"
     if repeated := _repeated(config.lora_target_modules):
@@ -219,6 +254,17 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             ("train_file", "validation_file"),
             "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
             "split would be two different tasks",
+        )
+    if config.keep == "best" and config.calibration_fraction == 0:
+        yield (
+            ("keep", "calibration_fraction"),
+            "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction, "
+            "such as 0.2",
+        )
+    if config.early_stopping_patience is not None and config.keep != "best":
+        yield (
+            ("early_stopping_patience", "keep"),
+            "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only; set that",
         )
     if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
         yield (

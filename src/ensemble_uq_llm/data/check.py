@@ -6,7 +6,7 @@ from typing import Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
-from ensemble_uq_llm.data.prepare import load_training, load_validation
+from ensemble_uq_llm.data.prepare import class_weights, load_training, load_validation, split_held_out
 from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
 from ensemble_uq_llm.errors import ConfigError, DataError
 
@@ -57,7 +57,10 @@ def _train(config: Config) -> dict[str, Any]:
         return {"train": f"{config.dataset} from the hub, not fetched here"}
     split = load_training(config)
     steps = warn_if_warmup_outlasts(config, len(split.kept))
-    return {"train_examples": len(split.kept), "calibration_examples": len(split.held_out), "optimizer_steps": steps}
+    class_weights(config, split.kept)
+    held_out = split_held_out(config, split.held_out)
+    facts = {"train_examples": len(split.kept), "calibration_examples": len(held_out.kept), "optimizer_steps": steps}
+    return facts | ({"stopping_examples": len(held_out.held_out)} if config.keep == "best" else {})
 
 
 def _validation(config: Config) -> dict[str, Any]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prepare import digest_of, load_file, load_named, load_training, load_validation, tokenize
+from ensemble_uq_llm.data.prepare import (
+    digest_of,
+    load_file,
+    load_named,
+    load_training,
+    load_validation,
+    split_held_out,
+    tokenize,
+)
 from ensemble_uq_llm.data.split import Split
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
@@ -65,14 +73,23 @@ class Job:
 
     @cached_property
     def calibration(self) -> PreparedSet:
-        """What is held out of the training data.
+        """What is held out of the training data, without the part that chooses epochs.
 
         Raises:
             DataError: nothing is.
         """
         if not self.split.held_out:
             raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
-        return PreparedSet(self.split.held_out, self._config)
+        return PreparedSet(self._held_out.kept, self._config)
+
+    @cached_property
+    def stopping(self) -> PreparedSet | None:
+        """What chooses the members' best epochs: a part of what is held out; None where the last epoch is kept."""
+        return PreparedSet(self._held_out.held_out, self._config) if self._held_out.held_out else None
+
+    @cached_property
+    def _held_out(self) -> Split:
+        return split_held_out(self._config, self.split.held_out)
 
     def named(self, name: str) -> PreparedSet:
         """Return a named set: `validation`, `calibration`, or another split of the data set, such as a shift."""

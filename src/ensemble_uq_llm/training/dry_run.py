@@ -32,6 +32,7 @@ class DryRun:
     train: str
     validation: str
     calibration_examples: int
+    stopping_examples: int
     token_mean: float
     token_median: float
     token_p95: float
@@ -58,7 +59,7 @@ def dry_run(config: Config) -> DryRun:
         ConfigError, ModelError, DataError: as `train` would.
     """
     job = Job(config)
-    held_out = job.split.held_out
+    held_out = job.calibration.examples if job.split.held_out else []
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
@@ -84,6 +85,7 @@ def dry_run(config: Config) -> DryRun:
         train=train.describe(),
         validation=validation.describe(),
         calibration_examples=len(held_out),
+        stopping_examples=0 if job.stopping is None else len(job.stopping.examples),
         token_mean=float(train.lengths_N.mean()),
         token_median=float(np.median(train.lengths_N)),
         token_p95=float(np.quantile(train.lengths_N, 0.95)),

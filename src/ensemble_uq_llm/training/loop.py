@@ -12,6 +12,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.prepare import class_weights
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
@@ -60,6 +61,7 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
         devices=[describe_device(share.device) for share in shares],
         data_digest=digests.data,
         base_digest=digests.base,
+        **({"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if config.keep == "best" else {}),
     )
     record_state(folder.run_record, **_finished(folder, failures(outcomes, lost)))
     raise_if_any_failed(outcomes, lost, config)
@@ -98,7 +100,12 @@ def _finished(folder: RunFolder, failed: dict[str, str]) -> dict[str, Any]:
 
 def _shares(config: Config, seeds: Sequence[int], *, job: Job, base: Path, digests: Digests) -> list[Share]:
     tokenizer = load_tokenizer(base)
-    data = TrainingData(train=job.train.tokens(tokenizer), validation=job.validation.tokens(tokenizer))
+    data = TrainingData(
+        train=job.train.tokens(tokenizer),
+        validation=job.validation.tokens(tokenizer),
+        stopping=None if job.stopping is None else job.stopping.tokens(tokenizer),
+        class_weights=class_weights(config, job.train.examples),
+    )
     devices = devices_of(config.device, num_gpus=config.num_gpus)
     return [
         Share(config=config, seeds=own, device=device, base=base, data=data, digests=digests)
