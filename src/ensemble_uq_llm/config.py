@@ -144,6 +144,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         None, description="With `keep: best`, epochs without a better one after which a member stops; null trains all."
     )
 
+    log_to: Literal["tensorboard", "wandb"] | None = Field(
+        None, description="An experiment tracker that is told of training, beside events.jsonl; each is an extra."
+    )
+
     # LoRA
     lora_r: Count = Field(8, description="Rank of the adapters.")
     lora_alpha: Annotated[Number, Field(gt=0)] = Field(

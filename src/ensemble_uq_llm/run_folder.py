@@ -46,6 +46,11 @@ class RunFolder:
         return self.root / "events.jsonl"
 
     @property
+    def tensorboard(self) -> Path:
+        """What `log_to: tensorboard` writes."""
+        return self.root / "tensorboard"
+
+    @property
     def decision(self) -> Path:
         """What was fitted on the calibration split: temperatures, conformal rules, and the score to abstain by."""
         return self.root / "decision.json"

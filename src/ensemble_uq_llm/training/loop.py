@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.launch import Share, spread, train_shares
 from ensemble_uq_llm.training.outcomes import Digests, check_same_making, failures, raise_if_any_failed
+from ensemble_uq_llm.training.trackers import tracker_of
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import read_record, record_stage, record_state
@@ -50,8 +52,10 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
         opening.complete()
         return folder
 
-    shares = _shares(config, missing, job=job, base=base, digests=digests)
-    outcomes, lost = train_shares(shares, listeners=[opening, EventLog(folder.events), *listeners])
+    with tracker_of(config) or nullcontext() as tracker:
+        shares = _shares(config, missing, job=job, base=base, digests=digests)
+        own: list[Listener] = [tracker] if tracker is not None else []
+        outcomes, lost = train_shares(shares, listeners=[*own, opening, EventLog(folder.events), *listeners])
     record_stage(
         folder.run_record,
         "train",
