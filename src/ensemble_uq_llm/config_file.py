@@ -74,7 +74,12 @@ def _yaml_of(path: Path) -> Path:
         return path
     inside = RunFolder(path).config
     if not inside.exists():
-        raise ConfigError(f"{path}: a folder without {inside.name}, so not a run; name a YAML file or a run folder")
+        remedy = "name a YAML file or a run folder"
+        if RunFolder(path).members():
+            remedy = (
+                "train again with the YAML that made its members, which writes the file and trains none of them anew"
+            )
+        raise ConfigError(f"{path}: a folder without {inside.name}, so not a run; {remedy}")
     return inside
 
 

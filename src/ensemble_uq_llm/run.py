@@ -261,6 +261,8 @@ def _check_is_run(folder: Path) -> None:
     """Raise ConfigError where there is no run in a folder."""
     if RunFolder(folder).config.is_file():
         return
+    if RunFolder(folder).members():
+        load_config(folder)  # which says how members become a run again
     there = "a folder without config.yaml, so not a run" if folder.is_dir() else "there is no such run folder"
     beside = [path.parent.name for path in folder.absolute().parent.glob(f"*/{RunFolder(folder).config.name}")]
     hint = did_you_mean(folder.name, beside) or (f"; runs beside it are {listed(sorted(beside))}" if beside else "")

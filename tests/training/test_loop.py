@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.inference.classifier import EnsembleClassifier
 from ensemble_uq_llm.member import MemberId, trained
@@ -157,6 +158,11 @@ def test_what_an_earlier_version_left_unrecorded_becomes_a_run(
     folder = train(config)
     folder.config.unlink()
     folder.run_record.unlink()
+    for use in (Run, load_config):
+        with pytest.raises(
+            ConfigError, match=r"without config\.yaml, .*; train again with the YAML that made its members"
+        ):
+            use(folder)
     train(config)
     assert Run(folder).config.member_seeds == (1,)
     assert read_json(folder.run_record)["members"] == ["seed_1"]
