@@ -103,6 +103,7 @@ TESTED_ELSEWHERE = {
     "commands/check_list.py": "test_preflight.py",
     "commands/engine_checks.py": "test_preflight.py",
     "commands/options.py": "test_cli.py",
+    "commands/plan.py": "test_cli.py",
     "commands/targets.py": "test_evaluation_commands.py",
     "models/local.py": "test_base.py",
     "report/paste_comparison.py": "test_evaluation_commands.py",

@@ -313,7 +313,7 @@ def test_a_model_that_cannot_be_had_exits_2_and_says_what_to_do(cli, tiny_yaml, 
 def test_members_that_are_not_trained_exit_2(cli, tiny_yaml):
     answer = cli("predict", tiny_yaml)
     assert answer.code == 2
-    assert "no finished member for seed 42, 43; train first" in answer.err
+    assert "no finished member for seed 42 (not trained) and seed 43 (not trained); train first" in answer.err
 
 
 @pytest.fixture
@@ -459,7 +459,7 @@ def test_members_are_added_later_without_touching_the_first(cli, tiny_yaml, tmp_
     assert cli("train", tiny_yaml, "--set", "num_ensemble_models=1").code == 0
     first = digests(run / "seed_42")
     answer = cli("train", tiny_yaml, "--json")
-    assert json.loads(answer.out) == {"output_dir": str(run), "members": [42, 43]}
+    assert json.loads(answer.out) == {"output_dir": str(run), "members": ["seed_42", "seed_43"]}
     assert digests(run / "seed_42") == first
     both = digests(run / "seed_43")
     assert cli("train", tiny_yaml).code == 0

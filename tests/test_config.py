@@ -3,7 +3,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config
+from ensemble_uq_llm.config_problems import cross_problems
 from ensemble_uq_llm.errors import ConfigError
 from specification import SPECIFIED
 
@@ -32,6 +33,10 @@ OUT_OF_RANGE = {
     "bootstrap_draws": [99],
     "device": ["gpu", "cuda:", "cuda:x", "", "cpu:0"],
     "num_gpus": [-1],
+    "keep": ["first", None],
+    "early_stopping_patience": [0, 1.5],
+    "stopping_fraction": [0, 1.0, None],
+    "class_weights": ["even", (1, 0), (1, -1), (1, math.nan), (1, "a"), 3, True],
     "tokens_per_pass": [0],
     "model_name": ["", None, 7],
     "class_names": [("a", ""), "no"],
@@ -56,6 +61,21 @@ CONTRADICTIONS = {
         {"lora_target_modules": ("q_proj", "q_proj")},
         ("lora_target_modules",),
         "lora_target_modules: q_proj given more than once",
+    ),
+    "the best of nothing": (
+        {"keep": "best"},
+        ("keep", "calibration_fraction"),
+        "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction",
+    ),
+    "patience without a choice": (
+        {"early_stopping_patience": 2, "calibration_fraction": 0.2},
+        ("early_stopping_patience", "keep"),
+        "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only",
+    ),
+    "a weight too many": (
+        {"class_weights": (1, 2, 3)},
+        ("class_weights", "num_labels"),
+        "class_weights: 3 weights for num_labels 2; give one a class",
     ),
     "a layer twice": ({"lora_layers": (0, 0)}, ("lora_layers",), "lora_layers: 0 given more than once"),
     "half a task of one's own": (

@@ -101,11 +101,13 @@ def test_a_run_has_its_own_place_for_results(call, own_run):
     assert "a run's metrics and report lie in its own folder" in err
 
 
+@pytest.mark.filterwarnings("default:far. predictions that do not tell:UserWarning")
 def test_a_run_takes_further_shifts(call, own_run, files):
     far = predict_by_members(own_run, files)
-    code, out, _ = call("evaluate", own_run, "--shift", f"far={far}", "--draws", 100)
+    code, out, told = call("evaluate", own_run, "--shift", f"far={far}", "--draws", 100)
 
     assert code == 0
+    assert "far: predictions that do not tell the digests of their members" in told
     assert "far" in out
     assert json.loads((own_run / "metrics" / "far.json").read_text())["role"] == "shifted"
 

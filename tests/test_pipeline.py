@@ -1,18 +1,25 @@
 import io
+import shutil
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data import prepare, tokenize
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.evaluation.evaluate import evaluate_run
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
 from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display
-from ensemble_uq_llm.predictions.parquet import read_predictions
+from ensemble_uq_llm.predictions.parquet import read_predictions, write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
 
 QUIET = Console(quiet=True)
 
@@ -87,12 +94,92 @@ def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, other_data, monke
     assert RunFolder(config.output_dir).prediction_names() == ["validation", "calibration"]
 
 
+@pytest.fixture
+def predicted_names(monkeypatch):
+    """The names of the sets that are predicted from here on."""
+    names = []
+    write = pipeline.write_set
+    monkeypatch.setattr(pipeline, "write_set", lambda *args, **more: names.append(more["name"]) or write(*args, **more))
+    return names
+
+
+def test_what_is_fresh_is_left_alone(config, predicted_names, nothing_is_loaded):
+    before = {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")}
+    assert run_all(config, console=QUIET) is None
+    assert {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")} == before
+    assert predicted_names == []
+
+
+def test_a_further_member_makes_a_run_predict_everything_again(config, tiny_data, predicted_names):
+    predict(config, [str(tiny_data)], name="again")
+    del predicted_names[:]
+    more = config.model_copy(update={"seeds": (42, 43, 5), "num_ensemble_models": None})
+    assert run_all(more, console=QUIET) is None
+    assert predicted_names == ["validation", "again"]
+    folder = RunFolder(config.output_dir)
+    assert {read_predictions(folder.predictions(name)).members for name in predicted_names} == {trained((42, 43, 5))}
+    evaluate_run(folder, draws=0)
+    assert run_all(more, console=QUIET) is None
+    assert predicted_names == ["validation", "again"]
+
+
+def test_what_cannot_be_had_any_more_is_left_to_the_evaluation(config, tiny_data, tmp_path, predicted_names):
+    gone = shutil.copy(tiny_data, tmp_path / "gone.jsonl")
+    predict(config, [str(gone)])
+    gone.unlink()
+    del predicted_names[:]
+    assert run_all(config.model_copy(update={"seeds": (42, 43, 5)}), console=QUIET) is None
+    assert predicted_names == ["validation"]
+    with pytest.raises(DataError, match=r"1 of 2 predicted sets is stale.*\n  gone: predicted without seed 5"):
+        evaluate_run(config.output_dir, draws=0)
+
+
+def other_weights(config):
+    folder = config.output_dir / "seed_43"
+    tensors = {name: each * 1.5 for name, each in load_file(folder / WEIGHTS).items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    record = read_json(folder / "member.json") | {"weights_sha256": sha256_of(folder / WEIGHTS)}
+    write_json(folder / "member.json", record)
+    return config
+
+
+def other_labels(config):
+    text = config.validation_file.read_text().replace('"answer": true', '"answer": false')
+    (config.output_dir / "other.jsonl").write_text(text)
+    return config.model_copy(update={"validation_file": config.output_dir / "other.jsonl"})
+
+
+def foreign_adapters(config):
+    predict(config, adapters=[config.output_dir / "seed_42"])
+    return config
+
+
+def an_earlier_version(config):
+    path = RunFolder(config.output_dir).predictions("validation")
+    write_predictions(path, replace(read_predictions(path), origin=None))
+    return config
+
+
+def no_file(config):
+    RunFolder(config.output_dir).predictions("validation").unlink()
+    return config
+
+
+@pytest.mark.parametrize("change", [other_weights, other_labels, foreign_adapters, an_earlier_version, no_file])
+def test_what_would_be_predicted_otherwise_now_is_predicted_again(config, predicted_names, change):
+    config = change(config)
+    del predicted_names[:]
+    assert run_all(config, console=QUIET) is None
+    assert predicted_names == ["validation"]
+
+
 def test_a_file_is_predicted_under_its_name_or_another(config, tiny_data):
     [path] = predict(config, [str(tiny_data)])
     assert path == config.output_dir / "predictions" / "questions.parquet"
     [other] = predict(config, [str(tiny_data)], name="again")
     assert other.name == "again.parquet"
-    assert other.read_bytes() == path.read_bytes()
+    assert np.array_equal(read_predictions(other).logits_MNC, read_predictions(path).logits_MNC)
+    assert read_predictions(other).origin == read_predictions(path).origin
 
 
 def test_several_sets_with_one_loading(config, tiny_data, monkeypatch):

@@ -102,7 +102,8 @@ def test_shifts_and_calibration(run, tmp_path):
     write_predictions(str(far), predicted(members=2))
     probs = np.full((2, 30, 2), 0.5) + np.linspace(-0.3, 0.3, 60).reshape(2, 30, 1) * [1, -1]
     np.savez(held_out, probs=probs, labels=np.arange(30) % 2, seeds=[42, 43], ids=[f"h{n}" for n in range(30)])
-    evaluations = run.evaluate(shifts={"far": str(far)}, calibration=str(held_out))
+    with pytest.warns(UserWarning, match="^far and calibration: predictions that do not tell the digests"):
+        evaluations = run.evaluate(shifts={"far": str(far)}, calibration=str(held_out))
 
     assert list(evaluations) == ["validation", "far"]
     assert list(run.metrics) == ["validation", "far"]

@@ -7,7 +7,6 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +31,7 @@ from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.text import counted, duration
+from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -91,7 +90,9 @@ def train(
     config = found_config(config)
     settings = load(config, overrides)
     if dry_run:
-        _show_plan(settings, as_json=as_json)
+        from ensemble_uq_llm.commands.plan import show_plan
+
+        show_plan(settings, as_json=as_json)
         if not as_json:
             say_next("train", *([config] if config else []), overrides=overrides)
         return
@@ -102,7 +103,7 @@ def train(
     with telling_what_is_kept(RunFolder(settings.output_dir)):
         folder = train_with_display(settings, console=console)
     if as_json:
-        print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
+        print_json({"output_dir": str(folder.root), "members": [member.folder_name for member in folder.members()]})
         return
     console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}", soft_wrap=True)
     say_next("predict", folder.root)
@@ -266,18 +267,6 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
 
 
-def _show_plan(settings: "Config", *, as_json: bool) -> None:
-    from ensemble_uq_llm.training.dry_run import dry_run  # isort: skip (whether the engine is there comes first)
-
-    from ensemble_uq_llm.commands.preflight import check_everything
-
-    check_everything(settings)
-    plan = asdict(dry_run(settings))
-    if not as_json and (seconds := plan.pop("estimated_seconds")) is not None:
-        plan["time"] = f"about {duration(seconds)}: an estimate, from one small step on this machine as it is now"
-    print_record(plan, as_json=as_json)
-
-
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:
     from ensemble_uq_llm.pipeline import run_all
     from ensemble_uq_llm.run_folder import RunFolder
@@ -291,8 +280,11 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+    from ensemble_uq_llm.pipeline import finished_seeds
     from ensemble_uq_llm.run_folder import RunFolder
 
     folder = RunFolder(settings.output_dir)
-    evaluations = evaluate_run(folder, draws=settings.bootstrap_draws, seed=settings.bootstrap_seed)
+    evaluations = evaluate_run(
+        folder, seeds=finished_seeds(settings), draws=settings.bootstrap_draws, seed=settings.bootstrap_seed
+    )
     evaluation_commands.show(evaluations, folder=folder, as_json=as_json)

@@ -4,10 +4,8 @@ The names and meanings of the specification's keys are fixed; every key says her
 `ensemble-uq init` writes these same sentences into a new YAML. Loading lives in `config_file.py`.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,9 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.config_problems import cross_problems, field_problems
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.labels.label_values import key_of
+from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.utils.files import expanded
 
 
@@ -42,10 +40,12 @@ Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
 UserPath = Annotated[Path, AfterValidator(expanded)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Weights = tuple[Annotated[Number, Field(gt=0)], ...]
+ClassWeights = Annotated[
+    Annotated[Literal["balanced"], Tag("a word")] | Annotated[Weights, Tag("a list")],
+    Discriminator(lambda value: "a list" if isinstance(value, list | tuple) else "a word"),
+]
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-FROM_DATA: Final = "from_data"
-"""What `class_names` is where the classes are the distinct labels of the training data."""
 
 
 def _as_name(value: object) -> object:
@@ -134,6 +134,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.0, description="Share of the training data held out for calibration, never trained or evaluated on."
     )
     calibration_seed: Seed = Field(0, description="Seed of the choice of the calibration split.")
+    stopping_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.5,
+        description="With `keep: best`, the share of the calibration split that chooses epochs and calibrates nothing.",
+    )
 
     # Training
     batch_size: Count = Field(8, description="Sequences of one member in a micro-batch.")
@@ -148,6 +152,21 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.01, description="AdamW's decoupled weight decay.")
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         1.0, description="Each member's gradient is clipped to this norm; 0 is off."
+    )
+    class_weights: ClassWeights | None = Field(
+        None,
+        description="Weights of the classes in the loss, in the order of their index; `balanced` gives equal shares.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Each member's weights after its `last` epoch, or its `best` on a part of the calibration split.",
+    )
+    early_stopping_patience: Count | None = Field(
+        None, description="With `keep: best`, epochs without a better one after which a member stops; null trains all."
+    )
+
+    log_to: Literal["tensorboard", "wandb"] | None = Field(
+        None, description="An experiment tracker that is told of training, beside events.jsonl; each is an extra."
     )
 
     # LoRA
@@ -241,57 +260,3 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
 SKIP_CROSS_CHECKS = "skip cross checks"
 """Validation context with which a partly wrong configuration can be built, to find its other problems."""
-
-
-def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each combination of keys that cannot work: the keys, and what is wrong with them together."""
-    if repeated := _repeated(config.seeds):
-        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
-    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
-        yield (
-            ("num_ensemble_models", "seeds"),
-            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
-            f"{len(config.seeds)}; add seeds or lower it",
-        )
-    yield from _class_problems(config)
-    if repeated := _repeated(config.lora_target_modules):
-        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
-    if repeated := _repeated(config.lora_layers or ()):
-        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
-    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
-        yield (
-            ("train_file", "validation_file"),
-            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
-            "split would be two different tasks",
-        )
-    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
-        yield (
-            ("cut_column", "prompt_template"),
-            f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
-            "column whose end may be cut",
-        )
-
-
-def _class_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
-    if config.class_names is None or config.class_names == FROM_DATA:
-        return
-    if len(config.class_names) != config.num_labels:
-        names = f"{len(config.class_names)} name{'' if len(config.class_names) == 1 else 's'}"
-        yield (
-            ("class_names", "num_labels"),
-            f"class_names: {names} for num_labels {config.num_labels}; give one a class",
-        )
-    if repeated := _repeated(config.class_names):
-        yield ("class_names",), f"class_names: {repeated} given more than once"
-        return
-    first: dict[object, str] = {}
-    for name in config.class_names:
-        if (other := first.setdefault(key_of(name), name)) != name:
-            yield (
-                ("class_names",),
-                f"class_names: {other!r} and {name!r} are two spellings of one label; name them differently",
-            )
-
-
-def _repeated(values: Sequence[object]) -> str:
-    return ", ".join(str(value) for value, count in Counter(values).items() if count > 1)

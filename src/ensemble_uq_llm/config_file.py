@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
-from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config
+from ensemble_uq_llm.config_problems import cross_problems, field_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded
@@ -94,7 +94,12 @@ def _yaml_of(path: Path) -> Path:
         return path
     inside = RunFolder(path).config
     if not inside.exists():
-        raise ConfigError(f"{path}: a folder without {inside.name}, so not a run; name a YAML file or a run folder")
+        remedy = "name a YAML file or a run folder"
+        if RunFolder(path).members():
+            remedy = (
+                "train again with the YAML that made its members, which writes the file and trains none of them anew"
+            )
+        raise ConfigError(f"{path}: a folder without {inside.name}, so not a run; {remedy}")
     return inside
 
 

@@ -91,7 +91,8 @@ def evaluate(
     folder = RunFolder(settings.output_dir) if is_run else RunFolder(output) if output else None
     with telling_what_is_kept(folder) if folder else nullcontext():
         if is_run and folder is not None:
-            evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, **resampling)
+            seeds = settings.member_seeds
+            evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, seeds=seeds, **resampling)
         else:
             evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
         show(evaluations, folder=folder, form=form, as_json=as_json)

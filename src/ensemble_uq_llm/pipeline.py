@@ -1,6 +1,7 @@
 """The stages joined: train, predict, and what the embedded demo adds. What the command line calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -12,10 +13,14 @@ from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.job import Job, PreparedSet
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
-from ensemble_uq_llm.inference.predict import write_set
+from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
-from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.base import base_digest
+from ensemble_uq_llm.predictions.freshness import weights_of
+from ensemble_uq_llm.predictions.origin import Origin
+from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.progress import TrainingDisplay
 from ensemble_uq_llm.utils.files import expanded
@@ -26,7 +31,8 @@ from ensemble_uq_llm.utils.text import listed
 def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
     """Train, then predict the evaluation split, the calibration split if there is one, and the named sets.
 
-    The data are loaded and tokenised once.
+    The data are loaded and tokenised once. What the same members have predicted of the same data is left as it is, and
+    what earlier members have predicted of other data is predicted again, so that all of it can be evaluated together.
 
     Returns:
         The failure of some members, for the caller to raise once it has shown what the others say.
@@ -39,13 +45,13 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
     try:
         train_with_display(config, job=job, console=console)
     except MembersFailedError as error:
-        finished = RunFolder(config.output_dir).members()
-        survivors = tuple(seed for seed in config.member_seeds if MemberId(seed) in finished)
+        survivors = finished_seeds(config)
         if not survivors:
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
-    predict(config, [*own_sets(config), *sets], job=job, console=console)
+    wanted = _by_name(RunFolder(config.output_dir), [*own_sets(config), *sets], None)
+    _predict(config, list(_outdated(config, wanted, job)), console=console)
     return failure
 
 
@@ -77,22 +83,16 @@ def predict(
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     job = job or Job(config)
-    prepared = {
-        key: job.file(expanded(Path(each))) if _is_file(each) else _named(job, config, each)
-        for key, each in wanted.items()
-    }
-    loaded = load_members(config, adapters=adapters)
-    return [_predict_set(loaded, each, config, key, console) for key, each in prepared.items()]
+    prepared = [_Wanted.of(job, config, key, each) for key, each in wanted.items()]
+    return _predict(config, prepared, adapters=adapters, console=console)
 
 
-def _predict_set(
-    loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, name: str, console: Console | None
-) -> Path:
+def _predict_set(loaded: LoadedEnsemble, wanted: "_Wanted", config: Config, console: Console | None) -> Path:
     if console is None:
-        return write_set(loaded, prepared, config, name=name)
-    examples, members = len(prepared.examples), len(loaded.ensemble.members)
-    with PredictionDisplay(console, name=name, examples=examples, members=members) as display:
-        return write_set(loaded, prepared, config, name=name, tell=display)
+        return write_set(loaded, wanted.prepared, config, name=wanted.name, source=wanted.source)
+    examples, members = len(wanted.prepared.examples), len(loaded.ensemble.members)
+    with PredictionDisplay(console, name=wanted.name, examples=examples, members=members) as display:
+        return write_set(loaded, wanted.prepared, config, name=wanted.name, source=wanted.source, tell=display)
 
 
 def _named(job: Job, config: Config, name: str) -> PreparedSet:
@@ -105,6 +105,28 @@ def _named(job: Job, config: Config, name: str) -> PreparedSet:
             f"data: {name!r} is neither a file here nor a set{near or f'; the sets are {listed(dict.fromkeys(known))}'}"
         )
     return job.named(name)
+
+
+def finished_seeds(config: Config) -> tuple[int, ...]:
+    """Return the configuration's seeds whose members are trained."""
+    return tuple(dict.fromkeys(each.seed for each in RunFolder(config.output_dir).members_of(config.member_seeds)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """A set that is to be predicted."""
+
+    name: str
+    source: str
+    """The name of a set, or the absolute path of a data file."""
+    prepared: PreparedSet
+
+    @staticmethod
+    def of(job: Job, config: Config, name: str, text: str) -> "_Wanted":
+        if _is_file(text):
+            path = expanded(Path(text))
+            return _Wanted(name=name, source=str(path.absolute()), prepared=job.file(path))
+        return _Wanted(name=name, source=text, prepared=_named(job, config, text))
 
 
 def own_sets(config: Config) -> list[str]:
@@ -135,6 +157,38 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
             raise ConfigError(f"{each}: its predictions would be named {key!r}, as those of {wanted[key]}; use --name")
         wanted[key] = each
     return wanted
+
+
+def _predict(
+    config: Config, wanted: Sequence[_Wanted], *, adapters: Sequence[Path] = (), console: Console | None
+) -> list[Path]:
+    if not wanted:
+        return []
+    loaded = load_members(config, adapters=adapters)
+    return [_predict_set(loaded, each, config, console) for each in wanted]
+
+
+def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wanted]:
+    """Yield the sets that are not predicted as they would be now, and those that earlier members of the run predicted.
+
+    What cannot be had any more is left alone; the evaluation says so.
+    """
+    folder = RunFolder(config.output_dir)
+    weights = weights_of(folder, folder.members_of(config.member_seeds))
+    base, settings = base_digest(base_folder(config)), prediction_settings(config)
+    for name, text in sets.items():
+        wanted = _Wanted.of(job, config, name, text)
+        origin = Origin(
+            weights=weights, base=base, data=wanted.prepared.digest, source=wanted.source, settings=settings
+        )
+        if read_origin(folder.predictions(name)) != origin:
+            yield wanted
+    for name in folder.prediction_names():
+        before = read_origin(folder.predictions(name))
+        if name in sets or before is None or before.foreign or before.source is None or before.weights == weights:
+            continue
+        if not _is_file(before.source) or Path(before.source).exists():
+            yield _Wanted.of(job, config, name, before.source)
 
 
 def _is_file(text: str) -> bool:

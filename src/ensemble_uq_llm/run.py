@@ -12,7 +12,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -65,6 +65,16 @@ class Run:
         return self._paths.root
 
     @property
+    def failed(self) -> dict[MemberId, str]:
+        """The members that training could not make, and why; training again tries them again."""
+        from ensemble_uq_llm.utils.provenance import read_record
+
+        reasons = {
+            member_of_folder(name): why for name, why in read_record(self._paths.run_record).get("failed", {}).items()
+        }
+        return {member: why for member, why in reasons.items() if member is not None and member not in self.members}
+
+    @property
     def members(self) -> tuple[MemberId, ...]:
         """The members that are finished, by seed and sample."""
         return tuple(self._paths.members())
@@ -101,6 +111,7 @@ class Run:
             self,
             shifts=shifts,
             calibration=calibration,
+            seeds=self.config.member_seeds,
             draws=self.config.bootstrap_draws if draws is None else draws,
             seed=self.config.bootstrap_seed if seed is None else seed,
         )
@@ -214,6 +225,7 @@ def compare(
 
 def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
     from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+    from ensemble_uq_llm.predictions.freshness import check_fresh
     from ensemble_uq_llm.predictions.record import Predictions
 
     if isinstance(what, Predictions):
@@ -222,7 +234,9 @@ def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
     if not path.is_dir():
         return load_predictions(path)
     RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
-    return load_predictions(_predicted_set(RunFolder(path), name))
+    predictions = load_predictions(_predicted_set(RunFolder(path), name))
+    check_fresh(RunFolder(path), {name: predictions})
+    return predictions
 
 
 def _predicted_set(folder: RunFolder, name: str) -> Path:
@@ -266,6 +280,8 @@ def _check_is_run(folder: Path) -> None:
     """Raise ConfigError where there is no run in a folder."""
     if RunFolder(folder).config.is_file():
         return
+    if RunFolder(folder).members():
+        load_config(folder)  # which says how members become a run again
     there = "a folder without config.yaml, so not a run" if folder.is_dir() else "there is no such run folder"
     beside = [path.parent.name for path in folder.absolute().parent.glob(f"*/{RunFolder(folder).config.name}")]
     hint = did_you_mean(folder.name, beside) or (f"; runs beside it are {listed(sorted(beside))}" if beside else "")

@@ -1,6 +1,7 @@
 """Where everything of a run lies: the only module that knows the file names of a run folder."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class RunFolder:
     def events(self) -> Path:
         """One JSON line per optimiser step and epoch."""
         return self.root / "events.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """What `log_to: tensorboard` writes."""
+        return self.root / "tensorboard"
 
     @property
     def decision(self) -> Path:
@@ -92,6 +98,11 @@ class RunFolder:
         """The members that have a finished adapter folder, by seed and sample."""
         found = (member_of_folder(path.name) for path in self.root.glob("seed_*"))
         return sorted(member for member in found if member is not None and self.member_record(member).exists())
+
+    def members_of(self, seeds: Iterable[int]) -> list[MemberId]:
+        """The finished members of these seeds, in their order, with every sample that there is of each."""
+        finished = self.members()
+        return [member for seed in seeds for member in finished if member.seed == seed]
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -30,6 +30,17 @@ def test_nothing_is_loaded_before_it_is_asked_for(loads):
     assert loads == {"validation": 1}
 
 
+def test_what_chooses_epochs_neither_trains_nor_calibrates():
+    plain, chosen = Job(CONFIG), Job(CONFIG.model_copy(update={"keep": "best", "stopping_fraction": 0.25}))
+    ids = {name: {each.id for each in getattr(chosen, name).examples} for name in ("train", "calibration", "stopping")}
+
+    assert {name: len(each) for name, each in ids.items()} == {"train": 160, "calibration": 30, "stopping": 10}
+    assert len(set.union(*ids.values())) == 200
+    assert ids["calibration"] | ids["stopping"] == {each.id for each in plain.calibration.examples}
+    assert (plain.stopping, chosen.train.digest) == (None, plain.train.digest)
+    assert chosen.named("calibration") is chosen.calibration
+
+
 def test_every_split_is_loaded_once(loads):
     job = Job(CONFIG)
     for _ in range(2):

@@ -2,13 +2,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import (
+    class_weights,
     digest_of,
     load_file,
     load_named,
@@ -43,6 +46,17 @@ def test_training_examples(tiny_data):
     assert split.held_out == []
     assert split.kept[0].fields == {"question": "is 0 even", "passage": "The number 0 is even."}
     assert [example.label for example in split.kept[:2]] == [1, 0]
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    labels = np.array([0, 2, 2, 1, 2, 0, 2])
+    examples = [Example(id=str(n), fields={}, label=label) for n, label in enumerate(labels.tolist())]
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert class_weights(Config(num_labels=3, class_weights="balanced"), examples) == pytest.approx(tuple(expected))
+    assert class_weights(Config(num_labels=3, class_weights=(1, 2, 3)), examples) == (1, 2, 3)
+    assert class_weights(Config(num_labels=3), examples) is None
+    with pytest.raises(DataError, match=r"class_weights: balanced needs .* there is none of '3'; add some, or give"):
+        class_weights(Config(num_labels=4, class_weights="balanced"), examples)
 
 
 def test_the_calibration_split_is_apart_and_follows_its_seed(tiny_data):

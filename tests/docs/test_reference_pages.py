@@ -38,6 +38,7 @@ def test_every_file_of_a_run_is_documented_and_no_other():
     files += [getattr(folder, kind)("NAME") for kind in ("predictions", "examples", "uncertainty", "scores", "metrics")]
     files.append(folder.member_record(MemberId(42)))
     folders = [f"{folder.member(member).as_posix()}/" for member in (MemberId(42), MemberId(42, 3))]
+    folders += [f"{folder.tensorboard.as_posix()}/", "wandb/"]
     table = section(RUN_FOLDER_PAGE, "# What is in a run folder").partition("\n## ")[0]
     assert sorted(first_cells(table)) == sorted([*(file.as_posix() for file in files), *folders])
 

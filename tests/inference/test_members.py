@@ -19,6 +19,7 @@ from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
+from ensemble_uq_llm.utils.provenance import record_state
 from small_runs import settings
 
 
@@ -28,11 +29,16 @@ def test_members_come_in_the_configs_order(tiny_base: Path, tiny_data: Path, tmp
     assert load_members(config).ensemble.members == trained((3, 1, 2))
 
 
-def test_a_member_that_is_not_trained_yet_is_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+def test_members_that_are_there_are_used_and_the_others_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
-    train(config)
-    with pytest.raises(ConfigError, match="no finished member for seed 2, 3; train first"):
-        load_members(config.model_copy(update={"num_ensemble_models": None}))
+    folder = train(config)
+    record_state(folder.run_record, failed={"seed_2": "diverged at step 5"})
+    every = config.model_copy(update={"num_ensemble_models": None})
+    with pytest.warns(UserWarning, match=r"without seed 2 \(diverged at step 5\) and seed 3 \(not trained\); the oth"):
+        assert load_members(every).ensemble.members == trained((1,))
+    shutil.rmtree(folder.member(MemberId(1)))
+    with pytest.raises(ConfigError, match=r"no finished member for seed 1 \(not trained\); train first"):
+        load_members(config)
 
 
 def test_an_altered_adapter_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[Stacke
             for seed, loss in event.losses.items():
                 losses[seed].append(loss)
 
-    train_all(ensemble, DATA, settings, listeners=[note])
+    train_all(ensemble, replace(DATA, class_weights=settings.class_weights), settings, listeners=[note])
     return ensemble, losses
 
 
@@ -62,6 +63,7 @@ def train_with_peft(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     size, count = settings.effective_batch_size, len(DATA.train)
+    weights_C = None if settings.class_weights is None else torch.tensor(settings.class_weights)
     steps = math.ceil(count / size) * settings.num_epochs
     schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
     losses = []
@@ -74,7 +76,9 @@ def train_with_peft(
                 tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
                 mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in sequences], batch_first=True)
                 logits = model(input_ids=tokens, attention_mask=mask).logits
-                loss = F.cross_entropy(logits, torch.from_numpy(DATA.train.labels_N[own]), reduction="sum") / len(rows)
+                labels = torch.from_numpy(DATA.train.labels_N[own])
+                loss = F.cross_entropy(logits, labels, weight=weights_C, reduction="sum")
+                loss = loss / (len(rows) if weights_C is None else weights_C[DATA.train.labels_N[rows]].sum())
                 loss.backward()
                 loss_sum += loss.item()
             torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
@@ -89,9 +93,11 @@ def train_with_peft(
     }
 
 
-@pytest.mark.parametrize("budget", [60, 300, 100_000])
-def test_joint_training_equals_separate_peft_runs(tiny_base: Path, budget: int) -> None:
-    settings = config(tokens_per_pass=budget)
+@pytest.mark.parametrize(("budget", "class_weights"), [(60, None), (300, None), (100_000, None), (300, (0.2, 5.0))])
+def test_joint_training_equals_separate_peft_runs(
+    tiny_base: Path, budget: int, class_weights: tuple[float, float] | None
+) -> None:
+    settings = config(tokens_per_pass=budget, class_weights=class_weights)
     fresh = stack(tiny_base, settings, SEEDS)
     trained, losses = run(tiny_base, settings, SEEDS)
     for member, seed in enumerate(SEEDS):

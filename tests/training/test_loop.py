@@ -1,18 +1,23 @@
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.inference.classifier import EnsembleClassifier
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.run import Run
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training import loop
 from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import LostMembers
+from ensemble_uq_llm.utils.files import read_json
 from small_runs import settings, weights
 
 
@@ -80,6 +85,94 @@ def test_the_record_of_the_run_and_its_events(tiny_base: Path, tiny_data: Path, 
     assert [event["step"] for event in steps] == [1, 2, 3, 4, 5, 6]
     assert all(set(event["losses"]) == {"1", "2", "3"} for event in steps)
     assert [event["epoch"] for event in events if event["event"] == "EpochEnded"] == [1, 2]
+
+
+def lose_the_second_member(monkeypatch) -> None:
+    """Let seed 2 diverge at its fifth step."""
+    train_all = loop.train_shares
+
+    def train_but_lose(shares: Sequence[Share], *, listeners: Sequence[Listener]):
+        outcomes, lost = train_all(shares, listeners=listeners)
+        folder = RunFolder(shares[0].config.output_dir)
+        for outcome in outcomes:
+            if outcome.seed == 2:
+                outcome.diverged_at = 5
+                shutil.rmtree(folder.member(MemberId(2)))
+        return outcomes, lost
+
+    monkeypatch.setattr(loop, "train_shares", train_but_lose)
+
+
+def test_a_run_with_a_failed_member_is_used_without_it_and_trains_it_again(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    lose_the_second_member(monkeypatch)
+    with pytest.raises(MembersFailedError, match=r"1 of 3 members diverged \(seed 2 at step 5\)"):
+        train(config)
+    record = read_json(config.output_dir / "run.json")
+    assert (record["state"], record["members"]) == ("finished", ["seed_1", "seed_3"])
+    assert record["failed"] == {"seed_2": "diverged at step 5"}
+    run = Run(config.output_dir)
+    assert (run.members, run.failed) == (trained((1, 3)), {MemberId(2): "diverged at step 5"})
+    without = r"without seed 2 \(diverged at step 5\); the other members are used"
+    for use in (run.predict, run.evaluate, lambda: EnsembleClassifier.from_pretrained(run)):
+        with pytest.warns(UserWarning, match=without):
+            use()
+    assert run.predictions().members == trained((1, 3))
+    monkeypatch.undo()
+    assert train(config).members() == list(trained((1, 2, 3)))
+    assert read_json(config.output_dir / "run.json")["failed"] == run.failed == {}
+    with pytest.raises(DataError, match="validation: predicted without seed 2"):
+        run.evaluate()
+
+
+@pytest.mark.parametrize("crash", ["record_stage", "record_state"])
+def test_a_crash_after_the_last_member_leaves_a_run(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch, crash: str
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=2)
+    write, states = getattr(loop, crash), []
+
+    def write_at_first(*args: object, **facts: object) -> None:
+        if crash == "record_stage" or states:
+            raise KeyboardInterrupt
+        states.append(facts)
+        write(*args, **facts)
+
+    monkeypatch.setattr(loop, crash, write_at_first)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    monkeypatch.undo()
+    record = config.output_dir / "run.json"
+    assert read_json(record)["state"] == "training"
+    assert Run(config.output_dir).predict()["validation"].members == trained((1, 2))
+    train(config)
+    assert (read_json(record)["state"], read_json(record)["members"]) == ("finished", ["seed_1", "seed_2"])
+
+
+def test_what_an_earlier_version_left_unrecorded_becomes_a_run(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config)
+    folder.config.unlink()
+    folder.run_record.unlink()
+    for use in (Run, load_config):
+        with pytest.raises(
+            ConfigError, match=r"without config\.yaml, .*; train again with the YAML that made its members"
+        ):
+            use(folder)
+    train(config)
+    assert Run(folder).config.member_seeds == (1,)
+    assert read_json(folder.run_record)["members"] == ["seed_1"]
+
+
+def test_a_base_that_cannot_be_loaded_leaves_nothing(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", lora_layers=(7,))
+    with pytest.raises(ConfigError, match="lora_layers"):
+        train(config)
+    assert not config.output_dir.exists()
 
 
 def test_bad_data_are_found_before_anything_is_written(tiny_base: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ NOT_OF_A_MEMBER = {
     "model_name", "model_revision", "dataset", "train_file", "validation_file", "label_column", "id_column",
     "class_names", "max_train_examples", "max_validation_examples", "seeds", "num_ensemble_models",
     "bootstrap_draws", "bootstrap_seed", "output_dir", "cache_dir", "device", "num_gpus", "tokens_per_pass",
+    "log_to",
 }  # fmt: skip
 """Keys that leave a member as it is, or that the digests of base and data cover."""
 
@@ -42,6 +43,9 @@ OTHER = {
     "lora_target_modules": ("o_proj",),
     "lora_layers": (0,),
     "use_bf16": False,
+    "keep": "best",
+    "early_stopping_patience": 2,
+    "class_weights": "balanced",
 }
 
 
@@ -171,6 +175,17 @@ def test_another_setting_is_refused_by_name(folder, key):
         ConfigError, match=rf"holds the member of seed 42, made differently:\n  {key}: .* there, .* now\nUse another"
     ):
         check_same_making(folder, trained([42]), config, digests=DIGESTS)
+
+
+def test_a_record_of_an_earlier_version_did_what_the_defaults_of_later_keys_do(folder):
+    path = folder.member_record(MemberId(42))
+    record = json.loads(path.read_text())
+    for key in ("keep", "early_stopping_patience", "stopping_fraction", "class_weights"):
+        del record["settings"][key]
+    write_json(path, record)
+    check_same_making(folder, trained([42]), Config(), digests=DIGESTS)
+    with pytest.raises(ConfigError, match="class_weights: None there, 'balanced' now"):
+        check_same_making(folder, trained([42]), Config(class_weights="balanced"), digests=DIGESTS)
 
 
 @pytest.mark.parametrize(

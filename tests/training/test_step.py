@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.models.memory import PassBudget
-from ensemble_uq_llm.models.pack import Span
+from ensemble_uq_llm.models.pack import Span, make_pack
 from ensemble_uq_llm.training.state import new_state
 from ensemble_uq_llm.training.step import Trainer, clip_per_member, epoch_batches, member_losses, train_step
 from small_training import DATA, SEEDS, config, slices, stack, stacked_with_gradients
@@ -221,3 +221,55 @@ def test_a_step_that_runs_out_of_memory_is_taken_in_smaller_passes_with_the_same
 def test_a_prompt_that_does_not_fit_alone_is_the_users_to_solve(tiny_base: Path) -> None:
     with pytest.raises(ConfigError, match=r"max_length: a pass of a single prompt of \d+ tokens does not fit"):
         one_step(tiny_base, budget=800, memory=5)
+
+
+WEIGHTS = (0.25, 3.0, 1.5)
+
+
+def test_class_weights_are_those_of_torch() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
+    weights_C = torch.tensor(WEIGHTS)
+    sums = [float(weights_C[labels].sum()) for labels in (LABELS[:3], LABELS[3:])]
+    losses = member_losses(logits, LABELS, spans=SPANS, batch_sizes_M=[sums[0], 0.0, sums[1]], weights_C=weights_C)
+    torch.testing.assert_close(losses[0], torch.nn.CrossEntropyLoss(weight=weights_C)(logits[:3], LABELS[:3]))
+    torch.testing.assert_close(losses[2], torch.nn.CrossEntropyLoss(weight=weights_C)(logits[3:], LABELS[3:]))
+
+
+@pytest.mark.parametrize("budget", [10_000, 60])
+def test_a_step_with_class_weights_has_torchs_gradients(tiny_base: Path, budget: int) -> None:
+    settings = config(warmup_steps=0)
+    ensemble = stack(tiny_base, settings, SEEDS)
+    state = new_state(ensemble, settings, steps=10)
+    state.budget = PassBudget(budget)
+    trainer = Trainer(state=state, data=DATA.train, max_grad_norm=0.0, class_weights=(0.2, 5.0))
+    before = [parameter.detach().clone() for parameter in ensemble.trainable()]
+    losses = train_step(trainer, ROWS)
+
+    own = stack(tiny_base, settings, SEEDS)
+    assert all(torch.equal(parameter, each) for parameter, each in zip(own.trainable(), before, strict=True))
+    reference = new_state(own, settings, steps=10)
+    pack = make_pack(
+        [(m, [DATA.train.sequences[row] for row in rows]) for m, rows in enumerate(ROWS)], device=torch.device("cpu")
+    )
+    loss = torch.nn.CrossEntropyLoss(weight=torch.tensor([0.2, 5.0]))
+    logits = own(pack).split([len(rows) for rows in ROWS])
+    expected = [
+        loss(each, torch.from_numpy(DATA.train.labels_N[rows])) for each, rows in zip(logits, ROWS, strict=True)
+    ]
+    torch.testing.assert_close(losses, torch.stack(expected).detach())
+    sum(expected).backward()
+    reference.optimizer.step()
+    for parameter, each in zip(ensemble.trainable(), own.trainable(), strict=True):
+        torch.testing.assert_close(parameter, each, rtol=1e-4, atol=1e-6)
+
+
+def test_equal_weights_are_none(tiny_base: Path) -> None:
+    settings = config(warmup_steps=0)
+    results = []
+    for weights in (None, (2.0, 2.0)):
+        ensemble = stack(tiny_base, settings, SEEDS)
+        trainer = Trainer(
+            state=new_state(ensemble, settings, steps=10), data=DATA.train, max_grad_norm=1.0, class_weights=weights
+        )
+        results.append(train_step(trainer, ROWS))
+    torch.testing.assert_close(results[0], results[1])

@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,32 @@ def test_an_interruption_leaves_the_old_folder_and_no_litter(tmp_path):
         raise KeyboardInterrupt
     assert [each.name for each in path.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(params=[0o022, 0o027, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def close_to_others(path):
+    """Write a file as libraries do that write beside its place, and leave it to its owner alone."""
+    path.unlink(missing_ok=True)
+    path.write_text("new")
+    path.chmod(0o600)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+def test_modes_follow_the_umask_whoever_writes(tmp_path, umask):
+    with atomic_path(tmp_path / "file") as temporary:
+        close_to_others(temporary)
+    with atomic_folder(tmp_path / "folder") as temporary:
+        close_to_others(temporary / "inside")
+    write_text(tmp_path / "text", "new")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    of_a_file = 0o666 & ~umask
+    assert modes == {"file": of_a_file, "inside": of_a_file, "text": of_a_file, "folder": 0o777 & ~umask}
 
 
 def test_text_is_utf8(tmp_path):

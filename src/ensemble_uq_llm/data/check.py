@@ -10,7 +10,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.classes import class_counts, with_classes
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
 from ensemble_uq_llm.data.job import Job
-from ensemble_uq_llm.data.prepare import check_named
+from ensemble_uq_llm.data.prepare import check_named, class_weights
 from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
 from ensemble_uq_llm.data.reading.data_files import read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -80,11 +80,14 @@ def _train(config: Config, job: Job) -> dict[str, Any]:
             f"class_names: no training example is of {listed(absent)}: it cannot be learned; is the name right?",
             stacklevel=3,
         )
+    class_weights(config, kept)
+    stopping = 0 if job.stopping is None else len(job.stopping.examples)
     return {
         "train_examples": len(kept),
         "train_classes": _in_words(counts),
-        "calibration_examples": len(held_out),
+        "calibration_examples": len(held_out) - stopping,
         "optimizer_steps": warn_if_warmup_outlasts(config, len(kept)),
+        **({"stopping_examples": stopping} if stopping else {}),
     }
 
 

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ensemble_uq_llm.config import FROM_DATA, Config
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.labels.label_values import in_order, name_of
 from ensemble_uq_llm.utils.text import counted, listed
 
@@ -35,6 +36,11 @@ def with_classes(config: Config) -> Config:
         raise ConfigError(
             f"num_labels: {config.num_labels}, and the training data have {len(names)} classes, {listed(names)} "
             "(class_names: from_data); delete num_labels"
+        )
+    if isinstance(config.class_weights, tuple) and len(config.class_weights) != len(names):
+        raise ConfigError(
+            f"class_weights: {counted(len(config.class_weights), 'weight')}, and the training data have {len(names)} "
+            f"classes, {listed(names)} (class_names: from_data); give one a class, in this order"
         )
     return config.model_copy(update={"class_names": names, "num_labels": len(names)})
 

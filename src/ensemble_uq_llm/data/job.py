@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prepare import digest_of, load_file, load_named, load_training, load_validation, tokenize
+from ensemble_uq_llm.data.prepare import (
+    digest_of,
+    load_file,
+    load_named,
+    load_training,
+    load_validation,
+    split_held_out,
+    tokenize,
+)
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.data.repeats import Repeats, count_repeats, others_than, texts_of, warn_of_seen
 from ensemble_uq_llm.data.split import Split
@@ -69,13 +77,25 @@ class Job:
 
     @cached_property
     def calibration(self) -> PreparedSet:
-        """What is held out of the training data, but for texts that are evaluated on: nothing is fitted on those.
+        """What is held out of the training data to calibrate on, without the part that chooses epochs.
 
-        Warns of how many were left out.
+        Texts that are evaluated on are left out, with a warning of how many: nothing is fitted on those.
 
         Raises:
             DataError: nothing is held out, or nothing else than what is evaluated on.
         """
+        return PreparedSet(self._held_out.kept, self._config)
+
+    @cached_property
+    def stopping(self) -> PreparedSet | None:
+        """What chooses the members' best epochs: a part of what is held out; None where the last epoch is kept."""
+        if self._config.keep == "last":
+            return None
+        return PreparedSet(self._held_out.held_out, self._config)
+
+    @cached_property
+    def _held_out(self) -> Split:
+        """What is held out and not evaluated on: what calibrates, and what chooses epochs."""
         held_out = self.split.held_out
         if not held_out:
             raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
@@ -92,7 +112,7 @@ class Job:
                 "the text of an evaluation example and are left out: nothing may be fitted on what is evaluated",
                 stacklevel=2,
             )
-        return PreparedSet(kept, self._config)
+        return split_held_out(self._config, kept)
 
     @cached_property
     def repeats(self) -> Repeats:

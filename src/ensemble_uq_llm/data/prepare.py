@@ -3,7 +3,8 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.split import Split, hold_out
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.utils.text import enumerated
+from ensemble_uq_llm.utils.text import enumerated, listed
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
@@ -34,6 +35,36 @@ def load_training(config: Config) -> Split:
     if config.calibration_fraction == 0:
         return Split(kept=examples, held_out=[])
     return hold_out(examples, fraction=config.calibration_fraction, seed=config.calibration_seed)
+
+
+def split_held_out(config: Config, held_out: list[Example]) -> Split:
+    """Return the calibration split, and held out of it what chooses epochs (nothing but with `keep: best`).
+
+    Raises:
+        DataError: one part would be empty.
+    """
+    if config.keep != "best":
+        return Split(kept=held_out, held_out=[])
+    return hold_out(held_out, fraction=config.stopping_fraction, seed=config.calibration_seed)
+
+
+def class_weights(config: Config, examples: Sequence[Example]) -> tuple[float, ...] | None:
+    """Return the classes' weights in the loss of training on these examples; None where all count alike.
+
+    `balanced` weights are those of scikit-learn: n / (C * n_c), so that every class has the same share of the loss.
+
+    Raises:
+        DataError: a class has no example, so that there are no balanced weights.
+    """
+    if config.class_weights != "balanced":
+        return config.class_weights
+    counts = Counter(example.label for example in examples)
+    if absent := [name for c, name in enumerate(config.class_labels) if not counts[c]]:
+        raise DataError(
+            f"class_weights: balanced needs training examples of every class, and there is none of {listed(absent)}; "
+            "add some, or give the weights as a list"
+        )
+    return tuple(len(examples) / (config.num_labels * counts[c]) for c in range(config.num_labels))
 
 
 def load_validation(config: Config) -> list[Example]:

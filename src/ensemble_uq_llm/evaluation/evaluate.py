@@ -1,6 +1,6 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+from ensemble_uq_llm.predictions.freshness import check_fresh, check_go_together
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -120,11 +121,11 @@ def evaluate_sets(
 
     Raises:
         ConfigError: draws or seed are no whole number of at least 0.
-        DataError: the sets differ in their number of classes; the calibration set lacks a member, has no label, or
-            all of its examples are among the test's.
+        DataError: the sets differ in their number of classes; other members predicted them, or the calibration set;
+            that has no label, or all of its examples are among the test's.
     """
     check_resampling(draws=draws, seed=seed)
-    _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
+    check_go_together(sets, calibration=calibration, compared=compared)
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
     axes = histogram_axes(list(measured.values()))
@@ -191,6 +192,7 @@ def evaluate_run(
     *,
     shifts: Mapping[str, AnyPath] | None = None,
     calibration: AnyPath | None = None,
+    seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -203,12 +205,14 @@ def evaluate_run(
         run: the run, or the path of its folder.
         shifts: further sets, as `evaluate_files` takes them.
         calibration: a file to use in place of the run's own calibration split.
+        seeds: whose members the sets must be predicted by; those of the run's configuration without.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
     Raises:
         ConfigError: a name cannot be a set's; nothing has been written.
-        DataError: there are no predictions, two sets have one name, or a file cannot be used.
+        DataError: there are no predictions, or other members made them than those that the run has now; two sets have
+            one name, or a file cannot be used.
     """
     folder, shifts = RunFolder(as_path(run, "run")), as_named_paths(shifts, "shifts")
     names = [name for name in folder.prediction_names() if name != CALIBRATION]
@@ -219,10 +223,14 @@ def evaluate_run(
     files = {name: folder.predictions(name) for name in names}
     if taken := sorted(set(files) & set(shifts)):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
-    own = folder.predictions(CALIBRATION)
+    own = {name: load_predictions(path) for name, path in files.items()}
+    held_out = folder.predictions(CALIBRATION)
+    split = _load_calibration(calibration or (held_out if held_out.exists() else None))
+    own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
+    check_fresh(folder, {**own, **own_split}, seeds=seeds)
     evaluations = evaluate_sets(
-        {name: load_predictions(path) for name, path in {**files, **shifts}.items()},
-        calibration=_load_calibration(calibration or (own if own.exists() else None)),
+        {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
+        calibration=split,
         compared=VALIDATION in files,
         draws=draws,
         seed=seed,
@@ -282,12 +290,3 @@ def _measure_labelled(
 
 def _load_calibration(path: AnyPath | None) -> Predictions | None:
     return None if path is None else load_predictions(as_path(path, "calibration"))
-
-
-def _check_classes(sets: Mapping[str, Predictions]) -> None:
-    main, *others = sets
-    expected = sets[main].logits_MNC.shape[2]
-    for name in others:
-        classes = sets[name].logits_MNC.shape[2]
-        if classes != expected:
-            raise DataError(f"set {name!r} has {classes} classes but {main!r} has {expected}; give sets of one task")

@@ -1,39 +1,53 @@
 """Finished members from disk onto one base: those of a run, or PEFT adapter folders made anywhere."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
-from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import base_digest, find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import token_budget
+from ensemble_uq_llm.predictions.freshness import absent_members, warn_of_absent_members
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, read_json, sha256_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadedEnsemble:
-    """Members ready to predict: the stack, its tokenizer, and the tokens of a pass."""
+    """Members ready to predict: the stack, its tokenizer, the tokens of a pass, and where all of it comes from."""
 
     ensemble: StackedEnsemble
     tokenizer: Any
     budget: int
+    base: Path
+    """The folder of the base's files."""
+    weights: Mapping[str, str]
+    """The SHA-256 of every member's weights, by the name of its folder in a run."""
+    foreign: bool
+    """Whether the members were given as adapter folders, in place of the run's own."""
+
+    @cached_property
+    def base_digest(self) -> str:
+        """The digest of the base's files."""
+        return base_digest(self.base)
 
 
 def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnsemble:
     """Load the run's finished members, or the given adapter folders instead, over one copy of the base.
 
-    Warns of adapters that name another base: their numbers may fit it and mean nothing on this one.
+    Warns of members of the configuration that are not there, and of adapters that name another base: their numbers may
+    fit it and mean nothing on this one.
 
     Raises:
-        ConfigError: a member of the configuration is not trained yet; ModelError: the base cannot be had.
+        ConfigError: no member of the configuration is trained; ModelError: the base cannot be had.
         IntegrityError: an adapter was altered after training, or does not fit the base or the classes.
     """
     folders = dict(_foreign(adapters) if adapters else _own(config))
@@ -51,19 +65,24 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=load_tokenizer(base),
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
+        base=base,
+        weights={member.folder_name: sha256_of(folder / WEIGHTS) for member, folder in folders.items()},
+        foreign=bool(adapters),
     )
 
 
 def _own(config: Config) -> dict[MemberId, Path]:
-    """Return the folders of the configured seeds' members, with every sample that there is of each."""
+    """Return the folders of the configured seeds' members, with every sample that there is of each.
+
+    Warns of those that are not there, such as members that diverged.
+    """
     folder = RunFolder(config.output_dir)
-    finished = folder.members()
-    if missing := [seed for seed in config.member_seeds if MemberId(seed) not in finished]:
+    members = folder.members_of(config.member_seeds)
+    if not members:
         raise ConfigError(
-            f"{folder.root}: no finished member for seed {', '.join(map(str, missing))}; train first, or lower "
-            "num_ensemble_models to what is there"
+            f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )
-    members = [member for seed in config.member_seeds for member in finished if member.seed == seed]
+    warn_of_absent_members(folder, config.member_seeds)
     for member in members:
         _check_unaltered(folder.member(member))
     return {member: folder.member(member) for member in members}

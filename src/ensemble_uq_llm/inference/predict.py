@@ -2,7 +2,9 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.models.logits import Tell, member_logits
+from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import RunFolder
@@ -39,12 +42,24 @@ def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tel
     )
 
 
+def prediction_settings(config: Config) -> dict[str, Any]:
+    """Return the keys of a configuration that turn an example into numbers, beside the members and their base."""
+    return config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+
+
 def write_set(
-    loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, *, name: str, tell: Tell | None = None
+    loaded: LoadedEnsemble,
+    prepared: PreparedSet,
+    config: Config,
+    *,
+    name: str,
+    source: str | None = None,
+    tell: Tell | None = None,
 ) -> Path:
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
 
-    `tell` hears how far it is.
+    `source` says what it is: the name of a set, or the absolute path of a data file; `tell` hears
+    how far the prediction is.
 
     Raises:
         DataError: as `predict_examples`. ConfigError: `name` cannot be a file name.
@@ -52,7 +67,15 @@ def write_set(
     started = time.monotonic()
     folder, examples = RunFolder(config.output_dir), prepared.examples
     path = folder.predictions(name)
-    write_predictions(path, predict_examples(loaded, prepared, tell=tell))
+    origin = Origin(
+        weights=loaded.weights,
+        base=loaded.base_digest,
+        data=prepared.digest,
+        foreign=loaded.foreign,
+        source=source,
+        settings=prediction_settings(config),
+    )
+    write_predictions(path, replace(predict_examples(loaded, prepared, tell=tell), origin=origin))
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
     write_text(folder.examples(name), "\n".join(lines) + "\n")

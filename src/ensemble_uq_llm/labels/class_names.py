@@ -26,6 +26,9 @@ from ensemble_uq_llm.labels.label_values import ClassCode, key_of
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
+FROM_DATA: Final = "from_data"
+"""What a configuration gives in place of the names where the classes are the labels of the training data."""
+
 TRUTH_WORDS: Final = {
     "true": True, "yes": True, "y": True, "t": True,
     "false": False, "no": False, "n": False, "f": False,

@@ -2,7 +2,7 @@
 
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
 `logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Any program may write
-such a file.
+such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
 """
 
 import re
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
 
@@ -26,7 +27,8 @@ _NO_LABEL = np.iinfo(np.int64).min
 def write_predictions(path: AnyPath, predictions: Predictions) -> None:
     """Write the tidy Parquet file, member after member, whole or not at all."""
     with atomic_path(as_path(path, "predictions")) as temporary:
-        pq.write_table(predictions.to_table(), temporary)
+        table = predictions.to_table().replace_schema_metadata(origin_metadata(predictions.origin))
+        pq.write_table(table, temporary)
 
 
 def read_predictions(path: AnyPath) -> Predictions:
@@ -42,6 +44,15 @@ def read_predictions(path: AnyPath) -> Predictions:
         return from_table(table)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def read_origin(path: AnyPath) -> Origin | None:
+    """Return what made the predictions of a file, without reading them; None where it does not tell, or is none."""
+    path = as_path(path, "predictions")
+    try:
+        return origin_of_metadata(pq.read_schema(path).metadata)
+    except (pa.ArrowException, OSError, DataError):
+        return None
 
 
 def read_table(path: Path) -> Any:
@@ -78,6 +89,7 @@ def from_table(table: Any) -> Predictions:
         members=members,
         logits_MNC=logits_MNC,
         true_probs_NC=truth_NC,
+        origin=origin_of_metadata(table.schema.metadata),
     )
 
 

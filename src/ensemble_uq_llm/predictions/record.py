@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
+from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.text import clipped, counted
 
@@ -42,6 +43,8 @@ class Predictions:
     """Unnormalised log-probabilities."""
     true_probs_NC: NDArray[np.float64] | None = None
     """The true probability of each class; known only for synthetic worlds."""
+    origin: Origin | None = None
+    """What made them; None for those of other programs."""
 
     def __post_init__(self) -> None:
         _check_shapes(self)

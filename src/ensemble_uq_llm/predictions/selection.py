@@ -44,4 +44,5 @@ def of_labelled(predictions: Predictions) -> Predictions:
         members=predictions.members,
         logits_MNC=np.ascontiguousarray(predictions.logits_MNC[:, rows]),
         true_probs_NC=None if truth_NC is None else truth_NC[rows],
+        origin=predictions.origin,
     )

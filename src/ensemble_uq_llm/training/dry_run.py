@@ -41,6 +41,7 @@ class DryRun:
     test_in_training: int
     calibration_in_training: int
     calibration_in_test: int
+    stopping_examples: int
     token_mean: float
     token_median: float
     token_p95: float
@@ -102,6 +103,7 @@ def dry_run(config: Config) -> DryRun:
         train=train.describe(),
         validation=validation.describe(),
         calibration_examples=len(calibration),
+        stopping_examples=0 if job.stopping is None else len(job.stopping.examples),
         **asdict(job.repeats),
         **_lengths(train),
         optimizer_steps=config.optimizer_steps(len(train)),

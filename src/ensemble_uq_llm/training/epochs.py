@@ -14,7 +14,18 @@ from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.models.trunk import cache_trunk
-from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, Listener, MemberDiverged, Started, Stepped
+from ensemble_uq_llm.training.events import (
+    BestKept,
+    Ended,
+    EpochEnded,
+    Event,
+    Listener,
+    MemberDiverged,
+    MemberStopped,
+    Started,
+    Stepped,
+)
+from ensemble_uq_llm.training.outcomes import MemberOutcome
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.training.step import Trainer, epoch_batches, train_step
 from ensemble_uq_llm.utils.device import describe_device
@@ -22,16 +33,21 @@ from ensemble_uq_llm.utils.device import describe_device
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """What the members learn from, and what they are watched on."""
+    """What the members learn from, what they are watched on, and, with `keep: best`, what chooses their epochs.
+
+    `class_weights` are the classes' weights in the loss on `train`; None where all count alike.
+    """
 
     train: TokenizedExamples
     validation: TokenizedExamples
+    stopping: TokenizedExamples | None = None
+    class_weights: tuple[float, ...] | None = None
 
 
 def train_epochs(
     state: TrainingState, data: TrainingData, config: Config, *, listeners: Sequence[Listener] = ()
 ) -> None:
-    """Train all members from where the state stands to the end of the configured epochs.
+    """Train all members from where the state stands to the end of the configured epochs, or until all have stopped.
 
     Reads nothing from disk and writes nothing; `listeners` hear of every step, and may capture the state then.
     """
@@ -39,6 +55,7 @@ def train_epochs(
         state=state,
         data=data.train,
         max_grad_norm=config.max_grad_norm,
+        class_weights=data.class_weights,
         trunk=cache_trunk(state.ensemble, data.train.sequences, budget=state.budget.tokens),
     )
     started = time.monotonic()
@@ -61,20 +78,25 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         tokens_per_pass=state.budget.tokens,
         device=describe_device(state.ensemble.trainable()[0].device),
     )
-    while state.epoch < config.num_epochs:
+    while state.epoch < config.num_epochs and any(outcome.stopped_after is None for outcome in state.outcomes):
         batches = _joint_batches(state, len(data.train), config)
         for rows_by_member in islice(batches, state.steps_in_epoch, None):
             yield from _step(trainer, rows_by_member)
-        yield _end_epoch(state, data.validation)
+        yield from _end_epoch(state, data)
+    if state.best is not None:
+        state.best.put_back(state.ensemble, state.outcomes)
+        yield BestKept(epochs={each.seed: each.kept_epoch for each in state.outcomes if each.kept_epoch is not None})
 
 
 def _joint_batches(state: TrainingState, examples: int, config: Config) -> Iterator[tuple[Rows, ...]]:
-    """Yield, step by step of the state's epoch, every member's own batch."""
+    """Yield, step by step of the state's epoch, every member's own batch; an empty one of a member that has stopped."""
     size = config.effective_batch_size
     orders = (
         epoch_batches(outcome.seed, epoch=state.epoch, examples=examples, batch_size=size) for outcome in state.outcomes
     )
-    return zip(*orders, strict=True)
+    has_stopped = [outcome.stopped_after is not None for outcome in state.outcomes]
+    for batches in zip(*orders, strict=True):
+        yield tuple(rows[:0] if over else rows for rows, over in zip(batches, has_stopped, strict=True))
 
 
 def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
@@ -90,25 +112,39 @@ def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
         step=state.steps,
         epoch=state.epoch + 1,
         learning_rate=learning_rate,
-        losses={outcome.seed: outcome.loss for outcome in state.outcomes},
+        losses={outcome.seed: outcome.loss for outcome in state.outcomes if outcome.stopped_after is None},
         tokens_per_second=sum(int(trainer.data.lengths_N[rows].sum()) for rows in rows_by_member) / seconds,
     )
 
 
-def _end_epoch(state: TrainingState, validation: TokenizedExamples) -> EpochEnded:
-    """Measure every member on the labelled validation rows with the model that is being trained."""
+def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
+    """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
-    labelled = np.flatnonzero(validation.labels_N >= 0)
-    if labelled.size > 0:
-        sequences = [validation.sequences[row] for row in labelled]
-        logits_MNC = member_logits(state.ensemble, sequences, budget=state.budget.tokens)
-        losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, validation.labels_N[labelled])
-        for outcome, loss, accuracy in zip(state.outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True):
+    trained = [outcome for outcome in state.outcomes if outcome.stopped_after is None]
+    for outcome, loss, accuracy in _measured(state, data.validation):
+        if outcome in trained:
             event.validation_loss[outcome.seed] = loss
             event.validation_accuracy[outcome.seed] = accuracy
             outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
+    if state.best is not None and data.stopping is not None:
+        losses = {outcome.seed: loss for outcome, loss, _ in _measured(state, data.stopping)}
+        state.best.note_epoch(state.ensemble, state.outcomes, list(losses.values()))
+        event.stopping_loss.update({outcome.seed: losses[outcome.seed] for outcome in trained})
     state.end_epoch()
-    return event
+    yield event
+    for outcome in trained:
+        if outcome.stopped_after is not None:
+            yield MemberStopped(seed=outcome.seed, epoch=outcome.stopped_after, kept_epoch=outcome.kept_epoch)
+
+
+def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
+    """Yield every member with its mean loss and accuracy on the labelled examples, where there are any."""
+    labelled = np.flatnonzero(examples.labels_N >= 0)
+    if labelled.size > 0:
+        sequences = [examples.sequences[row] for row in labelled]
+        logits_MNC = member_logits(state.ensemble, sequences, budget=state.budget.tokens)
+        losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, examples.labels_N[labelled])
+        yield from zip(state.outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True)
 
 
 def _loss_and_accuracy(

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,31 @@ class Stepped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochEnded(Event):
-    """An epoch is over; validation loss and accuracy by seed (empty without labelled validation data)."""
+    """An epoch is over; validation loss and accuracy by seed (empty without labelled validation data).
+
+    `stopping_loss` is that on the stopping split (empty but with `keep: best`); members that have stopped are left out.
+    """
 
     epoch: int
     validation_loss: dict[int, float]
     validation_accuracy: dict[int, float]
+    stopping_loss: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStopped(Event):
+    """A member is not trained any further after this epoch, as it became no better since the one that is kept."""
+
+    seed: int
+    epoch: int
+    kept_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestKept(Event):
+    """Every member has the weights of its best epoch again: the epochs by seed."""
+
+    epochs: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

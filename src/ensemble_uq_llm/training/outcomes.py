@@ -15,11 +15,13 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.from_config import base_name, lora_settings
 from ensemble_uq_llm.utils.files import atomic_folder, read_json, sha256_of, write_json
-from ensemble_uq_llm.utils.text import enumerated
+from ensemble_uq_llm.utils.text import enumerated, first_line
 
 SETTINGS: Final = (
     "num_labels", "max_length", "prompt_template", "cut_column",
-    "calibration_fraction", "calibration_seed", "batch_size", "gradient_accumulation_steps",
+    "calibration_fraction", "calibration_seed", "stopping_fraction", "keep", "early_stopping_patience",
+    "class_weights",
+    "batch_size", "gradient_accumulation_steps",
     "learning_rate", "num_epochs", "warmup_steps", "weight_decay", "max_grad_norm", "lora_r", "lora_alpha",
     "lora_dropout", "lora_target_modules", "lora_layers", "use_bf16",
 )  # fmt: skip
@@ -36,6 +38,12 @@ class MemberOutcome:
     diverged_at: int | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     """Validation loss and accuracy after each epoch."""
+    stopping_losses: list[float] = field(default_factory=list)
+    """With `keep: best`, the loss on the stopping split after each epoch."""
+    kept_epoch: int | None = None
+    """The epoch (from 1) whose weights are kept; None is the last."""
+    stopped_after: int | None = None
+    """The epoch after which it was not trained any further; None if it was to the end."""
 
     def note_loss(self, step: int, loss: float) -> None:
         """Note the loss of a step (from 1)."""
@@ -79,13 +87,18 @@ class MemberRecord:
     final_train_loss: float
     history: list[dict[str, float]] = field(default_factory=list)
     """Validation loss and accuracy after each epoch."""
+    stopping_losses: list[float] = field(default_factory=list)
+    """With `keep: best`, the loss on the stopping split after each epoch."""
+    kept_epoch: int | None = None
+    """With `keep: best`, the epoch (from 1) whose weights these are."""
     sample: int = 0
     """Which sample of the seed; training makes 0, and makers of samples write theirs."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as plain values; a sample of 0 is not written."""
-        record = asdict(self)
-        return record if self.sample else {key: value for key, value in record.items() if key != "sample"}
+        """Return the record as plain values; a sample of 0, and what only `keep: best` has, are not written."""
+        left_out = {"sample": not self.sample, "stopping_losses": self.kept_epoch is None}
+        left_out["kept_epoch"] = self.kept_epoch is None
+        return {key: value for key, value in asdict(self).items() if not left_out.get(key)}
 
 
 def member_settings(config: Config) -> dict[str, Any]:
@@ -122,6 +135,8 @@ def save_members(
                 steps=outcome.steps,
                 final_train_loss=outcome.loss,
                 history=outcome.history,
+                stopping_losses=outcome.stopping_losses,
+                kept_epoch=outcome.kept_epoch,
             )
             write_json(temporary / MEMBER_RECORD, record.as_json())
 
@@ -152,10 +167,10 @@ def check_same_making(
     wanted = member_settings(config)
     for member in members:
         record = read_member_record(folder, member)
+        # A key that an earlier version did not have did what its default does.
+        settings = {key: record.settings.get(key, Config.model_fields[key].default) for key in SETTINGS}
         differences = [
-            f"{key}: {record.settings.get(key)!r} there, {wanted[key]!r} now"
-            for key in SETTINGS
-            if record.settings.get(key) != wanted[key]
+            f"{key}: {settings[key]!r} there, {wanted[key]!r} now" for key in SETTINGS if settings[key] != wanted[key]
         ]
         if digests is not None:
             differences += ["the training data differ"] if record.data_digest != digests.data else []
@@ -166,6 +181,20 @@ def check_same_making(
                 + "\n  ".join(differences)
                 + "\nUse another output_dir, or delete that folder to train anew"
             )
+
+
+def failures(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers]) -> dict[str, str]:
+    """Return why each member failed, by the name that its folder would have."""
+    diverged = {
+        MemberId(each.seed).folder_name: f"diverged at step {each.diverged_at}"
+        for each in outcomes
+        if each.diverged_at is not None
+    }
+    return diverged | {
+        MemberId(seed).folder_name: f"lost on {each.device}: {first_line(each.error)}"
+        for each in lost
+        for seed in each.seeds
+    }
 
 
 def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers], config: Config) -> None:

@@ -11,7 +11,17 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ensemble_uq_llm.training.events import Ended, EpochEnded, Event, MemberDiverged, MembersLost, Started, Stepped
+from ensemble_uq_llm.training.events import (
+    BestKept,
+    Ended,
+    EpochEnded,
+    Event,
+    MemberDiverged,
+    MembersLost,
+    MemberStopped,
+    Started,
+    Stepped,
+)
 from ensemble_uq_llm.utils.text import counted
 
 _SMOOTHING = 0.9
@@ -79,6 +89,12 @@ class TrainingDisplay:
                 self._note_step(event)
             case EpochEnded():
                 self._note_epoch(event)
+            case MemberStopped():
+                kept = "none" if event.kept_epoch is None else f"epoch {event.kept_epoch}"
+                self._say(f"member {event.seed} stopped after epoch {event.epoch}; kept: {kept}")
+            case BestKept():
+                listing = ", ".join(f"{epoch} of member {seed}" for seed, epoch in event.epochs.items())
+                self._say(f"best epochs kept: {listing or 'none'}")
             case MemberDiverged():
                 self._failures[event.seed] = f"diverged at {event.step}"
                 self._say(f"member {event.seed} diverged at step {event.step}; the others go on")

@@ -18,6 +18,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.memory import PassBudget, token_budget
+from ensemble_uq_llm.training.best_epochs import BestEpochs
 from ensemble_uq_llm.training.outcomes import MemberOutcome
 
 _HISTORY: Final = ("epoch", "validation_loss", "validation_accuracy")
@@ -44,6 +45,8 @@ class TrainingState:
     schedule: LambdaLR
     budget: PassBudget
     outcomes: list[MemberOutcome]
+    best: BestEpochs | None = None
+    """The members' best epochs so far, with `keep: best`."""
     epoch: int = 0
     steps_in_epoch: int = 0
     steps: int = 0
@@ -53,7 +56,8 @@ class TrainingState:
         self.steps += 1
         self.steps_in_epoch += 1
         for outcome, loss in zip(self.outcomes, losses, strict=True):
-            outcome.note_loss(self.steps, loss)
+            if outcome.stopped_after is None:
+                outcome.note_loss(self.steps, loss)
 
     def end_epoch(self) -> None:
         """Advance to the first step of the next epoch."""
@@ -69,6 +73,9 @@ class TrainingState:
         # A diverged member's numbers are NaN, which JSON does not have.
         tensors["outcomes/loss"] = torch.tensor([each.loss for each in self.outcomes], dtype=torch.float64)
         tensors["outcomes/history"] = _history_tensor(self.outcomes)
+        tensors["outcomes/stopping"] = _padded([each.stopping_losses for each in self.outcomes])
+        if self.best is not None:
+            tensors |= {f"best/{name}": stack for name, stack in self.best.stacks.items()}
         return Snapshot(
             tensors={name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()},
             values={
@@ -78,7 +85,16 @@ class TrainingState:
                 "steps": self.steps,
                 "tokens_per_pass": self.budget.tokens,
                 "schedule": self.schedule.state_dict(),
-                "diverged_at": [each.diverged_at for each in self.outcomes],
+                "outcomes": [
+                    {
+                        "steps": each.steps,
+                        "diverged_at": each.diverged_at,
+                        "kept_epoch": each.kept_epoch,
+                        "stopped_after": each.stopped_after,
+                        "epochs": [len(each.history), len(each.stopping_losses)],
+                    }
+                    for each in self.outcomes
+                ],
             },
         )
 
@@ -96,13 +112,21 @@ class TrainingState:
         self._restore_optimizer(snapshot.tensors, values["schedule"])
         self.budget.tokens = values["tokens_per_pass"]
         self.epoch, self.steps_in_epoch, self.steps = (values[key] for key in ("epoch", "steps_in_epoch", "steps"))
-        losses = snapshot.tensors["outcomes/loss"].tolist()
-        histories = snapshot.tensors["outcomes/history"].tolist()
-        for outcome, loss, diverged_at, history in zip(
-            self.outcomes, losses, values["diverged_at"], histories, strict=True
+        if self.best is not None:
+            for name, kept in self.best.stacks.items():
+                kept.copy_(snapshot.tensors[f"best/{name}"])
+        self._restore_outcomes(snapshot)
+
+    def _restore_outcomes(self, snapshot: Snapshot) -> None:
+        tensors = (snapshot.tensors[f"outcomes/{name}"].tolist() for name in ("loss", "history", "stopping"))
+        for outcome, kept, loss, history, stopping in zip(
+            self.outcomes, snapshot.values["outcomes"], *tensors, strict=True
         ):
-            outcome.loss, outcome.steps, outcome.diverged_at = loss, self.steps, diverged_at
-            outcome.history = [dict(zip(_HISTORY, (int(row[0]), *row[1:]), strict=True)) for row in history]
+            outcome.loss, outcome.steps, outcome.diverged_at = loss, kept["steps"], kept["diverged_at"]
+            outcome.kept_epoch, outcome.stopped_after = kept["kept_epoch"], kept["stopped_after"]
+            epochs, stopping_epochs = kept["epochs"]
+            outcome.history = [dict(zip(_HISTORY, (int(row[0]), *row[1:]), strict=True)) for row in history[:epochs]]
+            outcome.stopping_losses = stopping[:stopping_epochs]
 
     def _check_fits(self, snapshot: Snapshot) -> None:
         members = [[member.seed, member.sample] for member in self.ensemble.members]
@@ -145,6 +169,7 @@ def new_state(ensemble: StackedEnsemble, config: Config, *, steps: int) -> Train
         schedule=schedule,
         budget=PassBudget(tokens),
         outcomes=[MemberOutcome(seed=member.seed) for member in ensemble.members],
+        best=BestEpochs.of(ensemble, patience=config.early_stopping_patience) if config.keep == "best" else None,
     )
 
 
@@ -159,6 +184,14 @@ def make_optimizer(parameters: Sequence[nn.Parameter], config: Config, *, steps:
 
 
 def _history_tensor(outcomes: Sequence[MemberOutcome]) -> Tensor:
-    """Return every member's validation history: float64 [M, epochs, 3]."""
-    rows = [[[entry[key] for key in _HISTORY] for entry in outcome.history] for outcome in outcomes]
-    return torch.from_numpy(np.array(rows, dtype=np.float64).reshape(len(outcomes), -1, len(_HISTORY)))
+    """Return every member's validation history: float64 [M, epochs, 3], NaN after the epoch that it stopped with."""
+    columns = [_padded([[entry[key] for entry in outcome.history] for outcome in outcomes]) for key in _HISTORY]
+    return torch.stack(columns, dim=-1)
+
+
+def _padded(rows: Sequence[Sequence[float]]) -> Tensor:
+    """Return rows of different length as a float64 matrix, NaN where one is shorter."""
+    padded = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return torch.from_numpy(padded)

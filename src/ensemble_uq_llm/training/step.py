@@ -28,6 +28,7 @@ class Trainer:
     state: TrainingState
     data: TokenizedExamples
     max_grad_norm: float
+    class_weights: Sequence[float] | None = None
     trunk: TrunkCache | None = None
 
 
@@ -48,7 +49,7 @@ def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
         ConfigError: not even a pass of one sequence fits the memory.
     """
     state = trainer.state
-    longest = max(int(trainer.data.lengths_N[rows].max()) for rows in rows_by_member)
+    longest = max(int(trainer.data.lengths_N[rows].max(initial=0)) for rows in rows_by_member)
     losses_M = within_memory(
         lambda tokens: _accumulate(trainer, rows_by_member, budget=tokens), state.budget, longest=longest
     )
@@ -61,14 +62,21 @@ def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
 
 
 def member_losses(
-    logits_BC: Tensor, labels_B: Tensor, *, spans: Sequence[Span], batch_sizes_M: Sequence[int]
+    logits_BC: Tensor,
+    labels_B: Tensor,
+    *,
+    spans: Sequence[Span],
+    batch_sizes_M: Sequence[float],
+    weights_C: Tensor | None = None,
 ) -> Tensor:
     """Return each member's share of its batch-mean cross-entropy from the sequences of one pass: float32 [M].
 
-    A member's passes of one step add up to the mean over its batch; a member without sequences here has 0.
+    A member's passes of one step add up to the mean over its batch; a member without sequences here has 0. With class
+    weights the mean is that of torch's `CrossEntropyLoss(weight=...)`, weighted by the labels' classes, and
+    `batch_sizes_M` are the sums of these weights over the batches.
     Members must be summed, not averaged: a mean over members would scale every gradient by 1/M.
     """
-    losses_B = F.cross_entropy(logits_BC, labels_B, reduction="none")
+    losses_B = F.cross_entropy(logits_BC, labels_B, weight=weights_C, reduction="none")
     own = [losses_B.new_zeros(())] * len(batch_sizes_M)
     for span in spans:
         own[span.member] = losses_B[span.start : span.stop].sum() / batch_sizes_M[span.member]
@@ -100,7 +108,11 @@ def _accumulate(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int
     state.optimizer.zero_grad(set_to_none=True)  # an attempt that ran out of memory left some
     device = ensemble.trainable()[0].device
     generators = _dropout_generators(ensemble, state.steps + 1, device)
-    batch_sizes = [len(rows) for rows in rows_by_member]
+    batch_sizes: list[float] = [len(rows) for rows in rows_by_member]
+    weights_C = None
+    if trainer.class_weights is not None:
+        batch_sizes = [float(np.take(trainer.class_weights, data.labels_N[rows]).sum()) for rows in rows_by_member]
+        weights_C = torch.tensor(trainer.class_weights, device=device)
 
     def lane(passes: list[list[Chunk]]) -> Tensor:
         losses_M = torch.zeros(len(batch_sizes), device=device)
@@ -109,7 +121,9 @@ def _accumulate(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int
             labels_B = torch.from_numpy(np.concatenate([data.labels_N[c.rows] for c in chunks])).to(device)
             trunk_TH = None if trainer.trunk is None else trainer.trunk.of([row for c in chunks for row in c.rows])
             logits_BC = ensemble(pack, dropout_generators=generators, trunk_TH=trunk_TH)
-            pass_losses_M = member_losses(logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes)
+            pass_losses_M = member_losses(
+                logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes, weights_C=weights_C
+            )
             pass_losses_M.sum().backward()
             losses_M += pass_losses_M.detach()
         return losses_M

@@ -9,6 +9,8 @@ from ensemble_uq_llm.errors import MissingExtraError
 LIBRARIES: Final = {
     "train": ("torch", "transformers", "peft", "datasets", "safetensors", "psutil", "huggingface_hub"),
     "pandas": ("pandas",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
 }
 """By extra, the modules that its distributions bring (as in pyproject.toml)."""
 

@@ -52,11 +52,17 @@ def as_named_paths(value: Any, what: str) -> dict[str, Path]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`."""
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+
+    Its mode is what the umask gives any new file, whatever the one who writes it thinks of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         _flush(temporary)
         temporary.replace(path)
     finally:
@@ -65,13 +71,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces `path` as a whole."""
+    """Yield a temporary folder beside `path`; on success it replaces `path` as a whole, with modes by the umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir()
     try:
         yield temporary
+        mode = temporary.stat().st_mode & 0o666  # as the umask gives a new file; safetensors makes its own 0600
         for file in temporary.iterdir():
+            file.chmod(mode)
             _flush(file)
         if path.exists():
             shutil.rmtree(path)

@@ -49,13 +49,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def record_state(path: Path, **facts: Any) -> None:
+    """Write facts of what the run is now into its record at `path`, in place of those of the same names.
+
+    Raises:
+        IntegrityError: what is there is not a run's record.
+    """
+    write_json(path, read_record(path) | facts)
+
+
 def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> None:
     """Add a finished stage (`train`, `predict` ...) with its facts and duration to the run's record at `path`.
 
     Raises:
         IntegrityError: what is there is not a run's record.
     """
-    record = _read_record(path) if path.exists() else {"stages": []}
+    record = read_record(path)
     record |= {
         "versions": versions(),
         "git_commit": git_commit(),
@@ -67,7 +76,14 @@ def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> Non
     write_json(path, record)
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a run's record; one without stages where there is none.
+
+    Raises:
+        IntegrityError: what is there is not a run's record.
+    """
+    if not path.exists():
+        return {"stages": []}
     try:
         record = read_json(path)
     except ValueError as error:

@@ -20,6 +20,7 @@ from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.origin import differences
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
@@ -57,6 +58,8 @@ class Fitted:
     temperatures: Temperatures
     rules: tuple[SetRule, ...]
     best_score: BestScore
+    member_weights: dict[str, str] | None = None
+    """The SHA-256 of the members' weights, by the names of their folders; None where it is not known."""
 
     def __repr__(self) -> str:
         members, rules = counted(len(self.members), "member"), counted(len(self.rules), "set rule")
@@ -70,7 +73,7 @@ class Fitted:
             rng: of the random parts of the conformal method `aps`.
 
         Raises:
-            DataError: a member is missing, or the number of classes is another.
+            DataError: a member is missing or has other weights, or the number of classes is another.
         """
         classes = predictions.logits_MNC.shape[2]
         if classes != self.classes:
@@ -78,6 +81,12 @@ class Fitted:
                 f"the set has {classes} classes, the calibration set {self.classes}; decisions hold for one task"
             )
         own = of_members(predictions, self.members, name="the set", others="the calibration set")
+        weights = self.member_weights or {}
+        if other := differences(own.members, own.origin, wanted=(), allowed=own.members, weights=weights):
+            raise DataError(
+                f"the set was predicted {other[0]} than the calibration set; predict both again with the same members, "
+                "and evaluate again"
+            )
         uncertainty = measure_uncertainty(own.logits_MNC)
         return Decisions(
             log_probs_NC=self.temperatures.apply(own.logits_MNC),
@@ -133,6 +142,7 @@ def fit_decisions(
         calibration_sha256=_digest(labelled),
         temperatures=fit_temperatures(labelled.logits_MNC, labelled.labels_N, labelled.members),
         rules=fit_rules(measured.uncertainty.probs_NC, labelled.labels_N, rng=rng),
+        member_weights=None if labelled.origin is None else dict(labelled.origin.weights),
         best_score=choose_score(resample_together(families, sizes=[measured.n], draws=draws, seed=seed)),
     )
 
