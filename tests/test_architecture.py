@@ -100,6 +100,8 @@ TESTED_ELSEWHERE = {
     "models/lora/peft_settings.py": "test_peft_folder.py",
     "models/lora/peft_view.py": "test_peft_folder.py",
     "utils/hub.py": "test_hub_probe.py",
+    "utils/key_types.py": "test_config.py",
+    "labels/class_keys.py": "test_config.py",
     "commands/check_list.py": "test_preflight.py",
     "commands/engine_checks.py": "test_preflight.py",
     "commands/options.py": "test_cli.py",

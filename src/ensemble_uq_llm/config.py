@@ -4,62 +4,28 @@ The names and meanings of the specification's keys are fixed; every key says her
 `ensemble-uq init` writes these same sentences into a new YAML. Loading lives in `config_file.py`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from ensemble_uq_llm.config_problems import cross_problems, field_problems
+from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.labels.class_keys import ClassNamesKey, ClassWeights, class_problems
 from ensemble_uq_llm.labels.class_names import FROM_DATA
-from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.key_types import Count, CountOrZero, Flag, Number, Seed, Text, UserPath
+from ensemble_uq_llm.utils.text import repeated_in
 
-
-def _no_flag(value: object) -> object:
-    if isinstance(value, bool):
-        raise PydanticCustomError("number", "must be a number")
-    return value
-
-
-Count = Annotated[int, Field(strict=True, ge=1)]
-CountOrZero = Annotated[int, Field(strict=True, ge=0)]
-Flag = Annotated[bool, Field(strict=True)]
-Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
-UserPath = Annotated[Path, AfterValidator(expanded)]
-Text = Annotated[str, Field(strict=True, min_length=1)]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-Weights = tuple[Annotated[Number, Field(gt=0)], ...]
-ClassWeights = Annotated[
-    Annotated[Literal["balanced"], Tag("a word")] | Annotated[Weights, Tag("a list")],
-    Discriminator(lambda value: "a list" if isinstance(value, list | tuple) else "a word"),
-]
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-
-def _as_name(value: object) -> object:
-    """Take a plain value of YAML, `true` or `5`, as the name that it spells."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
-ClassName = Annotated[str, Field(strict=True, min_length=1), BeforeValidator(_as_name)]
-ClassNamesKey = Annotated[
-    Annotated[tuple[ClassName, ...], Tag("names")] | Annotated[Literal["from_data"], Tag(FROM_DATA)],
-    Discriminator(lambda value: FROM_DATA if value == FROM_DATA else "names"),
-]
 
 EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
@@ -260,3 +226,43 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
 SKIP_CROSS_CHECKS = "skip cross checks"
 """Validation context with which a partly wrong configuration can be built, to find its other problems."""
+
+
+def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each combination of keys that cannot work: the keys, and what is wrong with them together."""
+    if repeated := repeated_in(config.seeds):
+        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
+    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
+        yield (
+            ("num_ensemble_models", "seeds"),
+            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
+            f"{len(config.seeds)}; add seeds or lower it",
+        )
+    yield from class_problems(config.class_names, config.class_weights, config.num_labels)
+    if repeated := repeated_in(config.lora_target_modules):
+        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
+    if repeated := repeated_in(config.lora_layers or ()):
+        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
+    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
+        yield (
+            ("train_file", "validation_file"),
+            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
+            "split would be two different tasks",
+        )
+    if config.keep == "best" and config.calibration_fraction == 0:
+        yield (
+            ("keep", "calibration_fraction"),
+            "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction, "
+            "such as 0.2",
+        )
+    if config.early_stopping_patience is not None and config.keep != "best":
+        yield (
+            ("early_stopping_patience", "keep"),
+            "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only; set that",
+        )
+    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
+        yield (
+            ("cut_column", "prompt_template"),
+            f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
+            "column whose end may be cut",
+        )

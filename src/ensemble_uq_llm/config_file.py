@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config
-from ensemble_uq_llm.config_problems import cross_problems, field_problems
+from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded

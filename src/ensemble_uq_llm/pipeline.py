@@ -21,8 +21,8 @@ from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
+from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 from ensemble_uq_llm.training.loop import train
-from ensemble_uq_llm.training.progress import TrainingDisplay
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -161,9 +162,12 @@ def two_cpus(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{source}", "HF_HUB_OFFLINE": "1"}
 
 
-def test_the_door_trains_on_two_devices_what_one_trains(tiny_yaml: Path, two_cpus, tmp_path: Path) -> None:
+def test_the_door_trains_on_two_devices_what_one_trains(
+    tiny_yaml: Path, other_data: Path, two_cpus, tmp_path: Path
+) -> None:
     """Members byte for byte, progress of both, one log, and half of the threads each."""
-    tiny_yaml.write_text(tiny_yaml.read_text().replace("use_bf16: false", "use_bf16: true").replace("43]", "43, 44]"))
+    text = re.sub(r"(?m)^validation_file: .*$", f"validation_file: {other_data}", tiny_yaml.read_text())
+    tiny_yaml.write_text(text.replace("use_bf16: false", "use_bf16: true").replace("43]", "43, 44]"))
     run = subprocess.run(
         [sys.executable, "main.py", "train", "--config", tiny_yaml],
         cwd=ROOT, env=two_cpus, capture_output=True, text=True, check=False,
@@ -187,8 +191,9 @@ def test_the_door_trains_on_two_devices_what_one_trains(tiny_yaml: Path, two_cpu
         assert all(each["losses"].keys() == set(map(str, seeds)) for each in own[1:4])
 
 
-def test_ctrl_c_ends_the_door_and_its_workers(tiny_yaml: Path, two_cpus, tmp_path: Path) -> None:
-    tiny_yaml.write_text(tiny_yaml.read_text().replace("num_epochs: 1", "num_epochs: 100000"))
+def test_ctrl_c_ends_the_door_and_its_workers(tiny_yaml: Path, other_data: Path, two_cpus, tmp_path: Path) -> None:
+    text = re.sub(r"(?m)^validation_file: .*$", f"validation_file: {other_data}", tiny_yaml.read_text())
+    tiny_yaml.write_text(text.replace("num_epochs: 1", "num_epochs: 100000"))
     door = subprocess.Popen(
         [sys.executable, "main.py", "train", "--config", tiny_yaml],
         cwd=ROOT, env=two_cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -199,7 +204,7 @@ def test_ctrl_c_ends_the_door_and_its_workers(tiny_yaml: Path, two_cpus, tmp_pat
     os.killpg(door.pid, signal.SIGINT)  # as a terminal does: the workers are asked too
     _, error = door.communicate(timeout=60)
     assert door.returncode == 75
-    assert error == "error: interrupted; what is finished is kept, the same command continues\n"
+    assert error == "error: interrupted; nothing was finished, so nothing is kept; run the same command again\n"
     while door_has_processes(door.pid):  # multiprocessing's own helper ends by itself a moment later
         time.sleep(0.1)
 

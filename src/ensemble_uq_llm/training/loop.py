@@ -22,8 +22,8 @@ from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.launch import Share, spread, train_shares
+from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.outcomes import Digests, check_same_making, failures, raise_if_any_failed
-from ensemble_uq_llm.training.trackers import tracker_of
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import read_record, record_stage, record_state

@@ -1,5 +1,6 @@
 """Words in messages: values clipped to a readable length, names listed, things counted."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -33,6 +34,11 @@ def enumerated(words: Sequence[str]) -> str:
 def counted(number: int, noun: str, several: str | None = None) -> str:
     """Return a number of things: `1 example`, `3,270 examples`; `several` is a plural that is not made with an s."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def repeated_in(values: Sequence[object]) -> str:
+    """Return the values that stand there more than once, with commas between them; empty where none does."""
+    return ", ".join(str(value) for value, count in Counter(values).items() if count > 1)
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from ensemble_uq_llm.training.events import Ended, EpochEnded, MemberDiverged, MembersLost, Started, Stepped
-from ensemble_uq_llm.training.progress import TrainingDisplay
+from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 
 
 def started(steps=20, seeds=(42, 43), **of_group):

@@ -9,8 +9,8 @@ import pytest
 
 from ensemble_uq_llm.errors import ConfigError, MissingExtraError
 from ensemble_uq_llm.training.events import BestKept, Ended, EpochEnded, MemberDiverged, Started, Stepped
+from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.loop import train
-from ensemble_uq_llm.training.trackers import tracker_of
 from small_runs import settings
 from small_training import config
 
