@@ -46,6 +46,7 @@ def evaluate(
     not given.
     """
     from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.data.datasets import declared_shifts
     from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
@@ -61,7 +62,8 @@ def evaluate(
     folder: RunFolder | None
     if is_run:
         folder = RunFolder(settings.output_dir)
-        evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, **resampling)
+        declared = declared_shifts(settings)
+        evaluations = evaluate_run(folder, shifts=shifts, declared=declared, calibration=calibration, **resampling)
     else:
         folder = RunFolder(output) if output else None
         evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)

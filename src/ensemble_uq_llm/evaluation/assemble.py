@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ensemble_uq_llm.evaluation.classes.by_class import measure_classes
+from ensemble_uq_llm.evaluation.classes.constant_answers import measure_constant
 from ensemble_uq_llm.evaluation.decisions import conformal
 from ensemble_uq_llm.evaluation.decisions.fitted import Decisions, Fitted
 from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
@@ -24,6 +26,7 @@ from ensemble_uq_llm.evaluation.quality.truth import measure_truth
 from ensemble_uq_llm.evaluation.records import (
     Conformal,
     FittedTemperature,
+    Role,
     SelectiveScore,
     SetMetrics,
     TemperatureEffect,
@@ -72,6 +75,10 @@ def with_labels(
         metrics,
         draws=draws,
         ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
+        constant_answers=measure_constant(measured.labels_N, numbers.constant, numbers.ensemble),
+        by_class=measure_classes(
+            measured.log_probs_NC.argmax(axis=1), measured.labels_N, numbers.by_class, classes=measured.classes
+        ),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),
         reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
@@ -143,21 +150,23 @@ def with_decisions(
     )
 
 
-def as_shifted(
+def beside_reference(
     metrics: SetMetrics,
     measured: Measured,
     numbers: LabelledNumbers | None,
     *,
+    role: Role,
     reference: tuple[str, Measured, LabelledNumbers | None],
     draws: int,
     seed: int,
 ) -> SetMetrics:
-    """Return the metrics as those of a shifted set, with how it differs from the reference.
+    """Return the metrics as those of a shifted set or of other data, with how it differs from the reference.
 
     Args:
         metrics: of the set.
         measured: the set.
         numbers: of its labelled examples, if there are any.
+        role: `shifted` where it is declared to be of another kind, else `other`.
         reference: name, measures and numbers of the set in distribution.
         draws: of the bootstrap.
         seed: of the bootstrap.
@@ -166,5 +175,13 @@ def as_shifted(
     change = {}
     if numbers is not None and usual_numbers is not None:
         change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
-    shift = measure_shift(measured.uncertainty, usual.uncertainty, name=name, change=change, draws=draws, seed=seed)
-    return replace(metrics, role="shifted", reference=name, shift=shift)
+    shift = measure_shift(
+        measured.uncertainty,
+        usual.uncertainty,
+        members=metrics.members,
+        name=name,
+        change=change,
+        draws=draws,
+        seed=seed,
+    )
+    return replace(metrics, role=role, reference=name, shift=shift)

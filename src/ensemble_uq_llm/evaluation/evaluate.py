@@ -1,6 +1,6 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.conclusions.findings import conclude
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
 from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.histograms import histogram_ends
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
-from ensemble_uq_llm.evaluation.records import SetMetrics
+from ensemble_uq_llm.evaluation.records import Role, SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
@@ -100,10 +101,11 @@ def evaluate_sets(
     *,
     calibration: Predictions | None = None,
     compared: bool = True,
+    shifted: Collection[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
-    """Evaluate a set in distribution, and any number of shifted ones against it.
+    """Evaluate a set in distribution, and any number of others against it.
 
     Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
     what is said of shifts and the common axis of the histograms.
@@ -112,7 +114,8 @@ def evaluate_sets(
         sets: what every member said, by the sets' names; the first is the one in distribution.
         calibration: predictions of other examples of its kind, to which temperatures and conformal thresholds
             are fitted, and by which a score is chosen; without them that is absent.
-        compared: whether the other sets are shifts of the first, or just other sets.
+        compared: whether the other sets are compared with the first.
+        shifted: which of them are declared to be of another kind, so that they are called shifted; all by default.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of the bootstrap and of every other random choice.
 
@@ -137,11 +140,15 @@ def evaluate_sets(
             metrics = replace(metrics, role="main", other_sets=tuple(others), examples=examples_to_read(each))
         elif compared:
             reference = (main, measured[main], numbers[main])
-            metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
+            role: Role = "shifted" if shifted is None or name in shifted else "other"
+            metrics = beside_reference(
+                metrics, each, numbers[name], role=role, reference=reference, draws=draws, seed=seed
+            )
         evaluations[name] = Evaluation(
             predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
         )
-    return evaluations
+    concluded = conclude({name: each.metrics for name, each in evaluations.items()}, measured)
+    return {name: replace(each, metrics=concluded[name]) for name, each in evaluations.items()}
 
 
 def evaluate_files(
@@ -187,18 +194,21 @@ def evaluate_run(
     run: AnyPath,
     *,
     shifts: Mapping[str, AnyPath] | None = None,
+    declared: Collection[str] = (),
     calibration: AnyPath | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
     """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
-    Where the run has predicted its own `validation` set, the others are shifts of it. What it has predicted of
-    its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
+    Where the run has predicted its own `validation` set, the others are compared with it; only what is declared a
+    shift is called one. What it has predicted of its own `calibration` split is no set to evaluate: temperatures and
+    conformal sets are fitted to it.
 
     Args:
         run: the run, or the path of its folder.
-        shifts: further sets, as `evaluate_files` takes them.
+        shifts: further, shifted sets, as `evaluate_files` takes them.
+        declared: the names of predicted sets that are shifted, too, such as those of `declared_shifts`.
         calibration: a file to use in place of the run's own calibration split.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
@@ -221,6 +231,7 @@ def evaluate_run(
         {name: load_predictions(path) for name, path in {**files, **shifts}.items()},
         calibration=_load_calibration(calibration or (own if own.exists() else None)),
         compared=VALIDATION in files,
+        shifted={*shifts, *declared},
         draws=draws,
         seed=seed,
     )

@@ -8,7 +8,7 @@ from typing import Final
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
-from ensemble_uq_llm.statistics.intervals import Interval
+from ensemble_uq_llm.statistics.intervals import Comparison, Interval
 
 UNDEFINED: Final = "—"
 
@@ -59,6 +59,17 @@ def show_difference(difference: float, form: str) -> str:
     if form.endswith("%"):
         return typeset(f"{100 * difference:+z.{digits}f} points")
     return typeset(f"{difference:+z.{digits}f}")
+
+
+def difference_in_words(comparison: Comparison, form: str) -> str:
+    """Return a difference with its 95% interval and p-value, as far as they are known."""
+    parts = [f"difference {UNDEFINED if comparison.value is None else show_difference(comparison.value, form)}"]
+    if comparison.ci95 is not None:
+        low, high = (show_difference(end, form) for end in comparison.ci95)
+        parts.append(f"95% interval {low.removesuffix(' points')} to {high}")
+    if comparison.p_value is not None:
+        parts.append(show_p(comparison.p_value))
+    return ", ".join(parts)
 
 
 def show_p(p_value: float) -> str:

@@ -6,6 +6,13 @@ None is "undefined" where a number is meant (an AUC without one of the classes),
 formula each number is computed, is said in docs/metrics.md.
 """
 
+from ensemble_uq_llm.evaluation.records.class_records import (
+    BesideConstant,
+    ByClass,
+    Confusion,
+    ConstantAnswers,
+    OfClass,
+)
 from ensemble_uq_llm.evaluation.records.curves import (
     Histogram,
     HistogramGroup,
@@ -23,12 +30,14 @@ from ensemble_uq_llm.evaluation.records.decision_records import (
     FittedTemperature,
     GroupCoverage,
     Guarantee,
+    Seen,
     SelectiveScore,
     Shift,
     TemperatureEffect,
     TemperatureScaling,
 )
 from ensemble_uq_llm.evaluation.records.estimates import Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records.finding_records import Finding, FindingKind
 from ensemble_uq_llm.evaluation.records.member_records import (
     ExamplesToRead,
     Gain,
@@ -54,13 +63,19 @@ from ensemble_uq_llm.evaluation.records.set_metrics import (
 
 __all__ = [
     "AdjustedComparison",
+    "BesideConstant",
     "BestScore",
+    "ByClass",
     "CalibrationSet",
     "ComparedMetric",
     "Conformal",
     "ConformalSets",
+    "Confusion",
+    "ConstantAnswers",
     "Detection",
     "ExamplesToRead",
+    "Finding",
+    "FindingKind",
     "FittedTemperature",
     "Floor",
     "Gain",
@@ -73,6 +88,7 @@ __all__ = [
     "Mean",
     "MemberMetrics",
     "MetricEstimate",
+    "OfClass",
     "Pair",
     "PairwiseNumber",
     "Reliability",
@@ -80,6 +96,7 @@ __all__ = [
     "RiskCoverageCurve",
     "Role",
     "RunComparison",
+    "Seen",
     "SelectiveScore",
     "SetMetrics",
     "Shift",
