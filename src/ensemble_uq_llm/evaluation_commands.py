@@ -120,13 +120,15 @@ def show(
 ) -> None:
     """Print evaluations in the form asked for, and write the report where they have a folder."""
     from ensemble_uq_llm.report.page import write_report
+    from ensemble_uq_llm.report.source import read_source
 
     written = write_report(folder) if folder is not None else None
     sets = {name: evaluation.metrics for name, evaluation in evaluations.items()}
     if table_format is not None:
         print_plain(sets, table_format)
         return
-    print_evaluations(sets, as_json=as_json)
+    labels = read_source(folder).class_labels if folder is not None else None
+    print_evaluations(sets, as_json=as_json, class_labels=labels)
     if written is not None and not as_json:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
 

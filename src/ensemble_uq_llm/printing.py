@@ -1,7 +1,7 @@
 """What the commands print: tables for people, JSON for programs. Like `cli.py` it imports nothing heavy at the top."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,8 +43,13 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_evaluations(sets: "Mapping[str, SetMetrics]", *, as_json: bool) -> None:
-    """Print what is to be said of the evaluated sets, the first in full; for programs what their files hold."""
+def print_evaluations(
+    sets: "Mapping[str, SetMetrics]", *, as_json: bool, class_labels: "Sequence[str] | None" = None
+) -> None:
+    """Print what is to be said of the evaluated sets, the first in full; for programs what their files hold.
+
+    `class_labels` say how the classes are called, where that is known.
+    """
     if as_json:
         from ensemble_uq_llm.evaluation import metrics_json
 
@@ -54,9 +59,9 @@ def print_evaluations(sets: "Mapping[str, SetMetrics]", *, as_json: bool) -> Non
 
     console = console_for(as_json=False)
     first = next(iter(sets))
-    console.print(headline_table(first, sets[first]))
+    console.print(headline_table(first, sets[first], class_labels))
     if len(sets) > 1:
-        console.print(shift_table(sets))
+        console.print(shift_table(sets, class_labels))
 
 
 def print_plain(sets: "Mapping[str, SetMetrics]", form: str) -> None:

@@ -173,7 +173,7 @@ def beside_reference(
     """
     name, usual, usual_numbers = reference
     change = {}
-    if numbers is not None and usual_numbers is not None:
+    if numbers is not None and usual_numbers is not None and min(measured.n, usual.n) > 1:  # one is not resampled
         change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
     shift = measure_shift(
         measured.uncertainty,

@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from ensemble_uq_llm.evaluation.conclusions.findings import is_better, is_worse
 from ensemble_uq_llm.evaluation.records import Finding, FindingKind, SetMetrics
-from ensemble_uq_llm.report.formats import METRIC_BY_NAME, difference_in_words, show_value
+from ensemble_uq_llm.evaluation.scores import BASELINE
+from ensemble_uq_llm.report.formats import METRIC_BY_NAME, difference_in_words, score_in_text, show_value
 from ensemble_uq_llm.utils.text import counted, enumerated
+
+_METRIC_IN_TEXT = {"accuracy": "accuracy", "auc": "ROC AUC"}
+
+_CLASSES = 5
+"""Classes that are counted one by one."""
 
 _MEMBERS = 5
 """Members that are named."""
@@ -27,25 +33,63 @@ def findings_in_words(metrics: SetMetrics, class_labels: Sequence[str] | None = 
     by_kind: dict[FindingKind, list[Finding]] = {}
     for finding in metrics.findings:
         by_kind.setdefault(finding.kind, []).append(finding)
-    sentences = [_worse_but_surer(metrics, each) for each in by_kind.get("worse_but_surer", ())]
-    sentences += [_one_class(each, labels) for each in by_kind.get("one_class", ())]
-    sentences += [_constant_members(metrics, each, labels) for each in by_kind.get("constant_members", ())]
-    sentences += [_constant_ensemble(each, labels) for each in by_kind.get("constant_ensemble", ())]
-    sentences += _unlearned(metrics, by_kind, labels)
-    return sentences + [_harm(each) for each in by_kind.get("ensemble_hurts", ())]
+    harms = by_kind.get("ensemble_hurts", ())
+    return [
+        *(_worse_but_surer(metrics, each) for each in by_kind.get("worse_but_surer", ())),
+        *([_harm(harms)] if harms else []),
+        *(_one_class(each, labels) for each in by_kind.get("one_class", ())),
+        *(_constant_members(metrics, each, labels) for each in by_kind.get("constant_members", ())),
+        *(_constant_ensemble(each, labels) for each in by_kind.get("constant_ensemble", ())),
+        *_unlearned(metrics, by_kind, labels),
+    ]
+
+
+def classes_in_words(metrics: SetMetrics, class_labels: Sequence[str] | None = None) -> list[str]:
+    """Return how balanced the classes are, and what one answer for all would earn; nothing without labels."""
+    labels, constant, by_class = class_labels or unnamed_classes(metrics), metrics.constant_answers, metrics.by_class
+    if constant is None or by_class is None:
+        return []
+    if len(by_class.classes) <= _CLASSES:
+        balance = enumerated([f"{each.n:,} {_name(labels, each.label)}" for each in by_class.classes])
+    else:
+        counts = [each.n for each in by_class.classes]
+        balance = f"{len(counts)} classes of {min(counts):,} to {counts[constant.majority]:,} examples"
+    always = {
+        name: show_value(beside.value.value, METRIC_BY_NAME[name].format) for name, beside in constant.metrics.items()
+    }
+    alike = {name: show_value(metrics.ensemble[name].value, ".1%") for name in ("balanced_accuracy", "macro_f1")}
+    return [
+        f"Labels: {balance}. Always answering {_name(labels, constant.majority)} would be right in "
+        f"{always['accuracy']}; always giving the classes' frequencies has an NLL of {always['nll']} and a Brier score "
+        f"of {always['brier']}.",
+        f"With every class weighed alike: balanced accuracy {alike['balanced_accuracy']}, macro F1 "
+        f"{alike['macro_f1']}.",
+    ]
+
+
+def other_findings_in_words(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | None = None) -> list[str]:
+    """Return what the numbers of all sets but the main one say, each after the set's name."""
+    return [
+        sentence if metrics.name in sentence else f"{metrics.name}: {sentence}"
+        for metrics in sets.values()
+        if metrics.role != "main"
+        for sentence in findings_in_words(metrics, class_labels)
+    ]
 
 
 def _worse_but_surer(metrics: SetMetrics, finding: Finding) -> str:
+    by = enumerated(["confidence" if score == BASELINE else score_in_text(score) for score in finding.scores])
     return (
-        f"Beware of {metrics.name}: it is answered worse than {metrics.reference}, {_numbers(finding)}, while the "
-        "ensemble is surer of it, so its uncertainty does not warn."
+        f"Beware of {metrics.name}: it is answered worse than {metrics.reference}, {_numbers(finding)}, while by its "
+        f"{by} the ensemble is surer of it."
     )
 
 
 def _one_class(finding: Finding, labels: Sequence[str]) -> str:
     name = _name(labels, finding.label)
+    who = "The only label is" if finding.n == 1 else f"All {counted(finding.n, 'label')} are"
     return (
-        f"The {counted(finding.n, 'label')} show {name} alone: what needs two classes, such as the ROC AUC, is "
+        f"{who} {name}: what needs two classes, such as the ROC AUC, is "
         f"undefined or says nothing, and always answering {name} would be right every time."
     )
 
@@ -71,42 +115,40 @@ def _unlearned(
     metrics: SetMetrics, by_kind: Mapping[FindingKind, Sequence[Finding]], labels: Sequence[str]
 ) -> list[str]:
     accuracy, nll = (next(iter(by_kind.get(kind, ())), None) for kind in ("not_above_majority", "not_below_prior"))
-    if accuracy and nll:
-        said = f"{_beside_majority(accuracy, labels)}; nor are its probabilities {_beside_prior(nll)}."
-        return [f"Nothing shows that it has learned anything: {said}"]
     constant = metrics.constant_answers
+    if accuracy and nll:
+        said = f"{_beside_majority(accuracy, labels)}, and {_beside_prior(nll)}"
+        return [f"Nothing shows that it has learned anything: on {counted(accuracy.n, 'example')} {said}."]
     if accuracy and constant:
-        said = f"Its answers are worth no more than one for all: {_beside_majority(accuracy, labels)}."
+        said = f"{_beside_majority(accuracy, labels)}."
         if is_better("nll", constant.metrics["nll"].gain):
             said += " Its probabilities do say more than the classes' frequencies, so rank by them."
-        return [said]
+        return [f"Its answers are not shown to be worth more than one for all: {said}"]
     if nll and nll.difference:
-        worse = is_worse("nll", nll.difference)
         remedy = "; it is too sure of wrong answers, which a temperature may mend (give a calibration set)"
-        return [f"Its probabilities are not shown to be {_beside_prior(nll)}{remedy if worse else ''}."]
+        said = f"Its answers are right more often than one for all, but {_beside_prior(nll)}"
+        return [f"{said}{remedy if is_worse('nll', nll.difference) else ''}."]
     return []
 
 
 def _beside_majority(finding: Finding, labels: Sequence[str]) -> str:
-    answer, examples = _name(labels, finding.label), counted(finding.n, "example")
+    answer = _name(labels, finding.label)
     if finding.difference and is_worse("accuracy", finding.difference):
-        return f"on {examples} always answering {answer} would be right more often, {_numbers(finding)}"
-    return (
-        f"on {examples} its accuracy cannot be told to be above that of always answering {answer}, {_numbers(finding)}"
-    )
+        return f"its accuracy is below that of always answering {answer}, {_numbers(finding)}"
+    return f"its accuracy cannot be told from that of always answering {answer}, {_numbers(finding)}"
 
 
 def _beside_prior(finding: Finding) -> str:
     worse = finding.difference is not None and is_worse("nll", finding.difference)
-    return f"better than always giving the classes' frequencies{' but worse' if worse else ''}, NLL {_numbers(finding)}"
+    how = "are worse than" if worse else "cannot be told to be better than"
+    return f"its probabilities {how} the classes' frequencies, NLL {_numbers(finding)}"
 
 
-def _harm(finding: Finding) -> str:
-    title = METRIC_BY_NAME[finding.metric or "accuracy"].title
-    name = title if title.isupper() or "AUC" in title else title.lower()
+def _harm(findings: Sequence[Finding]) -> str:
+    said = enumerated([f"its {_METRIC_IN_TEXT[each.metric or '']} {_numbers(each)}" for each in findings])
     return (
-        f"Pooling hurts: the ensemble's {name} is below that of its mean member, {_numbers(finding)}. Look at each "
-        "member, and use one alone or leave out who spoils it."
+        f"Pooling hurts: the ensemble is worse than its mean member, {said}. Look at each member, and use one alone or "
+        "leave out who spoils it."
     )
 
 

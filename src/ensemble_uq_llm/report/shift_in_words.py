@@ -32,20 +32,23 @@ def _of_kind(shifts: Mapping[str, Shift], noun: str) -> list[str]:
     for name, shift in shifts.items():
         seen[shift.detection.seen][name] = shift.detection
     parts = [
-        f"it is {how} {len(found)} of {{sets}} than of {{reference}}, AUROC {_numbers(found)}"
+        f"it is {how} {len(found)} of {{sets}}{{than}}, AUROC {_numbers(found)}"
         for kind, how in _SURENESS.items()
         if (found := seen[kind])
     ]
     if seen["unclear"]:
-        parts.append(f"{len(seen['unclear'])} of {{sets}} cannot be told from {{reference}}{_names(seen['unclear'])}")
+        parts.append(f"{len(seen['unclear'])} of {{sets}} cannot be told from {reference}{_names(seen['unclear'])}")
     if seen["too_few"]:
         few = f"fewer than {FEWEST_EXAMPLES} examples there or in {reference}"
         parts.append(f"of {len(seen['too_few'])} of {{sets}} nothing is said, with {few}{_names(seen['too_few'])}")
-    # The kind and the reference are named in full once.
-    first, *others = (part.partition("{sets}") for part in parts)
-    whole = "".join((first[0], counted(len(shifts), noun), first[2])).replace("{reference}", reference)
-    rest = ["".join((part[0], f"{len(shifts)}", part[2])).replace("{reference}", "it") for part in others]
-    return [f"By its {score_in_text(score)}, {'; '.join([whole, *rest])}."]
+    # The kind and what it is compared with are named in full once.
+    said = [
+        part.replace("{sets}", f"{len(shifts)}" if i else counted(len(shifts), noun), 1).replace(
+            "{than}", "" if i else f" than of {reference}", 1
+        )
+        for i, part in enumerate(parts)
+    ]
+    return [f"By its {score_in_text(score)}, {'; '.join(said)}."]
 
 
 def _numbers(found: Mapping[str, Detection]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from ensemble_uq_llm.evaluation.decisions.shift import judge_together
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
-from ensemble_uq_llm.evaluation.records import Finding, FindingKind, SetMetrics
+from ensemble_uq_llm.evaluation.records import Finding, FindingKind, SetMetrics, Shift
+from ensemble_uq_llm.evaluation.scores import BASELINE
 from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL
 
@@ -60,10 +61,19 @@ def find_beside(metrics: SetMetrics, reference: SetMetrics) -> tuple[Finding, ..
     n = min(metrics.labelled, reference.labelled)
     if shift is None or change is None or n < FEWEST_EXAMPLES or not is_worse("accuracy", change):
         return ()
-    if shift.detection.seen != "surer":
+    scores = tuple(score for score in (BASELINE, shift.detection.score) if _is_surer(shift, score))
+    if not scores:
         return ()
     before, after = reference.ensemble["accuracy"].value, metrics.ensemble["accuracy"].value
-    return (Finding(kind="worse_but_surer", n=n, metric="accuracy", value=after, other=before, difference=change),)
+    finding = Finding(kind="worse_but_surer", n=n, metric="accuracy", value=after, other=before, difference=change)
+    return (replace(finding, scores=scores),)
+
+
+def _is_surer(shift: Shift, score: str) -> bool:
+    if score == shift.detection.score:
+        return shift.detection.seen == "surer"
+    interval = shift.numbers["auroc"][score].ci95
+    return interval is not None and interval[1] < 0.5
 
 
 def is_worse(metric: str, difference: Comparison) -> bool:

@@ -36,3 +36,5 @@ class Finding:
     """The class that it is about."""
     members: tuple[MemberId, ...] = ()
     """The members that it is about."""
+    scores: tuple[str, ...] = ()
+    """The scores of uncertainty that say so."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
 from ensemble_uq_llm.evaluation.records import Seen, SetMetrics, Shift
 from ensemble_uq_llm.evaluation.scores import Quantity
-from ensemble_uq_llm.report.findings_in_words import findings_in_words
+from ensemble_uq_llm.report.findings_in_words import other_findings_in_words
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNDEFINED,
@@ -53,18 +53,9 @@ def other_data(source: ReportSource) -> OtherData | None:
     return OtherData(
         sets=_sets(source, compared),
         judged_by=score_in_text(next(iter(compared.values())).detection.score) if compared else "",
-        sentences=[*shift_in_words(source.others), *_findings(source)],
+        sentences=[*shift_in_words(source.others), *other_findings_in_words(source.others, source.class_labels)],
         detection=detection,
     )
-
-
-def _findings(source: ReportSource) -> list[str]:
-    """Return what the other sets' numbers say, each after the set's name."""
-    return [
-        sentence if metrics.name in sentence else f"{name}: {sentence}"
-        for name, metrics in source.others.items()
-        for sentence in findings_in_words(metrics, source.class_labels)
-    ]
 
 
 def _sets(source: ReportSource, compared: Mapping[str, Shift]) -> Table:
