@@ -18,6 +18,9 @@ from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANC
 
 _HIGHER_IS_BETTER = {metric.name: bool(metric.higher_is_better) for metric in METRICS}
 
+_ROUNDING = 1e-9
+"""Differences below it are none: sums of the same numbers in another order."""
+
 _HARMED = ("accuracy", "auc")
 """The metrics that pooling can harm. It cannot the NLL and the Brier score: they are convex in the probabilities, so
 those of the mean are at most the mean of theirs (Jensen's inequality)."""
@@ -91,7 +94,7 @@ def _sign(difference: Comparison) -> int:
     if difference.ci95 is None or difference.p_value is None or difference.p_value >= SIGNIFICANCE_LEVEL:
         return 0
     low, high = difference.ci95
-    return 1 if low > 0 else -1 if high < 0 else 0
+    return 1 if low > _ROUNDING else -1 if high < -_ROUNDING else 0
 
 
 def _only_label(metrics: SetMetrics) -> int | None:
