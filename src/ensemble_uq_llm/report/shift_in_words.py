@@ -31,24 +31,26 @@ def _of_kind(shifts: Mapping[str, Shift], noun: str) -> list[str]:
     seen: dict[Seen, dict[str, Detection]] = {"less_sure": {}, "surer": {}, "unclear": {}, "too_few": {}}
     for name, shift in shifts.items():
         seen[shift.detection.seen][name] = shift.detection
-    parts = [
-        f"it is {how} {len(found)} of {{sets}}{{than}}, AUROC {_numbers(found)}"
-        for kind, how in _SURENESS.items()
-        if (found := seen[kind])
-    ]
-    if seen["unclear"]:
-        parts.append(f"{len(seen['unclear'])} of {{sets}} cannot be told from {reference}{_names(seen['unclear'])}")
-    if seen["too_few"]:
+    parts: list[str] = []
+
+    def those(found: Mapping[str, Detection]) -> str:
+        """How many of the sets, which are named by their kind where they are first spoken of."""
+        if len(found) == len(shifts):
+            return f"the {noun}" if len(found) == 1 else f"all {counted(len(found), noun)}"
+        return f"{len(found)} of {len(shifts)}" if parts else f"{len(found)} of {counted(len(shifts), noun)}"
+
+    for kind, how in _SURENESS.items():
+        if found := seen[kind]:
+            than = "" if parts else f" than of {reference}"
+            parts.append(f"it is {how} {those(found)}{than}, AUROC {_numbers(found)}")
+    if found := seen["unclear"]:
+        none = len(found) == len(shifts) > 1
+        those_or_none = f"tells none of {counted(len(found), noun)}" if none else f"does not tell {those(found)}"
+        parts.append(f"it {those_or_none} from {reference} ({_names(found)})")
+    if found := seen["too_few"]:
         few = f"fewer than {FEWEST_EXAMPLES} examples there or in {reference}"
-        parts.append(f"of {len(seen['too_few'])} of {{sets}} nothing is said, with {few}{_names(seen['too_few'])}")
-    # The kind and what it is compared with are named in full once.
-    said = [
-        part.replace("{sets}", f"{len(shifts)}" if i else counted(len(shifts), noun), 1).replace(
-            "{than}", "" if i else f" than of {reference}", 1
-        )
-        for i, part in enumerate(parts)
-    ]
-    return [f"By its {score_in_text(score)}, {'; '.join(said)}."]
+        parts.append(f"nothing is said of {those(found)}, with {few} ({_names(found)})")
+    return [f"By its {score_in_text(score)}, {'; '.join(parts)}."]
 
 
 def _numbers(found: Mapping[str, Detection]) -> str:
@@ -63,7 +65,7 @@ def _numbers(found: Mapping[str, Detection]) -> str:
 
 
 def _names(found: Mapping[str, Detection]) -> str:
-    return f" ({_with_the_rest(list(found)[:_NAMED], len(found) - _NAMED)})"
+    return _with_the_rest(list(found)[:_NAMED], len(found) - _NAMED)
 
 
 def _with_the_rest(named: Sequence[str], more: int) -> str:
