@@ -43,10 +43,18 @@ def test_who_has_learned_nothing_hears_both_numbers():
 
     assert said == (
         "Nothing shows that it has learned anything: on 60 examples its accuracy cannot be told from that of "
-        "always answering 'yes', 55.0% against 54.0% (difference +1.00 points, 95% interval −2.00 to +4.00 points, p = 0.600), "  # noqa: RUF001
+        "always answering 'yes', 55.0% against 54.0% (difference +1.00 points, 95% interval "
+        "−2.00 to +4.00 points, p = 0.600), "  # noqa: RUF001
         "and its probabilities cannot be told to be better than the classes' frequencies, NLL 0.700 against 0.690 "
         "(difference +0.0100, 95% interval −0.0200 to +0.0400, p = 0.600)."  # noqa: RUF001
     )
+
+
+def test_too_few_examples_are_not_called_a_failure_to_learn():
+    better = replace(UNCLEAR, value=-0.01, ci95=(-0.04, 0.02))
+    (said,) = words(majority(UNCLEAR), prior(better))
+
+    assert said.startswith("Whether it has learned anything cannot be told from 60 examples: its accuracy")
 
 
 def test_worse_than_one_answer_for_all_is_called_that():

@@ -117,8 +117,13 @@ def _unlearned(
     accuracy, nll = (next(iter(by_kind.get(kind, ())), None) for kind in ("not_above_majority", "not_below_prior"))
     constant = metrics.constant_answers
     if accuracy and nll:
-        said = f"{_beside_majority(accuracy, labels)}, and {_beside_prior(nll)}"
-        return [f"Nothing shows that it has learned anything: on {counted(accuracy.n, 'example')} {said}."]
+        examples = counted(accuracy.n, "example")
+        lead = (
+            f"Whether it has learned anything cannot be told from {examples}:"
+            if (_gain(accuracy) or 0) > 0 > (_gain(nll) or 0)
+            else f"Nothing shows that it has learned anything: on {examples}"
+        )
+        return [f"{lead} {_beside_majority(accuracy, labels)}, and {_beside_prior(nll)}."]
     if accuracy and constant:
         said = f"{_beside_majority(accuracy, labels)}."
         if is_better("nll", constant.metrics["nll"].gain):
@@ -129,6 +134,10 @@ def _unlearned(
         said = f"Its answers are right more often than one for all, but {_beside_prior(nll)}"
         return [f"{said}{remedy if is_worse('nll', nll.difference) else ''}."]
     return []
+
+
+def _gain(finding: Finding) -> float | None:
+    return finding.difference.value if finding.difference else None
 
 
 def _beside_majority(finding: Finding, labels: Sequence[str]) -> str:
