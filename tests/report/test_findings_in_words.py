@@ -50,6 +50,12 @@ def test_who_has_learned_nothing_hears_both_numbers():
     )
 
 
+def test_on_another_set_what_it_has_learned_may_be_of_no_use():
+    (said,) = words(majority(WORSE), prior(HIGHER), metrics=shifted_metrics("far"))
+
+    assert said.startswith("Nothing that it has learned shows here: on 60 examples its accuracy is below")
+
+
 def test_too_few_examples_are_not_called_a_failure_to_learn():
     better = replace(UNCLEAR, value=-0.01, ci95=(-0.04, 0.02))
     (said,) = words(majority(UNCLEAR), prior(better))

@@ -118,11 +118,12 @@ def _unlearned(
     constant = metrics.constant_answers
     if accuracy and nll:
         examples = counted(accuracy.n, "example")
-        lead = (
-            f"Whether it has learned anything cannot be told from {examples}:"
-            if (_gain(accuracy) or 0) > 0 > (_gain(nll) or 0)
-            else f"Nothing shows that it has learned anything: on {examples}"
-        )
+        if (_gain(accuracy) or 0) > 0 > (_gain(nll) or 0):
+            lead = f"Whether it has learned anything cannot be told from {examples}:"
+        elif metrics.role == "main":
+            lead = f"Nothing shows that it has learned anything: on {examples}"
+        else:
+            lead = f"Nothing that it has learned shows here: on {examples}"
         return [f"{lead} {_beside_majority(accuracy, labels)}, and {_beside_prior(nll)}."]
     if accuracy and constant:
         said = f"{_beside_majority(accuracy, labels)}."
