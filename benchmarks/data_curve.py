@@ -98,7 +98,8 @@ def verdict(results: dict[int, Resampled[str]]) -> str:
     """Return whether the mutual information falls from the fewest questions to the most, and where it rises between."""
     (fewest, first), *_, (most, last) = results.items()
     name = "mutual_information"
-    change = compare(last.values[name], last.draws_D[name], first.values[name], first.draws_D[name])
+    sides = (last.values[name], last.draws_D[name], first.values[name], first.draws_D[name])
+    change = compare(*sides, examples=last.examples)
     interval = "no interval" if change.ci95 is None else f"95% interval {change.ci95[0]:+.4f} to {change.ci95[1]:+.4f}"
     falls = change.ci95 is not None and change.ci95[1] < 0
     steps = pairwise((n, result.values[name]) for n, result in results.items())

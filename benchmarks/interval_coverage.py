@@ -92,7 +92,8 @@ def difference(numbers: LabelledNumbers) -> float:
 def paired_gain(numbers: LabelledNumbers) -> tuple[float, float] | None:
     """Return the interval of that difference."""
     values, draws_D = numbers.members.values, numbers.members.draws_D
-    return compare(values[ENSEMBLE_NLL], draws_D[ENSEMBLE_NLL], values[MEMBER_NLL], draws_D[MEMBER_NLL]).ci95
+    sides = (values[ENSEMBLE_NLL], draws_D[ENSEMBLE_NLL], values[MEMBER_NLL], draws_D[MEMBER_NLL])
+    return compare(*sides, examples=numbers.members.examples).ci95
 
 
 if __name__ == "__main__":

@@ -222,7 +222,7 @@ def main() -> None:
         model = LlamaForCausalLM.from_pretrained(args.init)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
     train(model, tokenizer, seed=args.seed, steps=args.steps, peak=args.peak)
-    for name in ("validation", "unknown_names", "long_passages", "not_in_passage", "contradictory"):
+    for name in ("validation", "long_passages", "not_in_passage", "contradictory"):
         print(f"retrieval on {name}: {retrieval(model, tokenizer, name, n=300):.3f}")
     save(model, tokenizer, args.out)
 

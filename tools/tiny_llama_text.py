@@ -22,7 +22,14 @@ EARLY_NOBODY: Final = 0.4
 ONSETS = ("b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s",
           "st", "t", "tr", "v", "w", "z")  # fmt: skip
 VOWELS, CODAS = "aeiou", ("", "l", "m", "n", "r", "s", "x", "nd", "st")
-RESERVED: Final = frozenset((*world.UNKNOWN_PEOPLE, *world.UNKNOWN_WORDS, *world.P_YES))
+# Names that no text has: a set of questions about strangers was made of them. It is gone, for the model ignores who is
+# asked about; its names stay out, so that the text remains the one that the shipped model has read.
+STRANGERS: Final = (
+    "Abrelin", "Bostrava", "Cindroma", "Dorwick", "Elsomir", "Fenaldo", "Gravina", "Hestrel", "Ilvondo",
+    "Jorvane", "Kestrom", "Lunavik", "Mirabend", "Nostrila", "Orvalin", "Pendrosa", "Quintavo",
+    "Rostavel", "Silbrano", "Tarvindo", "Ulmerica", "Velastro", "Wendralo", "Zorvinka",
+)  # fmt: skip
+RESERVED: Final = frozenset((*STRANGERS, *world.UNKNOWN_WORDS, *world.P_YES))
 NEGATIVE: Final = frozenset(word.text for word in world.WORDS if word.negative)
 
 

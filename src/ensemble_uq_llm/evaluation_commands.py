@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
     from ensemble_uq_llm.run_folder import RunFolder
 
-Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% intervals.")]
+Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% confidence intervals.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="markdown|latex|csv", help="Print the headline table to paste.")
@@ -96,7 +96,7 @@ def compare(
 ) -> None:
     """Say whether one run is better than another.
 
-    Every metric's paired difference on the same examples, with its 95% interval and p-value.
+    Every metric's paired difference on the same examples, with its 95% interval and two-sided p-value.
     """
     from ensemble_uq_llm.evaluation.comparison import comparison_json
     from ensemble_uq_llm.report.terminal import comparison_table

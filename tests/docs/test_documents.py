@@ -76,3 +76,9 @@ def test_every_command_is_in_the_readme():
     table = [name for name in first_cells(DOCUMENTS["README.md"]) if name.startswith("ensemble-uq ")]
     assert {name.removeprefix("ensemble-uq ") for name in table} == set(OPTIONS)
     assert len(table) == len(OPTIONS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_interval_is_said_to_predict(document):
+    """They are confidence intervals: of other samples they hold fewer than 95%."""
+    assert not re.search(r"would lie on (other|further|new) examples", DOCUMENTS[document])

@@ -67,7 +67,7 @@ def test_differences_are_paired_draw_by_draw(a, worse, result):
         resampled.append(resample(family, sizes=[300], draws=400, seed=7))
     for name in ("accuracy", "nll"):
         ours, theirs = ((each.values[name], each.draws_D[name]) for each in resampled)
-        expected = compare(*theirs, *ours)
+        expected = compare(*theirs, *ours, examples=300)
         got = result.metrics[name].difference
         assert got.value == pytest.approx(expected.value, abs=1e-12)
         assert got.ci95 == pytest.approx(expected.ci95, abs=1e-12)
@@ -179,7 +179,46 @@ def test_what_is_undefined():
     assert result.metrics["auc"].a.value is None
     assert result.metrics["auc"].difference == AdjustedComparison(value=None, ci95=None, p_value=None, p_holm=None)
     assert (result.comparisons, result.mcnemar.p_value) == (0, 1.0)
-    assert result.verdict == "On 1 example nothing can be said about a difference between A and B."
+    where = "On 1 example nothing can be said about a difference between A and B"
+    assert result.verdict == f"{where}: that takes at least 20."
+
+
+@pytest.mark.parametrize("n", [2, 5, 19])
+def test_of_few_examples_there_is_no_p_value_and_no_verdict(n):
+    """A is sure and right everywhere, B sure and wrong: every resampling shows the same."""
+    labels_N = np.arange(n) % 2
+    logits_NC = np.where(np.eye(2)[labels_N] == 1, 4.0, -4.0).astype(np.float32)
+    a = replace(predicted(n=n, members=1), labels=tuple(labels_N.tolist()), logits_MNC=logits_NC[None])
+    result = compare_predictions(a, replace(a, logits_MNC=-a.logits_MNC), draws=1000)
+
+    assert {each.difference.p_value for each in result.metrics.values()} == {None}
+    assert {each.better for each in result.metrics.values()} == {None}
+    assert result.comparisons == 0
+    assert result.verdict.endswith("nothing can be said about a difference between A and B: that takes at least 20.")
+    assert result.mcnemar.p_value == mcnemar(n, 0)  # which is exact for any number
+
+
+def test_from_20_examples_on_there_is_one():
+    labels_N = np.arange(20) % 2
+    logits_NC = np.where(np.eye(2)[labels_N] == 1, 4.0, -4.0).astype(np.float32)
+    a = replace(predicted(n=20, members=1), labels=tuple(labels_N.tolist()), logits_MNC=logits_NC[None])
+    accuracy = compare_predictions(a, replace(a, logits_MNC=-a.logits_MNC), draws=1000).metrics["accuracy"]
+
+    assert (accuracy.better, accuracy.difference.at_floor) == ("A", True)
+
+
+@pytest.mark.parametrize("flipped", [1, 3, 4, 5])
+def test_a_handful_of_answers_that_differ_is_no_evidence_in_accuracy(a, flipped):
+    """B gets a few more wrong, and is A otherwise: the exact test allows no more than 2 / 2^n."""
+    right = np.flatnonzero(pooled(a).argmax(axis=1) == np.array(a.labels))[:flipped]
+    logits_MNC = a.logits_MNC.copy()
+    logits_MNC[:, right] = logits_MNC[:, right][..., ::-1]
+    result = compare_predictions(a, replace(a, logits_MNC=logits_MNC), draws=400)
+
+    assert (result.mcnemar.only_a, result.mcnemar.only_b) == (flipped, 0)
+    for each in result.metrics.values():
+        assert each.difference.p_value >= 2 / 2**flipped > 0.05
+        assert each.better is None
 
 
 def test_the_same_probabilities_from_other_logits_answer_alike(a):

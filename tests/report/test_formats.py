@@ -6,12 +6,12 @@ from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNDEFINED,
+    few_members_in_words,
     noise_floor_in_words,
     score_in_text,
     score_title,
     show_difference,
     show_interval,
-    show_p,
     show_value,
     typeset,
 )
@@ -54,14 +54,13 @@ def test_differences_have_a_sign_and_one_more_digit(difference, form, shown):
     assert show_difference(difference, form) == shown
 
 
-def test_p_values_have_three_digits():
-    assert show_p(0.0321) == "p = 0.032"
-    assert show_p(0.0002) == "p < 0.001"
-
-
 def test_a_noise_floor_is_said_in_words_and_without_draws_not_at_all():
     floor = Floor(mean=0.009, p95=0.0151, p_value=0.3)
     said = noise_floor_in_words(MetricEstimate(value=0.1, ci95=None, noise_floor=floor), ".3f")
 
     assert said == "a calibrated model would show 0.009, up to 0.015"
     assert noise_floor_in_words(MetricEstimate(value=0.1, ci95=None), ".3f") == ""
+
+
+def test_what_two_or_three_members_know_of_their_disagreement():
+    assert [members for members in range(1, 12) if few_members_in_words(members)] == [2, 3]

@@ -60,6 +60,28 @@ def test_every_section_is_there_in_order_and_linked(folder):
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_an_interval_is_called_what_it_is(folder):
+    """A confidence interval, of this ensemble; a prediction interval would be wider."""
+    text = " ".join(page_of(folder).text.split())
+
+    assert (
+        "A 95% confidence interval says how far the number on these examples may be from that on all examples" in text
+    )
+    assert "the members are held fixed" in text
+    assert "would lie on other examples" not in text
+    assert text.count("two-sided") >= 4
+    assert "one-sided" in text
+
+
+@pytest.mark.parametrize(("members", "noted"), [(1, False), (2, True), (3, True), (4, False), (10, False)])
+def test_of_few_members_it_is_said_what_their_disagreement_is_worth(tmp_path, members, noted):
+    folder = write_run(tmp_path / "run", main_metrics(members=members), shifted_metrics("strange", members=members))
+    page = page_of(folder)
+
+    words = f"With {members} members the mutual information is a rough estimate"
+    assert page.text.count(words) == (3 if noted else 0)  # where scores are chosen, shown, and tell other data
+
+
 def test_every_figure_has_a_text_alternative_and_every_table_a_name(folder):
     tags = page_of(folder).tags
     drawings = [each for tag, each in tags if tag == "svg" and "aria-hidden" not in each]

@@ -73,6 +73,8 @@ def test_a_calibration_split_is_told_in_sentences():
     assert f"A temperature of {pooled.temperatures[0].value:.2f}, fitted on 80 other examples" in text
     assert f"to {pooled.after['nll'].value:.3f} and the ECE" in text
     assert f"Conformal sets for 90%: {sets.coverage.value:.1%} hold the label" in text
+    low, high = sets.promise.expected95
+    assert f"Promise: {sets.promise.verdict} ({low:.1%} to {high:.1%} is usual for rules made so)." in text
 
 
 def test_a_temperature_at_its_bound_is_called_that():

@@ -55,6 +55,18 @@ def test_intervals_cover_the_true_value_95_times_in_100():
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
 
 
+def test_an_interval_holds_the_number_of_all_examples_more_often_than_that_of_another_sample():
+    """It is a confidence interval. Another sample adds a spread of its own, so of those it holds about 83%."""
+    source, of_all, of_another = rng(3), 0, 0
+    for seed in range(300):
+        values_2N = source.normal(size=(2, 150))
+        low, high = estimated(weighted_mean(values_2N[0]), 150, draws=100, seed=seed).ci95
+        of_all += low <= 0.0 <= high
+        of_another += low <= values_2N[1].mean() <= high
+    assert 0.9 <= of_all / 300 <= 0.98
+    assert of_another / 300 == pytest.approx(0.834, abs=0.07)
+
+
 def test_draws_resample_every_group_within_itself():
     first_N, values_N = np.arange(53) < 3, rng(1).normal(size=53)
     family = family_of({"share": weighted_mean(first_N), "mean": weighted_mean(values_N)})
@@ -91,7 +103,8 @@ def test_one_example_or_no_draws_give_a_value_without_an_interval(examples, draw
     drawn = resampled(weighted_mean(np.ones(examples)), examples, draws=draws)
 
     assert drawn.estimate("it") == Estimate(value=1.0, ci95=None)
-    assert compare(1.0, drawn.draws_D["it"], 0.5, drawn.draws_D["it"]) == Comparison(value=0.5, ci95=None, p_value=None)
+    nothing = Comparison(value=0.5, ci95=None, p_value=None)
+    assert compare(1.0, drawn.draws_D["it"], 0.5, drawn.draws_D["it"], examples=examples) == nothing
 
 
 def test_centred_intervals_lie_around_the_calibration_error_and_plain_ones_too_high():
@@ -133,9 +146,10 @@ def pair(seed, *, shift=0.0, n=120):
     return common_N + 0.1 * source.normal(size=n) + shift, common_N + 0.1 * source.normal(size=n)
 
 
-def compared(one_N, other_N, draws=200):
+def compared(one_N, other_N, draws=200, **options):
     one, other = (resampled(weighted_mean(values_N), len(values_N), draws=draws) for values_N in (one_N, other_N))
-    return compare(one.values["it"], one.draws_D["it"], other.values["it"], other.draws_D["it"])
+    sides = (one.values["it"], one.draws_D["it"], other.values["it"], other.draws_D["it"])
+    return compare(*sides, examples=one.examples, **options)
 
 
 def test_two_calls_with_the_same_seed_are_paired():
@@ -159,7 +173,7 @@ def test_p_values_of_no_difference_are_evenly_spread():
 def test_a_clear_difference_has_the_smallest_p_value_that_the_draws_can_show():
     comparison = compared(*pair(1, shift=1.0), draws=99)
 
-    assert comparison.p_value == pytest.approx(2 / 100)
+    assert (comparison.p_value, comparison.at_floor) == (pytest.approx(2 / 100), True)
     assert comparison.ci95[0] < comparison.value < comparison.ci95[1]
 
 
@@ -170,6 +184,24 @@ def test_what_does_not_differ_at_all_has_p_value_1():
 
 
 def test_an_undefined_number_cannot_be_compared():
-    nothing = compare(np.nan, np.full(10, np.nan), 0.5, np.full(10, 0.5))
+    nothing = compare(np.nan, np.full(10, np.nan), 0.5, np.full(10, 0.5), examples=100)
 
     assert nothing == Comparison(value=None, ci95=None, p_value=None)
+
+
+@pytest.mark.parametrize("examples", [2, 3, 10, 19])
+def test_of_few_examples_no_difference_has_a_p_value(examples):
+    """Resampling two examples that differ alike shows the same difference every time."""
+    few = compared(np.ones(examples), np.zeros(examples))
+
+    assert few == Comparison(value=1.0, ci95=(1.0, 1.0), p_value=None)
+    assert compared(np.ones(20), np.zeros(20)).p_value == pytest.approx(2 / 201)
+
+
+def test_examples_that_do_not_differ_are_no_evidence():
+    """Of a hundred examples four differ, all to one side: 2 of 16 ways to flip their signs are as one-sided."""
+    one_N = (np.arange(100) < 4).astype(float)
+    told, plain = compared(one_N, np.zeros(100), differing=4), compared(one_N, np.zeros(100))
+
+    assert plain.p_value < 0.1 < told.p_value
+    assert (told.p_value, told.at_floor) == (2 / 2**4, False)  # which the exact p may exceed: it is no upper bound

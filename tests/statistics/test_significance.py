@@ -1,12 +1,13 @@
 import math
 from fractions import Fraction
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from ensemble_uq_llm.statistics.significance import holm, mcnemar
+from ensemble_uq_llm.statistics.significance import holm, mcnemar, p_in_words, sign_flip_limit
 
 P_VALUES = st.lists(st.floats(0, 1) | st.sampled_from([0.01, 0.02, 0.5]), max_size=12)
 
@@ -55,3 +56,44 @@ def test_holm_lies_between_the_plain_p_value_and_bonferronis(p_values):
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("examples", range(1, 11))
+def test_the_sign_flip_limit_is_the_smallest_p_value_of_all_flips(examples):
+    """The mean of equal differences, against that of every way to flip their signs."""
+    sums = [sum(signs) for signs in product((-1, 1), repeat=examples)]
+    as_far = sum(abs(each) >= examples for each in sums)
+    assert sign_flip_limit(examples) == as_far / len(sums)
+
+
+def test_where_nothing_differs_the_limit_is_1():
+    assert sign_flip_limit(0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("p_value", "at_floor", "words"),
+    [
+        (0.0321, False, "p = 0.032"),
+        (0.0005, False, "p = 0.001"),
+        (0.0002, False, "p < 0.001"),
+        (1.0, False, "p = 1.000"),
+        (2 / 1001, True, "p < 0.002"),
+        (2 / 1001, False, "p = 0.002"),
+        (1 / 1001, True, "p < 0.001"),
+        (2 / 301, True, "p < 0.0067"),
+        (2 / 201, True, "p < 0.01"),
+        (2 / 100, True, "p < 0.02"),
+        (2 / 32, True, "p < 0.063"),
+        (0.125, True, "p < 0.13"),
+        (2e-6, True, "p < 0.001"),
+        (1.0, True, "p = 1.000"),
+    ],
+)
+def test_p_in_words(p_value, at_floor, words):
+    assert p_in_words(p_value, at_floor=at_floor) == words
+
+
+@given(st.floats(1e-6, 0.999))
+def test_a_bound_in_words_is_never_below_the_value(p_value):
+    words = p_in_words(p_value, at_floor=True)
+    assert float(words.removeprefix("p < ")) >= p_value * (1 - 1e-9)

@@ -70,15 +70,13 @@ def with_labels(
     metrics: SetMetrics, measured: Measured, numbers: LabelledNumbers, *, draws: int, seed: int
 ) -> SetMetrics:
     """Return the metrics with what the labels say: quality, calibration, selective prediction, and the members."""
-    members = measured.predictions.members
+    members, answers_N = measured.predictions.members, measured.log_probs_NC.argmax(axis=1)
     metrics = replace(
         metrics,
         draws=draws,
         ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
-        constant_answers=measure_constant(measured.labels_N, numbers.constant, numbers.ensemble),
-        by_class=measure_classes(
-            measured.log_probs_NC.argmax(axis=1), measured.labels_N, numbers.by_class, classes=measured.classes
-        ),
+        constant_answers=measure_constant(answers_N, measured.labels_N, numbers.constant, numbers.ensemble),
+        by_class=measure_classes(answers_N, measured.labels_N, numbers.by_class, classes=measured.classes),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),
         reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
@@ -98,10 +96,16 @@ def _with_members(
 ) -> SetMetrics:
     members, labels_N, log_probs_MNC = measured.predictions.members, measured.labels_N, measured.log_probs_MNC
     subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
+    in_order = sorted(range(len(members)), key=lambda m: (members[m].seed, members[m].sample))
     return replace(
         metrics,
-        gain=gains(numbers.members, members, HEADLINE),
-        size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
+        gain=gains(
+            *(numbers.members, members, HEADLINE),
+            unlike_MN=(log_probs_MNC.argmax(axis=2) != labels_N) != measured.wrong_N,
+        ),
+        size_curve=size_curve(
+            *(log_probs_MNC[in_order], labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng
+        ),
         diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
     )
 
@@ -129,11 +133,13 @@ def with_decisions(
     """
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
-        after = numbers.calibrated[place]
+        after, right_N = numbers.calibrated[place], decisions.log_probs_NC[place].argmax(axis=1) == measured.labels_N
         return TemperatureEffect(
             temperatures=temperatures,
             after=quality_estimates(decisions.log_probs_NC[place], after, draws=draws, seed=seed),
-            change=quality_changes(after, numbers.ensemble),
+            change=quality_changes(
+                after, numbers.ensemble, differing={"accuracy": int((right_N == measured.wrong_N).sum())}
+            ),
         )
 
     return replace(

@@ -23,7 +23,7 @@ from ensemble_uq_llm.statistics.bootstrap import (
     resample_together,
 )
 from ensemble_uq_llm.statistics.intervals import Comparison
-from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL, holm, mcnemar
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL, holm, mcnemar
 from ensemble_uq_llm.statistics.statistic import Family
 from ensemble_uq_llm.utils.text import enumerated
 
@@ -42,8 +42,9 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
     For every metric that has a better side, and for the AURC of the baseline score: both values with their
     intervals, and the difference B - A, bootstrapped on the same draws for both, with its 95% interval, its p-value
     and the p-value adjusted for the number of comparisons. `better` is "A" or "B" where the interval excludes 0 and
-    the plain p-value is below 0.05. No p-value is below 2 / (draws + 1), no adjusted one below that many times the
-    comparisons: with few draws nothing passes. Beside it stands the exact McNemar test of the accuracy.
+    the plain p-value is below 0.05. p-values are two-sided. None is below 2 / (draws + 1), no adjusted one below that
+    many times the comparisons: with few draws nothing passes; none is below 2 / 2^n of n examples that A and B predict
+    differently; and below 20 examples there is none. Beside it stands the exact McNemar test of the accuracy.
 
     Args:
         a: the predictions of A.
@@ -63,8 +64,15 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
     side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
     families: dict[Side, Family[str]] = {"A": _family(side_a, aligned.labels_N), "B": _family(side_b, aligned.labels_N)}
     resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
+    test, differing = _mcnemar(side_a, side_b, aligned.labels_N), _differing(side_a, side_b)
     metrics = _adjusted(
-        {each.name: _compared(each, resampled["A"], resampled["B"]) for each in compared_quantities(classes)}
+        {
+            each.name: _compared(
+                *(each, resampled["A"], resampled["B"]),
+                differing=test.only_a + test.only_b if each.name == "accuracy" else differing,
+            )
+            for each in compared_quantities(classes)
+        }
     )
     comparisons = sum(each.difference.p_value is not None for each in metrics.values())
     return RunComparison(
@@ -77,7 +85,7 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         warnings=aligned.warnings,
         comparisons=comparisons,
         metrics=metrics,
-        mcnemar=_mcnemar(side_a, side_b, aligned.labels_N),
+        mcnemar=test,
         verdict=_SAME if aligned.same_predictions else _verdict(n, classes, comparisons, metrics),
     )
 
@@ -110,10 +118,10 @@ def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 
-def _compared(each: Metric | Quantity, a: Resampled[str], b: Resampled[str]) -> ComparedMetric:
+def _compared(each: Metric | Quantity, a: Resampled[str], b: Resampled[str], *, differing: int) -> ComparedMetric:
     name, centred = each.name, each.name in CENTRED
     of_a, of_b = (side.centred(CENTRED).draws_D[name] for side in (a, b))
-    difference = compare(b.values[name], of_b, a.values[name], of_a)
+    difference = compare(b.values[name], of_b, a.values[name], of_a, examples=a.examples, differing=differing)
     return ComparedMetric(
         a=a.estimate(name, centred=centred),
         b=b.estimate(name, centred=centred),
@@ -148,11 +156,17 @@ def _mcnemar(a: Uncertainty, b: Uncertainty, labels_N: NDArray[np.int64]) -> McN
     return McNemar(only_a=only_a, only_b=only_b, p_value=mcnemar(only_a, only_b))
 
 
+def _differing(a: Uncertainty, b: Uncertainty) -> int:
+    """Return how many examples A and B predict differently."""
+    return int((a.log_probs_NC != b.log_probs_NC).any(axis=1).sum())
+
+
 def _verdict(n: int, classes: int, comparisons: int, metrics: Mapping[str, ComparedMetric]) -> str:
     """Return what the comparison says, in one sentence."""
     where = f"On {n:,} example{'s' if n > 1 else ''}"
     if not comparisons:
-        return f"{where} nothing can be said about a difference between A and B."
+        few = f": that takes at least {FEWEST_EXAMPLES}" if n < FEWEST_EXAMPLES else ""
+        return f"{where} nothing can be said about a difference between A and B{few}."
     won = [each for each in compared_quantities(classes) if metrics[each.name].better]
     if not won:
         return f"{where} none of {comparisons} comparisons tells A and B apart."

@@ -5,10 +5,12 @@ Names come from the tables that define them; one that is in none of them is show
 
 from typing import Final
 
+from ensemble_uq_llm.evaluation.decisions.shift import ENOUGH_TO_DISAGREE
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.statistics.intervals import Comparison, Interval
+from ensemble_uq_llm.statistics.significance import p_in_words
 
 UNDEFINED: Final = "—"
 
@@ -68,19 +70,24 @@ def difference_in_words(comparison: Comparison, form: str) -> str:
         low, high = (show_difference(end, form) for end in comparison.ci95)
         parts.append(f"95% interval {low.removesuffix(' points')} to {high}")
     if comparison.p_value is not None:
-        parts.append(show_p(comparison.p_value))
+        parts.append(p_in_words(comparison.p_value, at_floor=comparison.at_floor))
     return ", ".join(parts)
-
-
-def show_p(p_value: float) -> str:
-    """Return a p-value in three digits."""
-    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
 
 
 def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:
     """Return what a perfectly calibrated model would show in place of a calibration error; empty if unknown."""
     floor = estimate.noise_floor
     return f"a calibrated model would show {floor.mean:{form}}, up to {floor.p95:{form}}" if floor else ""
+
+
+def few_members_in_words(members: int) -> str:
+    """Return what to know of the mutual information of two or three members; empty of one, and of more."""
+    if not 1 < members < ENOUGH_TO_DISAGREE:
+        return ""
+    return (
+        f"With {members} members the mutual information is a rough estimate: below {ENOUGH_TO_DISAGREE} it mostly "
+        "tells other data worse than the entropy of a single model does."
+    )
 
 
 def typeset(number: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jinja2
 
+from ensemble_uq_llm.report.formats import few_members_in_words
 from ensemble_uq_llm.report.sections.class_by_class import class_by_class
 from ensemble_uq_llm.report.sections.class_sets import class_sets
 from ensemble_uq_llm.report.sections.confidence import confidence
@@ -82,4 +83,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["counted"] = counted
+    environment.globals["few_members_in_words"] = few_members_in_words
     return environment

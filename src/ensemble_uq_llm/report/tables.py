@@ -9,11 +9,11 @@ from ensemble_uq_llm.report.formats import (
     direction,
     show_difference,
     show_interval,
-    show_p,
     show_value,
     typeset,
 )
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
+from ensemble_uq_llm.statistics.significance import p_in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def comparison_cell(comparison: Comparison | None, form: str) -> Cell:
     """Return a difference with its sign, and its p-value as the note; shares in points of a percent."""
     if comparison is None or comparison.value is None:
         return Cell(value=UNDEFINED)
-    note = "" if comparison.p_value is None else show_p(comparison.p_value)
+    note = "" if comparison.p_value is None else p_in_words(comparison.p_value, at_floor=comparison.at_floor)
     return Cell(value=show_difference(comparison.value, form), note=note)
 
 

@@ -27,11 +27,13 @@ from ensemble_uq_llm.report.formats import (
     UNCERTAINTY_ROWS,
     UNDEFINED,
     direction,
+    few_members_in_words,
     show_interval,
     show_value,
 )
 from ensemble_uq_llm.report.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
+from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
 _SHORT_SCORES = {"mutual_information": "of MI", "entropy": "of entropy"}
@@ -136,6 +138,8 @@ def _sentences(metrics: SetMetrics) -> list[str]:
     sentences = []
     if metrics.best_score:
         sentences.append(f"Which score to abstain by? {metrics.best_score.answer}")
+    if few := few_members_in_words(metrics.members):
+        sentences.append(few)
     if metrics.size_curve:
         sentences.append(f"Do I need them all? {metrics.size_curve.answer}")
     if metrics.temperature:
@@ -160,10 +164,12 @@ def _temperature_sentence(scaling: TemperatureScaling, before: Mapping[str, Metr
 
 def _conformal_sentence(conformal: Conformal) -> str:
     sets = conformal.methods["lac"]["0.90"]
+    expected = sets.promise.expected95
+    usual = f" ({show_interval(expected, '.1%')} is usual for rules made so)" if expected else ""
     return (
         f"Conformal sets for 90%: {show_value(sets.coverage.value, '.1%')} hold the label "
         f"({show_interval(sets.coverage.ci95, '.1%')}), with {show_value(sets.mean_size.value, '.2f')} classes on "
-        "average."
+        f"average. Promise: {sets.promise.verdict}{usual}."
     )
 
 
@@ -201,7 +207,7 @@ def comparison_table(result: RunComparison) -> RenderableType:
         table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
-    words = (f"{answers}; exact McNemar test p = {test.p_value:.2g}.", result.verdict)
+    words = (f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided.", result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
 
 
@@ -215,7 +221,14 @@ def _compared_cells(compared: ComparedMetric, form: str) -> list[str]:
         show_value(compared.b.value, form),
         UNDEFINED if difference.value is None else format(scale * difference.value, signed) + unit,
         ", ".join(ends) or UNDEFINED,
-        show_value(difference.p_value, ".3f"),
-        show_value(difference.p_holm, ".3f"),
+        _bare_p(difference.p_value, at_floor=difference.at_floor),
+        _bare_p(difference.p_holm, at_floor=difference.at_floor),
         compared.better or "",
     ]
+
+
+def _bare_p(p_value: float | None, *, at_floor: bool) -> str:
+    """Return a p-value below its column's title: `0.032`, `<0.002`."""
+    if p_value is None:
+        return UNDEFINED
+    return p_in_words(p_value, at_floor=at_floor).removeprefix("p = ").removeprefix("p ").replace(" ", "")

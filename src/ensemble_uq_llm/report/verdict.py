@@ -9,7 +9,6 @@ from ensemble_uq_llm.report.findings_in_words import findings_in_words
 from ensemble_uq_llm.report.formats import show_interval, show_value
 from ensemble_uq_llm.report.shift_in_words import shift_in_words
 from ensemble_uq_llm.report.source import ReportSource
-from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -52,9 +51,10 @@ def _claim(metrics: SetMetrics) -> Markup:
     if metrics.labelled == metrics.n:
         parts.append(Markup(" and claims <b>{:.1%}</b>").format(metrics.uncertainty["mean_confidence"]))
     ece = metrics.ensemble["ece"]
-    if ece.noise_floor:
-        within = ece.noise_floor.p_value > SIGNIFICANCE_LEVEL
-        judged = "which chance alone would explain" if within else "more than chance would explain"
+    if ece.noise_floor and ece.noise_floor.chance_explains is not None:
+        judged = (
+            "which chance alone would explain" if ece.noise_floor.chance_explains else "more than chance would explain"
+        )
         parts.append(Markup("; its calibration error is <b>{}</b>, {}").format(show_value(ece.value, ".3f"), judged))
     return Markup("").join(parts)
 

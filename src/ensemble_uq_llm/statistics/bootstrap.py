@@ -1,7 +1,8 @@
-"""How far a number would move on another sample of examples: percentile bootstrap intervals.
+"""How far a number on these examples may be from that on all examples of their kind: percentile bootstrap intervals.
 
-The examples are resampled, the members are kept: the interval is about this ensemble on more data of this
-kind, not about training another one.
+The examples are resampled, the members are held fixed: the interval is about this ensemble, not about training another
+one. It is a confidence interval; where the number will lie on another such sample is less sure, by a factor of about
+sqrt(2).
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.statistics.draws import over_draws
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, sign_flip_limit
 from ensemble_uq_llm.statistics.statistic import Family, Key, values_of
 from ensemble_uq_llm.utils.text import clipped
 
@@ -38,6 +40,8 @@ class Resampled(Generic[Key]):
     """NaN where undefined."""
     draws_D: Mapping[Key, NDArray[np.float64]]
     """One value a draw; empty where there were no draws."""
+    examples: int
+    """How many there are; of several groups, in the smallest."""
 
     def estimate(self, key: Key, *, centred: bool = False) -> Estimate:
         """Return a number with its 95% percentile interval (Efron and Tibshirani 1993, chapter 13).
@@ -68,7 +72,7 @@ class Resampled(Generic[Key]):
             key: draws_D - np.nanmean(draws_D) + self.values[key] if key in keys and draws_D.size else draws_D
             for key, draws_D in self.draws_D.items()
         }
-        return Resampled(values=self.values, draws_D=moved)
+        return Resampled(values=self.values, draws_D=moved, examples=self.examples)
 
     def estimates(self, *, centred: Collection[Key] = ()) -> dict[Key, Estimate]:
         """Return every number with its interval."""
@@ -96,8 +100,12 @@ def resample_together(
 ) -> dict[Name, Resampled[Key]]:
     """Return what `resample` does of each of several families, in one pass over the draws: every draw is made once."""
     values = {name: values_of(family, sum(sizes)) for name, family in families.items()}
-    if draws == 0 or min(sizes) < 2:
-        return {name: Resampled(values=own, draws_D=dict.fromkeys(own, np.empty(0))) for name, own in values.items()}
+    examples = min(sizes)
+    if draws == 0 or examples < 2:
+        return {
+            name: Resampled(values=own, draws_D=dict.fromkeys(own, np.empty(0)), examples=examples)
+            for name, own in values.items()
+        }
 
     def work(generators: Sequence[np.random.Generator]) -> Mapping[tuple[Name, Key], NDArray[np.float64]]:
         weights_DN = _draw_weights(sizes, generators)
@@ -107,30 +115,50 @@ def resample_together(
 
     draws_D = over_draws(work, draws=draws, examples=sum(sizes), seed=seed)
     return {
-        name: Resampled(values=own, draws_D={key: draws_D[name, key] for key in own}) for name, own in values.items()
+        name: Resampled(values=own, draws_D={key: draws_D[name, key] for key in own}, examples=examples)
+        for name, own in values.items()
     }
 
 
-def compare(value: float, draws_D: NDArray[np.float64], other: float, other_draws_D: NDArray[np.float64]) -> Comparison:
+def compare(
+    value: float,
+    draws_D: NDArray[np.float64],
+    other: float,
+    other_draws_D: NDArray[np.float64],
+    *,
+    examples: int,
+    differing: int | None = None,
+) -> Comparison:
     """Return `value - other` with its 95% percentile interval and two-sided p-value.
 
     The p-value is twice the smaller share of draws on either side of no difference, ties counting on both,
-    with one added above and below (Davison and Hinkley 1997, eq. 4.13): an inverted percentile interval.
+    with one added above and below (Davison and Hinkley 1997, eq. 4.13): an inverted percentile interval. It is never
+    below the limit of `sign_flip_limit`, and there is none below `FEWEST_EXAMPLES`.
 
     Args:
         value: the one number.
         draws_D: its draws; paired with those of the other where both come from the same examples.
         other: the other number.
         other_draws_D: its draws.
+        examples: how many there are; of two unpaired sets, in the smaller.
+        differing: how many of them differ at all between the two sides; None for all.
     """
     difference = value - other
     differences_D = draws_D - other_draws_D
     defined_D = differences_D[~np.isnan(differences_D)]
-    p_value = None
-    if defined_D.size and not np.isnan(difference):
+    p_value, at_floor = None, False
+    if defined_D.size and not np.isnan(difference) and examples >= FEWEST_EXAMPLES:
         fewer = min(int((defined_D <= 0).sum()), int((defined_D >= 0).sum()))
-        p_value = min(1.0, 2 * (fewer + 1) / (defined_D.size + 1))
-    return Comparison(value=None if np.isnan(difference) else difference, ci95=_percentiles(defined_D), p_value=p_value)
+        of_draws = 2 * (fewer + 1) / (defined_D.size + 1)
+        limit = sign_flip_limit(examples if differing is None else differing)
+        p_value = min(1.0, max(of_draws, limit))
+        at_floor = fewer == 0 and limit <= of_draws < 1
+    return Comparison(
+        value=None if np.isnan(difference) else difference,
+        ci95=_percentiles(defined_D),
+        p_value=p_value,
+        at_floor=at_floor,
+    )
 
 
 def _percentiles(values_D: NDArray[np.float64]) -> Interval | None:

@@ -8,7 +8,10 @@ Interval: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its 95% interval; None where undefined."""
+    """A value and its 95% confidence interval: how far it may be from that of all examples of this kind.
+
+    None where undefined.
+    """
 
     value: float | None
     ci95: Interval | None
@@ -23,4 +26,7 @@ class Comparison:
     value: float | None
     ci95: Interval | None
     p_value: float | None
-    """Two-sided, of no difference; never below 2 / (draws + 1)."""
+    """Two-sided, of no difference; never below 2 / (draws + 1) nor below 2 / 2^n of n examples that differ. None below
+    20 examples (`significance.FEWEST_EXAMPLES`) and without draws."""
+    at_floor: bool = False
+    """Whether the p-value is the smallest of so many draws, and so a bound: p < 0.002, not p = 0.002."""

@@ -1,6 +1,7 @@
-"""Is a difference more than chance: the exact test on paired answers, and the price of asking many questions."""
+"""Is a difference more than chance: the exact test on paired answers, what few examples can show, and p in words."""
 
 from collections.abc import Sequence
+from math import ceil, log10
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,36 @@ SIGNIFICANCE_LEVEL: Final = 0.05
 
 FEWEST_EXAMPLES: Final = 20
 """Below so many examples nothing is said of a difference: no p-value, no verdict."""
+
+_SMALLEST_SHOWN = 0.001
+
+
+def sign_flip_limit(examples: int) -> float:
+    """Return the smallest two-sided p-value that so many paired examples can show, 2 / 2^n and at most 1.
+
+    If nothing differs, every example's difference could as well have the other sign, and all signs alike come up in
+    2 of 2^n cases (Fisher's test by flipping signs). A bootstrap of few examples knows nothing of this limit.
+
+    Args:
+        examples: that differ at all between the two sides.
+    """
+    return min(1.0, 2.0 ** (1 - examples))
+
+
+def p_in_words(p_value: float, *, at_floor: bool = False) -> str:
+    """Return a p-value in three digits, the one place where this is decided: `p = 0.032`, `p < 0.001`.
+
+    Args:
+        p_value: it, from 0 to 1.
+        at_floor: whether it is the smallest that could have come out: then it is a bound, which is rounded up to two
+            digits, as in `p < 0.002` of a thousand draws.
+    """
+    if p_value < _SMALLEST_SHOWN / 2 or (at_floor and p_value < _SMALLEST_SHOWN):
+        return f"p < {_SMALLEST_SHOWN}"
+    if at_floor and p_value < 1:
+        unit = 10.0 ** (ceil(log10(p_value)) - 2)
+        return f"p < {ceil(p_value / unit - 1e-9) * unit:.2g}"
+    return f"p = {p_value:.3f}"
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

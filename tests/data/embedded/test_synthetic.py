@@ -11,7 +11,6 @@ from ensemble_uq_llm.data.embedded.world import (
     OPPOSITE_WORDS,
     P_YES,
     PEOPLE,
-    UNKNOWN_PEOPLE,
     UNKNOWN_WORDS,
     WORDS,
 )
@@ -43,10 +42,9 @@ def p_yes(example: Example) -> float:
 def test_the_table_names_every_set_once():
     assert CLASS_NAMES == ("no", "yes")
     assert NAMES == (
-        "train", "validation", "unknown_names", "unknown_words", "not_in_passage", "long_passages",
-        "contradictory",
+        "train", "validation", "unknown_words", "not_in_passage", "long_passages", "contradictory",
     )  # fmt: skip
-    assert [each.is_shift for each in SETS] == [False, False, True, True, True, True, True]
+    assert [each.is_shift for each in SETS] == [False, False, True, True, True, True]
     unanswerable = {each.name for each in SETS if not each.answerable}
     assert unanswerable == {"unknown_words", "not_in_passage", "contradictory"}
 
@@ -100,7 +98,7 @@ def test_labels_have_the_stated_frequency():
         assert abs(sum(drawn) / len(drawn) - p) < 4 * deviation, p
 
 
-@pytest.mark.parametrize("name", ["train", "validation", "unknown_names", "long_passages"])
+@pytest.mark.parametrize("name", ["train", "validation", "long_passages"])
 def test_answerable_sets_state_the_asked_habit_once_with_its_probability(name: str):
     for example in generate(name, n=200):
         (word,) = asked_words(example)
@@ -114,12 +112,6 @@ def test_in_distribution_sets_keep_to_known_people_and_words():
             for sentence in sentences(example):
                 assert sentence.split()[0] in PEOPLE
                 assert sentence.split()[1] in P_YES
-
-
-def test_unknown_names_never_occur_in_training():
-    assert not set(UNKNOWN_PEOPLE) & set(PEOPLE)
-    for example in generate("unknown_names", n=100):
-        assert all(sentence.split()[0] in UNKNOWN_PEOPLE for sentence in sentences(example))
 
 
 def test_unknown_words_never_occur_in_training():
@@ -150,7 +142,7 @@ def test_long_passages_are_much_longer_than_in_training():
 
 
 def test_an_unknown_set_is_named_together_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'unknown_name': known are train, .*did you mean 'unknown_names'"):
-        generate("unknown_name")
+    with pytest.raises(ValueError, match=r"'unknown_word': known are train, .*did you mean 'unknown_words'"):
+        generate("unknown_word")
     with pytest.raises(ValueError, match="negative"):
         generate("train", n=-1)

@@ -17,7 +17,8 @@ def constant_of(labels_N, classes, log_probs_NC=None, draws=0):
     if log_probs_NC is None:
         log_probs_NC = np.full((len(labels_N), classes), -np.log(classes))
     ensemble = numbers(quality_family(log_probs_NC, labels_N))
-    return measure_constant(labels_N, numbers(constant_family(labels_N, classes)), ensemble), ensemble
+    answers_N = log_probs_NC.argmax(axis=1)
+    return measure_constant(answers_N, labels_N, numbers(constant_family(labels_N, classes)), ensemble), ensemble
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -86,3 +87,13 @@ def test_who_answers_alike_differs_by_nothing():
     for beside in constant.metrics.values():
         assert beside.gain.value == pytest.approx(0, abs=1e-12)
         assert beside.gain.ci95 == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_two_examples_that_differ_are_no_evidence_however_many_there_are():
+    """Two right answers more than always saying 0: signs alike come up in half of the cases."""
+    labels_N = np.repeat([0, 1], [90, 10])
+    answers_N = np.where(np.arange(100) < 92, labels_N, 0)
+    constant, _ = constant_of(labels_N, 2, np.log(0.9 * np.eye(2)[answers_N] + 0.05), draws=300)
+
+    assert constant.metrics["accuracy"].gain.value == pytest.approx(0.02)
+    assert constant.metrics["accuracy"].gain.p_value >= 0.5

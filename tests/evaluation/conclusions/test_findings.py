@@ -15,7 +15,7 @@ from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
 from ensemble_uq_llm.evaluation.records import MetricEstimate, SetMetrics
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
+from ensemble_uq_llm.statistics.bootstrap import resample_together
 from ensemble_uq_llm.statistics.intervals import Comparison
 from small_predictions import predicted, unlabelled
 
@@ -57,7 +57,8 @@ def numbers_alone(predictions, *, draws=200):
     }
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=0)
     own = resampled["members"]
-    ensemble = Resampled(
+    ensemble = replace(
+        own,
         values={metric.name: own.values[metric.name, None] for metric in shown},
         draws_D={metric.name: own.draws_D[metric.name, None] for metric in shown},
     )
@@ -67,7 +68,7 @@ def numbers_alone(predictions, *, draws=200):
         **{"n": measured.n, "labelled": measured.n, "members": len(members)},
         ensemble={name: MetricEstimate(value=value, ci95=None) for name, value in ensemble.values.items()},
         members_mean=members_mean(own, members, shown),
-        constant_answers=measure_constant(labels_N, resampled["constant"], ensemble),
+        constant_answers=measure_constant(answers_N, labels_N, resampled["constant"], ensemble),
         by_class=measure_classes(answers_N, labels_N, resampled["by_class"], classes=2),
         gain=gains(own, members, shown),
     )

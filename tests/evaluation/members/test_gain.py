@@ -97,3 +97,28 @@ def test_without_draws_there_are_values_only():
     got = gains(resampled, predictions.members, HEADLINE)["ece"].over_mean
     assert got.ci95 is None
     assert got.value is not None
+
+
+def test_a_gain_in_accuracy_is_judged_by_the_answers_that_differ():
+    """The ensemble of two outvotes its worse member in four of a hundred answers."""
+    labels_N = np.zeros(100, dtype=np.int64)
+    margins_MN = np.full((2, 100), 3.0)
+    margins_MN[1, :4] = -1.0
+    predictions = replace(
+        predicted(100, members=2), logits_MNC=np.stack([margins_MN, np.zeros((2, 100))], axis=-1).astype(np.float32)
+    )
+    log_probs_MNC = log_softmax(predictions.logits_MNC)
+    unlike_MN = log_probs_MNC.argmax(axis=2) != labels_N
+    resampled = drawn(predictions, labels_N=labels_N, draws=300)
+    got = gains(resampled, predictions.members, HEADLINE, unlike_MN=unlike_MN)["accuracy"]
+
+    assert got.over_mean.value == pytest.approx(0.02)
+    assert got.over_mean.p_value == 2 / 2**4
+    assert got.over_best.p_value == 1.0
+
+
+def test_of_few_examples_no_gain_has_a_p_value():
+    predictions = predicted(19, members=3, noise=2.0)
+    got = gains(drawn(predictions, draws=50), predictions.members, HEADLINE)
+
+    assert {each.over_mean.p_value for each in got.values()} == {None}

@@ -1,14 +1,12 @@
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import logsumexp
 from sklearn.metrics import log_loss, roc_auc_score
 
-from ensemble_uq_llm.evaluation.members.size_curve import size_curve
+from ensemble_uq_llm.evaluation.members.size_curve import _draw_subsets, size_curve
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.statistics.statistic import value_of
@@ -67,8 +65,8 @@ def test_the_last_size_is_the_whole_ensemble():
     ("members", "sizes", "subsets"),
     [
         (10, [*range(1, 11)], [10, *[30] * 7, 10, 1]),
-        (11, [1, 2, 3, 5, 7, 10, 11], [11, 30, 30, 30, 30, 11, 1]),
-        (50, [1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 50], [*[30] * 10, 1]),
+        (11, [1, 2, 3, 5, 7, 10, 11], [11, 22, 22, 22, 22, 11, 1]),
+        (50, [1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 50], [*[25] * 10, 1]),
     ],
 )
 def test_sizes_are_thinned_and_subsets_drawn(members, sizes, subsets):
@@ -78,49 +76,41 @@ def test_sizes_are_thinned_and_subsets_drawn(members, sizes, subsets):
     assert got.subsets == tuple(subsets)
 
 
-def test_random_subsets_are_distinct():
-    log_probs_MNC, labels_N = members_of(predicted(30, members=6))
-    some = [curve(log_probs_MNC, labels_N, metrics=NLL, subsets=14, seed=seed) for seed in range(5)]
-    every = curve(log_probs_MNC, labels_N, metrics=NLL, subsets=15)
-
-    assert some[0].subsets == (6, 14, 14, 14, 6, 1)
-    # 14 of 15 distinct pairs: their sum lacks exactly one pair's value.
-    pairs = [np.exp(log_probs_MNC)[list(pair)].mean(axis=0) for pair in combinations(range(6), 2)]
-    values = [log_loss(labels_N, probs_NC) for probs_NC in pairs]
-    for each in some:
-        missing = 15 * every.metrics["nll"].mean[1] - 14 * each.metrics["nll"].mean[1]
-        assert np.abs(np.array(values) - missing).min() < 1e-9
-    assert len({each.metrics["nll"].mean[1] for each in some}) > 1
+def test_random_subsets_hold_every_member_equally_often():
+    """So the mean over subsets of what is a sum over members is that over all members, for every size."""
+    log_probs_MNC, labels_N = members_of(predicted(30, members=9))
+    weights_M = np.arange(9.0)
+    for seed in range(3):
+        drawn = _draw_subsets(9, range(1, 10), 27, np.random.default_rng(seed))
+        for size, subsets in enumerate(drawn, start=1):
+            assert {len(set(subset)) for subset in subsets} == {size}
+            assert np.mean([weights_M[list(subset)].mean() for subset in subsets]) == pytest.approx(4.0)
+    some = [curve(log_probs_MNC, labels_N, metrics=NLL, seed=seed) for seed in range(3)]
+    assert len({each.metrics["nll"].mean[4] for each in some}) > 1
 
 
-@given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([0.5, 3.0]))
-def test_enough_is_the_smallest_size_with_most_of_the_gain(seed, members, noise):
-    got = curve(*members_of(predicted(25, members=members, seed=seed, noise=noise)), metrics=NLL)
-    mean = got.metrics["nll"].mean
-
-    having = [k for k, value in zip(got.sizes, mean, strict=True) if mean[0] - value >= 0.95 * (mean[0] - mean[-1])]
-    assert got.enough == having[0]  # the mean of members loses to their pool: there is always a gain
+def test_every_random_subset_lies_in_one_of_the_next_size():
+    drawn = _draw_subsets(12, (3, 5, 7, 9), 24, np.random.default_rng(0))
+    for smaller, larger in pairwise(drawn):
+        assert all(any(set(subset) < set(other) for other in larger) for subset in smaller)
 
 
-def test_the_answer_in_words():
-    log_probs_MNC, labels_N = members_of(predicted(300, members=10, noise=2.0))
-    many = curve(log_probs_MNC, labels_N, metrics=NLL)
-    same = curve(log_probs_MNC[[0, 0, 0]], labels_N, metrics=NLL)
-    two = curve(log_probs_MNC[:2], labels_N, metrics=NLL)
-    one = curve(log_probs_MNC[:1], labels_N, metrics=NLL)
+def test_added_is_the_difference_between_sizes():
+    log_probs_MNC, labels_N = members_of(predicted(60, members=4, noise=2.0))
+    got = curve(log_probs_MNC, labels_N, draws=100)
 
-    first, last = many.metrics["nll"].mean[0], many.metrics["nll"].mean[-1]
-    assert many.answer == (
-        f"{many.enough} of 10 members have 95% of the gain in NLL "
-        f"(NLL {first:.3f} with one member, {last:.3f} with all 10)."
-    )
-    assert 2 < many.enough < 10
-    assert same.enough is None
-    assert same.answer.startswith("More members do not lower the NLL here")
-    assert two.enough == 2
-    assert two.answer.startswith("All 2 members are needed for 95% of the gain")
-    assert one.enough is None
-    assert one.answer.startswith("There is one member only")
+    assert list(got.added) == ["accuracy", "nll", "brier"]
+    for name, changes in got.added.items():
+        steps = np.diff(got.metrics[name].mean)
+        assert [change.value for change in changes] == pytest.approx(steps)
+
+
+def test_sizes_that_were_left_out_are_allowed_for():
+    log_probs_MNC, labels_N = members_of(predicted(60, members=12, noise=2.0))
+    got = curve(log_probs_MNC, labels_N, draws=50)
+
+    per_member = np.diff(got.metrics["nll"].mean) / np.diff(got.sizes)
+    assert [change.value for change in got.added["nll"]] == pytest.approx(per_member)
 
 
 def test_probabilities_beyond_the_range_of_float_pool_in_log_space():

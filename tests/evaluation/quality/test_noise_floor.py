@@ -132,9 +132,18 @@ def test_the_p_value_counts_ties_as_bad():
     assert floor.p_value(0.3) == (2 + 1) / 5
     assert floor.p_value(0.1 + 0.2) == floor.p_value(0.3)  # equal but for rounding
     assert floor.p_value(0.05) == 1.0
-    beside = floor.beside(0.3)
+    beside = floor.beside(0.3, examples=20)
     assert (beside.mean, beside.p_value) == (pytest.approx(0.25), 0.6)
     assert beside.p95 == pytest.approx(np.percentile([0.1, 0.2, 0.3, 0.4], 95))
+
+
+def test_of_few_examples_nothing_is_said():
+    floor = NoiseFloor(draws_D=np.linspace(0.1, 0.3, 99))
+
+    few, many = (floor.beside(0.5, examples=examples) for examples in (19, 20))
+    assert (few.p_value, few.at_floor, few.chance_explains) == (None, False, None)
+    assert (many.p_value, many.at_floor, many.chance_explains) == (1 / 100, True, False)
+    assert not floor.beside(0.3, examples=20).at_floor
 
 
 def test_tells_the_overconfident_from_the_calibrated():

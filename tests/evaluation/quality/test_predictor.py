@@ -33,7 +33,7 @@ def test_only_calibration_errors_have_noise_floors():
     log_probs_NC = Measured.of(predictions).log_probs_NC
     floors = noise_floor(log_probs_NC, {name: make(log_probs_NC) for name, make in makers.items()}, draws=40, seed=0)
     for name, floor in floors.items():
-        assert got[name].noise_floor == floor.beside(got[name].value)
+        assert got[name].noise_floor == floor.beside(got[name].value, examples=len(log_probs_NC))
         assert 0 <= got[name].noise_floor.mean < got[name].noise_floor.p95
 
 

@@ -19,7 +19,27 @@ def test_every_headline_metric_has_a_curve_nll_and_accuracy_first(tmp_path):
 
     assert titles[:2] == ["NLL (nats)", "Accuracy"]
     assert sorted(titles) == sorted(metric.title for metric in HEADLINE)
-    assert content.answer == "7 members are enough."
+    assert content.answer == "From 7 members on, a further one changes little."
+
+
+def test_only_the_nll_is_marked_and_only_where_it_is_known(tmp_path):
+    metrics = main_metrics(members=10)
+    unknown = replace(metrics, size_curve=replace(metrics.size_curve, slight_from=None))
+    marked, plain = (content_of(tmp_path, each) for each in (metrics, unknown))
+
+    words = "from here less than 0.001 each"
+    assert [words in figure.svg for figure in (*marked.first, *marked.rest)] == [True] + [False] * 5
+    assert not any(words in figure.svg for figure in (*plain.first, *plain.rest))
+
+
+def test_every_further_member_has_its_row(tmp_path):
+    table = content_of(tmp_path, main_metrics(members=10)).added
+
+    assert table.columns == ("One member more", "Accuracy", "NLL (nats)", "Brier score")
+    assert [row.title for row in table.rows] == ["1 to 2", "2 to 3", "3 to 5, each", "5 to 7, each", "7 to 10, each"]
+    accuracy, nll, _ = table.rows[0].cells
+    assert (nll.value, nll.note) == ("−0.0012", "−0.0112 to +0.0088")  # noqa: RUF001
+    assert accuracy.note == "−1.12 to +0.88; p = 0.031"  # noqa: RUF001
 
 
 def test_a_metric_that_is_undefined_for_some_size_has_no_curve(tmp_path):

@@ -19,7 +19,6 @@ from ensemble_uq_llm.data.embedded.world import (
     OPPOSITE_WORDS,
     P_YES,
     PEOPLE,
-    UNKNOWN_PEOPLE,
     UNKNOWN_WORDS,
     Activity,
     Fact,
@@ -68,11 +67,6 @@ def _ask(facts: list[Fact], index: int) -> Reading:
 
 def _in_distribution(rng: Random) -> Reading:
     facts = draw_facts(rng, n=rng.randint(*FACTS))
-    return _ask(facts, rng.randrange(len(facts)))
-
-
-def _unknown_names(rng: Random) -> Reading:
-    facts = draw_facts(rng, n=rng.randint(*FACTS), people=UNKNOWN_PEOPLE)
     return _ask(facts, rng.randrange(len(facts)))
 
 
@@ -132,14 +126,6 @@ SETS: Final = (
         is_shift=False,
         default_size=1000,
         draw=_in_distribution,
-    ),
-    SyntheticSet(
-        name="unknown_names",
-        description="people whose names never occurred before",
-        answerable=True,
-        is_shift=True,
-        default_size=300,
-        draw=_unknown_names,
     ),
     SyntheticSet(
         name="unknown_words",

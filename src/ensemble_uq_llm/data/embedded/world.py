@@ -81,13 +81,8 @@ ACTIVITIES: Final = tuple(
     )
 )  # fmt: skip
 
-# The two lists below never occur in the training set, nor in the text that the tiny model was
-# pre-trained on (which has other made-up names and words).
-UNKNOWN_PEOPLE: Final = (
-    "Abrelin", "Bostrava", "Cindroma", "Dorwick", "Elsomir", "Fenaldo", "Gravina", "Hestrel", "Ilvondo",
-    "Jorvane", "Kestrom", "Lunavik", "Mirabend", "Nostrila", "Orvalin", "Pendrosa", "Quintavo",
-    "Rostavel", "Silbrano", "Tarvindo", "Ulmerica", "Velastro", "Wendralo", "Zorvinka",
-)  # fmt: skip
+# None of these occurs in the training set, nor in the text that the tiny model was pre-trained on (which has other
+# made-up words).
 UNKNOWN_WORDS: Final = (
     "blimply", "crandly", "dornily", "efterly", "frobbly", "glantly", "hurnily", "jostrally", "klomply",
     "lurdly", "morvily", "plinkly", "quarnly", "sprondly", "tamberly", "wexily",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.records import BesideConstant, ConstantAnswers
 from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
+from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.statistics.statistic import Family, family_of
 
 COMPARED: Final = tuple(metric for metric in METRICS if metric.name in ("accuracy", "nll", "brier"))
@@ -31,25 +32,28 @@ def constant_family(labels_N: NDArray[np.int64], classes: int) -> Family[str]:
 
 
 def measure_constant(
-    labels_N: NDArray[np.int64], constant: Resampled[str], ensemble: Resampled[str]
+    answers_N: NDArray[np.int64], labels_N: NDArray[np.int64], constant: Resampled[str], ensemble: Resampled[str]
 ) -> ConstantAnswers:
     """Return the constant answers' metrics, and the ensemble's difference from each.
 
     Args:
+        answers_N: the ensemble's classes.
         labels_N: the labels, all known; at least one.
         constant: the numbers of `constant_family`.
         ensemble: the ensemble's, from the same draws.
     """
-    names = [metric.name for metric in COMPARED]
+    majority = int(np.bincount(labels_N).argmax())
+    # Where both are right, or both wrong, an example says nothing of the accuracies' difference.
+    differing = {"accuracy": int(((answers_N == labels_N) != (labels_N == majority)).sum())}
+
+    def gain(name: str) -> Comparison:
+        ours, theirs = ((each.values[name], each.draws_D[name]) for each in (ensemble, constant))
+        return compare(*ours, *theirs, examples=len(labels_N), differing=differing.get(name))
+
     return ConstantAnswers(
-        majority=int(np.bincount(labels_N).argmax()),
+        majority=majority,
         metrics={
-            name: BesideConstant(
-                value=constant.estimate(name),
-                gain=compare(
-                    ensemble.values[name], ensemble.draws_D[name], constant.values[name], constant.draws_D[name]
-                ),
-            )
-            for name in names
+            metric.name: BesideConstant(value=constant.estimate(metric.name), gain=gain(metric.name))
+            for metric in COMPARED
         },
     )

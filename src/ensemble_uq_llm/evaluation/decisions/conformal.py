@@ -6,15 +6,15 @@ sets the coverage is what it is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.records import ConformalSets, GroupCoverage, Guarantee
+from ensemble_uq_llm.evaluation.decisions.promise import judge, overall, threshold_rank
+from ensemble_uq_llm.evaluation.records import ConformalSets, GroupCoverage, Guarantee, Promise
 from ensemble_uq_llm.statistics.binomial import clopper_pearson
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
@@ -24,8 +24,6 @@ LEVELS: Final = (0.8, 0.9, 0.95)
 
 Method: TypeAlias = Literal["lac", "aps", "class_conditional"]
 METHODS: Final[tuple[Method, ...]] = ("lac", "aps", "class_conditional")
-
-_ROUNDING = 1e-9  # so that 0.9 * 30, which is a little more than 27 in binary, asks for the 27th score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +37,9 @@ class SetRule:
     """One a class; None where there are too few calibration examples for the level: the class is always included."""
     examples: tuple[int, ...]
     """The number of calibration examples of each class."""
+    tied: tuple[bool, ...] = ()
+    """Whether several calibration examples have the threshold as their score, one a class: sets then hold more than
+    is promised."""
 
     def guarantee(self) -> Guarantee:
         """Return the bounds on the expected coverage, over calibration sets and test examples of their kind.
@@ -84,12 +85,12 @@ def fit_rules(
     rules = []
     for method in METHODS:
         own_N = _scores(method, probs_NC, rng)[np.arange(len(labels_N)), labels_N]
+        of_class = method == "class_conditional"
+        own_C = [own_N[labels_N == c] for c in range(classes)] if of_class else [own_N] * classes
         for level in levels:
-            if method == "class_conditional":
-                thresholds = tuple(_quantile(own_N[labels_N == c], level) for c in range(classes))
-            else:
-                thresholds = (_quantile(own_N, level),) * classes
-            rules.append(SetRule(method=method, level=level, thresholds=thresholds, examples=examples))
+            thresholds = tuple(_quantile(scores_N, level) for scores_N in own_C)
+            tied = tuple(bool((scores_N == q).sum() > 1) for scores_N, q in zip(own_C, thresholds, strict=True))
+            rules.append(SetRule(method=method, level=level, thresholds=thresholds, examples=examples, tied=tied))
     return tuple(rules)
 
 
@@ -120,7 +121,8 @@ def measure(
     `coverage`: the share of sets that hold the label, with its exact interval. `mean_size`: with a bootstrap
     interval. `empty` and `single`: the shares of such sets. `by_size` and `by_class`: the coverage among sets
     of one size (Angelopoulos et al. 2021, arXiv:2009.14193) and among examples of one class. Intervals are over
-    the test examples, with the rule as it was fitted.
+    the test examples, with the rule as it was fitted. `promise`: whether the promise was kept, allowing for the
+    randomness of both calibration and test examples; of a rule for every class judged class by class.
 
     Args:
         rules: what `fit_rules` returned.
@@ -144,6 +146,14 @@ def _measure_sets(
     classes, size_N = sets_NC.shape[1], sets_NC.sum(axis=1)
     covered_N = sets_NC[np.arange(len(labels_N)), labels_N]
     coverage, interval = _share(int(covered_N.sum()), len(labels_N))
+    by_class = _coverage_by(labels_N, covered_N, groups=classes)
+    if rule.method == "class_conditional":
+        by_class = tuple(replace(each, promise=_class_promise(rule, each)) for each in by_class)
+        promise = overall([each.promise for each in by_class if each.promise is not None])
+    else:
+        calibrated, tied = sum(rule.examples), any(rule.tied)
+        covered = int(covered_N.sum())
+        promise = judge(covered, len(labels_N), level=rule.level, calibrated=calibrated, tied=tied)
     return ConformalSets(
         level=rule.level,
         calibration_examples=sum(rule.examples),
@@ -155,7 +165,18 @@ def _measure_sets(
         empty=float((size_N == 0).mean()),
         single=float((size_N == 1).mean()),
         by_size=tuple(each for each in _coverage_by(size_N, covered_N, groups=classes + 1) if each.n),
-        by_class=_coverage_by(labels_N, covered_N, groups=classes),
+        by_class=by_class,
+        promise=promise,
+    )
+
+
+def _class_promise(rule: SetRule, of_class: GroupCoverage) -> Promise:
+    return judge(
+        *(round((of_class.coverage or 0.0) * of_class.n), of_class.n),
+        level=rule.level,
+        calibrated=rule.examples[of_class.group],
+        tied=rule.tied[of_class.group] if rule.tied else False,
+        judgements=len(rule.examples),
     )
 
 
@@ -174,7 +195,7 @@ def _scores(method: Method, probs_NC: NDArray[np.float64], rng: np.random.Genera
 
 def _quantile(scores_N: NDArray[np.float64], level: float) -> float | None:
     """Return the ceil((n + 1) * level)-th smallest score; None where there are fewer."""
-    rank = ceil((len(scores_N) + 1) * level - _ROUNDING)
+    rank = threshold_rank(len(scores_N), level)
     return float(np.partition(scores_N, rank - 1)[rank - 1]) if rank <= len(scores_N) else None
 
 

@@ -1,8 +1,7 @@
-"""Which score to use here: the one with the lowest AURC, and whether it is really better than the baseline.
+"""Which score to use here: one of low AURC that is really better than the baseline, else the baseline.
 
-The best of many scores looks better than the baseline even where all are equally good. So the choice is judged
-by White's reality check (White 2000, "A reality check for data snooping", Econometrica 68(5)): how often
-resampling alone would make the best of them look as good.
+The best of many scores looks better than the baseline even where all are equally good. So the choice is judged by
+Hansen's test for superior predictive ability; see `superior_ability`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.records import BestScore
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
-from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
+from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL, p_in_words
+from ensemble_uq_llm.statistics.superior_ability import superior_ability
 
 CRITERION: Final = "aurc"
 
@@ -27,11 +27,13 @@ _TIE = 1e-12  # AURCs this near each other, relatively, are equal up to rounding
 def choose_score(
     resampled: Mapping[str, Resampled[str]], *, names: Sequence[str] = ALL_SCORES, baseline: str = BASELINE
 ) -> BestScore:
-    """Choose the score of lowest AURC and judge the choice against the baseline.
+    """Choose a score of low AURC and judge the choice against the baseline.
 
-    The score of lowest AURC is the baseline where that ties with it. The p-value of the gain knows nothing of the
-    choice; that of the choice tests that no score is better than the baseline. The best score is really better
-    where it beats the baseline by more than chance and choice explain, at the 5% level.
+    The best is the score of lowest AURC among those that are really better than the baseline; where none is, of all,
+    and the baseline where that ties with it. The p-value of the gain is two-sided and knows nothing of the choice; that
+    of the choice is one-sided, and the chance that the luckiest of all scores gains as much, in its standard errors, if
+    none is better than the baseline. A score is really better where that is below 5% and the 95% interval of its gain
+    lies above 0. Of fewer than 20 examples none is.
 
     Args:
         resampled: the selective numbers by score, all from the same draws.
@@ -41,46 +43,50 @@ def choose_score(
     candidates = [baseline, *(name for name in names if name != baseline)]
     aurc_K = np.array([resampled[name].values[CRITERION] for name in candidates])
     aurc_KD = np.stack([resampled[name].draws_D[CRITERION] for name in candidates])
-    best = int(np.argmax(aurc_K <= aurc_K.min() * (1 + _TIE)))
-    gain = compare(float(aurc_K[0]), aurc_KD[0], float(aurc_K[best]), aurc_KD[best])
-    p_value = _reality_check(aurc_K[0] - aurc_K, aurc_KD[0] - aurc_KD, best)
-    really_better = p_value is not None and gain.ci95 is not None and p_value < SIGNIFICANCE_LEVEL and gain.ci95[0] > 0
+    examples, draws = resampled[baseline].examples, aurc_KD.shape[1]
+    gains = [
+        compare(float(aurc_K[0]), aurc_KD[0], *each, examples=examples) for each in zip(aurc_K, aurc_KD, strict=True)
+    ]
+    p_K = np.full(len(candidates), np.nan)
+    if draws and examples >= FEWEST_EXAMPLES:
+        differences = (aurc_K[0] - aurc_K, aurc_KD[0] - aurc_KD)
+        p_K = superior_ability(*differences, examples=examples, scale=float(aurc_K[0]))
+    better_K = np.array([p < SIGNIFICANCE_LEVEL and _above_0(gain) for p, gain in zip(p_K, gains, strict=True)])
+    eligible_K = np.where(better_K, aurc_K, np.inf) if better_K.any() else aurc_K
+    best = int(np.argmax(eligible_K <= eligible_K.min() * (1 + _TIE)))
     choice = BestScore(
         best=candidates[best],
         baseline=baseline,
         criterion=CRITERION,
-        gain=gain,
-        p_value_of_choice=p_value,
+        gain=gains[best],
+        p_value_of_choice=None if np.isnan(p_K[best]) else float(p_K[best]),
+        at_floor=bool(p_K[best] == 1 / (1 + draws)),
         compared=len(candidates),
-        really_better=really_better,
+        really_better=bool(better_K[best]),
         answer="",
     )
-    return replace(choice, answer=_answer(choice))
+    return replace(choice, answer=_answer(choice, examples))
 
 
-def _reality_check(gain_K: NDArray[np.float64], gain_KD: NDArray[np.float64], best: int) -> float | None:
-    """Return the share of draws whose best centred gain reaches that of the chosen, one added above and below.
-
-    The baseline takes part with its gain of 0; where it is chosen itself, every draw reaches it.
-    """
-    if not gain_KD.shape[1]:
-        return None
-    luck_D = (gain_KD - gain_K[:, None]).max(axis=0)
-    return (1 + int((luck_D >= gain_K[best]).sum())) / (1 + len(luck_D))
+def _above_0(gain: Comparison) -> bool:
+    return gain.ci95 is not None and gain.ci95[0] > 0
 
 
-def _answer(choice: BestScore) -> str:
+def _answer(choice: BestScore, examples: int) -> str:
     """Return in one sentence which score to use."""
     best, baseline = (_in_words(name) for name in (choice.best, choice.baseline))
     if choice.best == choice.baseline:
         return f"Use {baseline}: none of the {choice.compared - 1} other scores has a lower AURC."
     gain = f"{choice.gain.value:.2g}"
+    if examples < FEWEST_EXAMPLES:
+        few = f"fewer than {FEWEST_EXAMPLES} examples tell nothing"
+        return f"Use {baseline}: {best} has the lowest AURC, by {gain}, but {few}."
     if choice.p_value_of_choice is None or choice.gain.ci95 is None:
         return f"Use {baseline}: {best} has the lowest AURC, by {gain}, but without bootstrap draws that may be chance."
     low, high = choice.gain.ci95
+    p_value = p_in_words(choice.p_value_of_choice, at_floor=choice.at_floor)
     evidence = (
-        f"(95% interval {low:.2g} to {high:.2g}; p = {choice.p_value_of_choice:.2g}, "
-        f"allowing for the choice among {choice.compared})"
+        f"(95% interval {low:.2g} to {high:.2g}; one-sided {p_value}, allowing for the choice among {choice.compared})"
     )
     if choice.really_better:
         return f"Use {best}: its AURC is lower than that of {baseline} by {gain} {evidence}."

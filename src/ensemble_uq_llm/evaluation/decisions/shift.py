@@ -21,13 +21,13 @@ from ensemble_uq_llm.statistics.rank_sum import rank_sum_p
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL, holm
 from ensemble_uq_llm.statistics.statistic import Family, Ranking
 
-FEWEST_MEMBERS_TO_DISAGREE: Final = 4
+ENOUGH_TO_DISAGREE: Final = 4
 """Of fewer members the mutual information is known too roughly: one model's entropy finds other data better."""
 
 
 def detection_score(members: int) -> str:
     """Return the score by which a set is told from the reference: of four members on what they disagree on."""
-    return "mutual_information" if members >= FEWEST_MEMBERS_TO_DISAGREE else "entropy"
+    return "mutual_information" if members >= ENOUGH_TO_DISAGREE else "entropy"
 
 
 def measure_shift(

@@ -58,7 +58,13 @@ def members_mean(
     return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
 
 
-def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]) -> dict[str, Gain]:
+def gains(
+    resampled: Resampled[OfPredictor],
+    members: Sequence[MemberId],
+    metrics: Sequence[Metric],
+    *,
+    unlike_MN: NDArray[np.bool_] | None = None,
+) -> dict[str, Gain]:
     """Return by metric what the ensemble gains over a single member, paired draw by draw.
 
     `over_mean`: over the mean of the members' values: what pooling adds to picking a member blindly.
@@ -70,6 +76,8 @@ def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metric
         resampled: the numbers of `gain_family`.
         members: the members, in their order.
         metrics: the metrics of the family that are to be compared.
+        unlike_MN: which examples one of ensemble and member answers correctly and the other does not: on these alone
+            a difference in accuracy hangs. None as if on all.
     """
     noisy = {metric.name for metric in metrics if metric.centred}
     resampled = resampled.centred([(name, whose) for name, whose in resampled.values if name in noisy])
@@ -79,9 +87,15 @@ def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metric
         draws_MD = np.stack([resampled.draws_D[metric.name, member] for member in members])
         ours, draws_D = resampled.values[metric.name, None], resampled.draws_D[metric.name, None]
         best = int(np.argmax(values_M if metric.higher_is_better else -values_M))
+        of_mean, of_best = None, None
+        if metric.name == "accuracy" and unlike_MN is not None:
+            of_mean, of_best = int(unlike_MN.any(axis=0).sum()), int(unlike_MN[best].sum())
+        mean = (float(values_M.mean()), draws_MD.mean(axis=0))
         records[metric.name] = Gain(
-            over_mean=compare(ours, draws_D, float(values_M.mean()), draws_MD.mean(axis=0)),
-            over_best=compare(ours, draws_D, float(values_M[best]), draws_MD[best]),
+            over_mean=compare(ours, draws_D, *mean, examples=resampled.examples, differing=of_mean),
+            over_best=compare(
+                *(ours, draws_D, float(values_M[best]), draws_MD[best]), examples=resampled.examples, differing=of_best
+            ),
             best_member=None if np.isnan(values_M[best]) else members[best],
         )
     return records

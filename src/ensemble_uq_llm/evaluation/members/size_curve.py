@@ -8,19 +8,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.members.added_member import MEANS, added_members, in_words, slight_from
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
 from ensemble_uq_llm.evaluation.records import SizeCurve, SubsetSummary
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
+from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.statistics.draws import worker_threads
-from ensemble_uq_llm.statistics.statistic import value_of
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
+from ensemble_uq_llm.statistics.statistic import Ratio, Statistic, value_of
 
 SUBSETS: Final = 30
-ENOUGH: Final = 0.95
-"""The share of the gain in NLL that makes a smaller ensemble enough."""
-
-SLIGHT: Final = 0.01
-"""The share of the NLL below which a gain is called slight: it hardly matters then which size is enough."""
-
 _MOST_SIZES = 10  # all sizes up to here; beyond, about three to a doubling
 _THINNED = (1, 2, 3, 5, 7, 10, 14, 20, 28, 40)
 _SMALLEST = 1e-290  # a mean of scaled probabilities below this has lost digits to underflow
@@ -32,44 +29,60 @@ def size_curve(
     metrics: Sequence[Metric],
     *,
     subsets: int = SUBSETS,
+    draws: int = DRAWS,
+    seed: int = 0,
     rng: np.random.Generator,
 ) -> SizeCurve:
     """Return every metric of smaller ensembles, pooled from subsets of the members.
 
-    For each size k there are `subsets` distinct random subsets, or all where there are no more. Of their values
+    For each size k there are up to `subsets` random subsets, or all where there are no more. Of their values
     come `mean`, `sd` (population), `min`, `max`, `p5` and `p95`, one a size. Subsets of nearly all members
     share most of them, so their spread says less and less of other ensembles of that size.
 
-    `enough` is the smallest size whose mean NLL has 95% of the gain of all members over one, None where there is
-    no gain; `answer` says it in a sentence.
+    `added` is what one member more changes of the metrics that are means over examples, `slight_from` from how many
+    members on that is next to nothing of the NLL, and `answer` what follows from it; see `added_member`.
 
     Args:
         log_probs_MNC: the members' log-probabilities on the labelled examples.
         labels_N: the labels, all known.
         metrics: the metrics; `nll` must be among them.
         subsets: of each size, at most.
+        draws: of the bootstrap over examples; 0 for no intervals.
+        seed: of the bootstrap.
         rng: of the subsets.
     """
     members = len(log_probs_MNC)
     sizes = _sizes(members)
-    chosen = [_draw_subsets(members, size, subsets, rng) for size in sizes]
+    chosen = _draw_subsets(members, sizes, subsets, rng)
     pool = _Pool(log_probs_MNC)
 
-    def evaluate(subset: tuple[int, ...]) -> list[float]:
+    def evaluate(subset: tuple[int, ...]) -> list[Statistic]:
         log_probs_NC = pool.log_probs(subset)
-        return [value_of(metric.statistic(log_probs_NC, labels_N), len(labels_N)) for metric in metrics]
+        return [metric.statistic(log_probs_NC, labels_N) for metric in metrics]
 
+    values: list[NDArray[np.float64]] = []
+    terms: dict[str, list[NDArray[np.float64]]] = {}
     with worker_threads() as threads:
-        values = [np.array(list(threads.map(evaluate, of_size))).T for of_size in chosen]
-    nll = next(i for i, metric in enumerate(metrics) if metric.name == "nll")
-    mean_nll = [float(of_size[nll].mean()) for of_size in values]
-    enough = _enough(sizes, mean_nll)
+        for of_size in chosen:
+            found: list[list[float]] = []
+            sums: dict[str, NDArray[np.float64]] = {}
+            for statistics in threads.map(evaluate, of_size):
+                found.append([value_of(statistic, len(labels_N)) for statistic in statistics])
+                for metric, statistic in zip(metrics, statistics, strict=True):
+                    if metric.name in MEANS and isinstance(statistic, Ratio):
+                        sums[metric.name] = sums.get(metric.name, 0) + statistic.numerator_N
+            values.append(np.array(found).T)
+            for name, sum_N in sums.items():
+                terms.setdefault(name, []).append(sum_N / len(of_size))
+    added = added_members(sizes, {name: np.stack(of_K) for name, of_K in terms.items()}, draws=draws, seed=seed)
+    mean_nll = [float(of_size.mean()) for of_size in terms["nll"]]
     return SizeCurve(
         sizes=tuple(sizes),
         subsets=tuple(len(of_size) for of_size in chosen),
         metrics={metric.name: _summary([each[i] for each in values]) for i, metric in enumerate(metrics)},
-        enough=enough,
-        answer=_answer(members, enough, mean_nll),
+        added=added.steps,
+        slight_from=slight_from(sizes, added.steps["nll"]) if len(labels_N) >= FEWEST_EXAMPLES else None,
+        answer=in_words(sizes, added, mean_nll, examples=len(labels_N)),
     )
 
 
@@ -104,14 +117,23 @@ def _sizes(members: int) -> list[int]:
     return [*(size for size in _THINNED if size < members), members]
 
 
-def _draw_subsets(members: int, size: int, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Return all subsets of a size where there are at most so many, else so many distinct random ones."""
-    if comb(members, size) <= most:
-        return list(combinations(range(members), size))
-    drawn: dict[tuple[int, ...], None] = {}
-    while len(drawn) < most:
-        drawn[tuple(sorted(rng.choice(members, size, replace=False).tolist()))] = None
-    return list(drawn)
+def _draw_subsets(
+    members: int, sizes: Sequence[int], most: int, rng: np.random.Generator
+) -> list[list[tuple[int, ...]]]:
+    """Return for each size all subsets where there are at most so many, else balanced random ones.
+
+    Those are neighbours on rings on which the members stand in random order: so every member is in as many subsets of
+    a size as any other, and every subset lies in one of the next size. What single members are worth then cancels
+    between sizes, where independent subsets would make a noise larger than what a further member changes.
+    """
+    rings = [rng.permutation(members).tolist() for _ in range(max(1, most // members))]
+    starts = range(0, members, -(-members // most))
+    return [
+        list(combinations(range(members), size))
+        if comb(members, size) <= most
+        else [tuple(sorted((ring + ring)[at : at + size])) for ring in rings for at in starts]
+        for size in sizes
+    ]
 
 
 def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
@@ -128,25 +150,3 @@ def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
         p5=by_size(lambda values_S: np.percentile(values_S, 5)),
         p95=by_size(lambda values_S: np.percentile(values_S, 95)),
     )
-
-
-def _enough(sizes: Sequence[int], mean_nll: Sequence[float]) -> int | None:
-    gain = mean_nll[0] - mean_nll[-1]
-    if gain <= 0:
-        return None
-    wanted = mean_nll[0] - ENOUGH * gain
-    return next(size for size, value in zip(sizes, mean_nll, strict=True) if value <= wanted or size == sizes[-1])
-
-
-def _answer(members: int, enough: int | None, mean_nll: Sequence[float]) -> str:
-    """Return the answer to "do I need them all?"."""
-    if members == 1:
-        return "There is one member only, so nothing can be said of smaller ensembles."
-    change = f"NLL {mean_nll[0]:.3f} with one member, {mean_nll[-1]:.3f} with all {members}"
-    if 0 < mean_nll[0] - mean_nll[-1] < SLIGHT * mean_nll[0]:
-        return f"More members lower the NLL by less than {SLIGHT:.0%} here ({change})."
-    if enough is None:
-        return f"More members do not lower the NLL here ({change})."
-    if enough == members:
-        return f"All {members} members are needed for {ENOUGH:.0%} of the gain in NLL ({change})."
-    return f"{enough} of {members} members have {ENOUGH:.0%} of the gain in NLL ({change})."

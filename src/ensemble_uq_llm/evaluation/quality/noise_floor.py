@@ -16,6 +16,7 @@ from ensemble_uq_llm.evaluation.quality.calibration import ECE_BINS, Bins, Calib
 from ensemble_uq_llm.evaluation.records import Floor
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.statistics.draws import over_draws
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
 
 _TIE = 1e-12  # errors this near each other are equal up to rounding
 
@@ -44,9 +45,11 @@ class NoiseFloor:
         as_bad = int((self.draws_D >= observed - _TIE).sum())
         return (as_bad + 1) / (len(self.draws_D) + 1)
 
-    def beside(self, observed: float) -> Floor:
-        """Return what the metrics say of it beside the error that was observed."""
-        return Floor(mean=self.mean, p95=self.p95, p_value=self.p_value(observed))
+    def beside(self, observed: float, *, examples: int) -> Floor:
+        """Return what the metrics say of it beside the error that was observed on so many examples."""
+        told, p_value = examples >= FEWEST_EXAMPLES, self.p_value(observed)
+        at_floor = told and p_value == 1 / (len(self.draws_D) + 1)
+        return Floor(mean=self.mean, p95=self.p95, p_value=p_value if told else None, at_floor=at_floor)
 
 
 def noise_floor(

@@ -1,6 +1,8 @@
 """How good one predictor is: every metric's estimate, the errors beside their noise floors, and what has changed."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -33,7 +35,8 @@ def quality_estimates(
     floors = noise_floor(log_probs_NC, errors, draws=draws, seed=seed)
     estimates = {
         name: MetricEstimate(
-            **asdict(estimate), noise_floor=floors[name].beside(resampled.values[name]) if name in floors else None
+            **asdict(estimate),
+            noise_floor=floors[name].beside(resampled.values[name], examples=examples) if name in floors else None,
         )
         for name, estimate in resampled.estimates(centred=CENTRED).items()
     }
@@ -45,11 +48,23 @@ def quality_estimates(
     return estimates
 
 
-def quality_changes(after: Resampled[str], before: Resampled[str]) -> dict[str, Comparison]:
-    """Return by metric how much it has changed, paired draw by draw, for the metrics that both have."""
+def quality_changes(
+    after: Resampled[str], before: Resampled[str], *, differing: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Comparison]:
+    """Return by metric how much it has changed, paired draw by draw, for the metrics that both have.
+
+    Args:
+        after: the numbers afterwards.
+        before: the numbers before, or of another set.
+        differing: by metric how many paired examples differ at all, where not all do (see `compare`).
+    """
     after, before = after.centred(CENTRED), before.centred(CENTRED)
     return {
-        name: compare(after.values[name], after.draws_D[name], before.values[name], before.draws_D[name])
+        name: compare(
+            *(after.values[name], after.draws_D[name], before.values[name], before.draws_D[name]),
+            examples=min(after.examples, before.examples),
+            differing=differing.get(name),
+        )
         for name in after.values
         if name in before.values
     }
@@ -58,5 +73,7 @@ def quality_changes(after: Resampled[str], before: Resampled[str]) -> dict[str, 
 def unpaired(resampled: Resampled[str]) -> Resampled[str]:
     """Return the draws moved on by one, so that those of equal number come from different resamplings."""
     return Resampled(
-        values=resampled.values, draws_D={name: np.roll(draws_D, 1) for name, draws_D in resampled.draws_D.items()}
+        values=resampled.values,
+        draws_D={name: np.roll(draws_D, 1) for name, draws_D in resampled.draws_D.items()},
+        examples=resampled.examples,
     )

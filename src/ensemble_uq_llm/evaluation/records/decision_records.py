@@ -23,19 +23,21 @@ class BestScore:
     """Which score to abstain by; see `score_choice`."""
 
     best: str
-    """The score of the lowest criterion."""
+    """The score of the lowest criterion among those that are really better than the baseline; else of all."""
     baseline: str
     criterion: str
     gain: Comparison
     """The criterion of the baseline minus that of the best: above 0 where the best is better."""
     p_value_of_choice: float | None
-    """The choice accounted for; None without draws."""
+    """One-sided, the choice accounted for; None without draws and below 20 examples."""
     compared: int
     """How many scores there were to choose from, the baseline included."""
     really_better: bool
     """Whether the best score beats the baseline by more than chance and choice explain."""
     answer: str
     """Which score to use, in a sentence."""
+    at_floor: bool = False
+    """Whether no draw reached the best: that p-value is a bound, 1 / (draws + 1)."""
 
     @property
     def chosen(self) -> str:
@@ -116,6 +118,19 @@ class Guarantee:
     at_most: float | tuple[float, ...]
 
 
+PromiseVerdict: TypeAlias = Literal["kept", "missed", "exceeded", "cannot be told"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """Whether what a rule covers is compatible with its promise; see `promise`."""
+
+    verdict: PromiseVerdict
+    expected95: Interval | None
+    """Where the coverage on so many test examples lies for 95% of the rules that are made as this one, on other
+    calibration examples; of several classes together for 95%. None where classes are judged one by one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GroupCoverage:
     """How often the sets of some examples hold the label: of one size of the set, or of one class."""
@@ -124,6 +139,8 @@ class GroupCoverage:
     n: int
     coverage: float | None
     ci95: Interval | None
+    promise: Promise | None = None
+    """Of a class, where the rule promises something for every class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +160,7 @@ class ConformalSets:
     single: float
     by_size: tuple[GroupCoverage, ...]
     by_class: tuple[GroupCoverage, ...]
+    promise: Promise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,8 +13,16 @@ class Floor:
     mean: float
     p95: float
     """What it exceeds in one draw of twenty."""
-    p_value: float
-    """How often it looks at least as bad as what was observed."""
+    p_value: float | None
+    """How often it looks at least as bad as what was observed, one-sided; None below 20 examples
+    (`significance.FEWEST_EXAMPLES`)."""
+    at_floor: bool = False
+    """Whether no draw was as bad, so that the p-value is a bound: 1 / (draws + 1)."""
+
+    @property
+    def chance_explains(self) -> bool | None:
+        """Whether chance alone would explain what was observed; None where nothing is said."""
+        return None if self.p_value is None else self.p_value > SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,8 +42,13 @@ class SizeCurve:
     sizes: tuple[int, ...]
     subsets: tuple[int, ...]
     metrics: dict[str, SubsetSummary]
-    enough: int | None
+    added: dict[str, tuple[Comparison, ...]]
+    """What one member more changes, from each size to the next: by metric, of those that are means over examples."""
+    slight_from: int | None
+    """From how many members on a further one surely lowers the NLL by less than `added_member.SLIGHT`; None where the
+    examples do not show it."""
     answer: str
+    """What that says to "do I need them all?", in sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)

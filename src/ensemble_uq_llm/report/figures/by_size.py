@@ -40,8 +40,13 @@ class MetricBySize:
     """The 95th percentile over subsets."""
 
 
-def size_curve_figure(curve: MetricBySize, *, enough: int | None) -> Figure:
-    """Draw the mean over subsets with the range that holds 90% of them, and mark the size that is enough."""
+def size_curve_figure(curve: MetricBySize, *, mark: tuple[int, str] | None = None) -> Figure:
+    """Draw the mean over subsets with the range that holds 90% of them.
+
+    Args:
+        curve: what is drawn.
+        mark: a size to mark, and the words beside it.
+    """
     x = Scale(curve.sizes[0] - 0.3, curve.sizes[-1] + 0.3, LEFT, RIGHT)
     y = _padded(min(curve.low), max(curve.high))
     high = [(x(k), y(value)) for k, value in zip(curve.sizes, curve.high, strict=True)]
@@ -50,7 +55,7 @@ def size_curve_figure(curve: MetricBySize, *, enough: int | None) -> Figure:
     parts = [
         axis_y(y, decimals_for(y, percent=curve.form.endswith("%")), title=curve.title),
         area("spread", [*high, *reversed(low)]),
-        *(_mark(enough, x) if enough in curve.sizes else []),
+        *(_mark(*mark, x) if mark else []),
         path("curve best", mean),
         *(dot("dot", *point, 3) for point in mean),
         axis_x(x, _BOTTOM, "d", title="members", ticks=_labelled(curve.sizes)),
@@ -65,9 +70,12 @@ def size_curve_figure(curve: MetricBySize, *, enough: int | None) -> Figure:
     )
 
 
-def _mark(enough: int | None, x: Scale) -> list[Markup]:
-    at = x(enough or 0)
-    return [line("mark", at, _TOP, at, _BOTTOM), text(at, _TOP - 4, "enough", "small middle")]
+def _mark(size: int, words: str, x: Scale) -> list[Markup]:
+    """Return an upright line with its words where a falling curve leaves room: low on the left, high on the right."""
+    at = x(size)
+    on_the_left = at < (LEFT + RIGHT) / 2
+    words_at = (at + 4, _BOTTOM - 6, words, "small") if on_the_left else (at - 4, _TOP + 10, words, "small end")
+    return [line("mark", at, _TOP, at, _BOTTOM), text(*words_at)]
 
 
 def _padded(low: float, high: float) -> Scale:

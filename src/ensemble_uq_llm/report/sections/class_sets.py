@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ensemble_uq_llm.evaluation.records import CalibrationSet, ConformalSets, GroupCoverage
+from ensemble_uq_llm.evaluation.records import CalibrationSet, ConformalSets, GroupCoverage, Promise
+from ensemble_uq_llm.report.formats import show_interval
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
 from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.utils.text import enumerated
 
 _METHODS = {"lac": "LAC", "aps": "APS", "class_conditional": "Class by class"}
 
@@ -19,6 +21,10 @@ class ClassSets:
     table: Table | None = None
     by_size: Table | None = None
     by_class: Table | None = None
+    two_classes: bool = False
+    """Whether a set can name no more than one answer, both, or none."""
+    empty: bool = False
+    """Whether some rule leaves sets empty."""
 
 
 def class_sets(source: ReportSource) -> ClassSets | None:
@@ -33,20 +39,22 @@ def class_sets(source: ReportSource) -> ClassSets | None:
     labels = source.class_labels
     return ClassSets(
         fitted=conformal.calibration,
-        table=_table(results),
+        table=_table(results, labels),
         by_size=_by_group(results, "Size of the set", lambda sets: sets.by_size, str),
         by_class=_by_group(results, "Class", lambda sets: sets.by_class, lambda c: labels[c]),
+        two_classes=source.main.classes == 2,
+        empty=any(sets.empty for _, sets in results),
     )
 
 
-def _table(results: Sequence[tuple[str, ConformalSets]]) -> Table:
+def _table(results: Sequence[tuple[str, ConformalSets]], labels: Sequence[str]) -> Table:
     rows = [
         Row(
             title=f"{sets.level:.0%}",
             note=_METHODS.get(method, method),
             cells=[
                 estimate_cell(sets.coverage, ".1%", strong=True),
-                Cell(value=_kept(sets.level, sets.coverage)),
+                _judged(sets, labels),
                 estimate_cell(sets.mean_size, ".2f"),
                 value_cell(sets.single, ".1%"),
                 value_cell(sets.empty, ".1%"),
@@ -58,11 +66,18 @@ def _table(results: Sequence[tuple[str, ConformalSets]]) -> Table:
     return Table(label="Coverage and size of conformal sets", columns=columns, rows=rows)
 
 
-def _kept(level: float, coverage: Estimate) -> str:
-    if coverage.ci95 is None:
-        return ""
-    low, high = coverage.ci95
-    return "missed" if high < level else "exceeded" if low > level else "kept"
+def _judged(sets: ConformalSets, labels: Sequence[str]) -> Cell:
+    """Return whether the promise was kept; as the note what rules made alike cover, or which classes break it."""
+    breaking = [each for each in sets.by_class if each.promise and each.promise.verdict == sets.promise.verdict]
+    if sets.promise.verdict in ("missed", "exceeded") and breaking:
+        return Cell(value=sets.promise.verdict, note=f"for {enumerated([labels[each.group] for each in breaking])}")
+    return _promise_cell(sets.promise)
+
+
+def _promise_cell(promise: Promise) -> Cell:
+    expected = promise.expected95
+    note = f"{show_interval(expected, '.1%')} is usual" if expected else ""
+    return Cell(value=promise.verdict, note=note)
 
 
 def _by_group(
@@ -71,6 +86,7 @@ def _by_group(
     groups_of: Callable[[ConformalSets], Sequence[GroupCoverage]],
     named: Callable[[int], str],
 ) -> Table:
+    judged = any(each.promise for _, sets in results for each in groups_of(sets))
     rows = [
         Row(
             title=f"{sets.level:.0%}",
@@ -79,10 +95,11 @@ def _by_group(
                 Cell(value=named(each.group)),
                 Cell(value=f"{each.n:,}"),
                 estimate_cell(Estimate(value=each.coverage, ci95=each.ci95), ".1%"),
+                *([_promise_cell(each.promise) if each.promise else Cell(value="")] if judged else []),
             ],
         )
         for method, sets in results
         for each in groups_of(sets)
     ]
-    columns = ("Promised", title, "Examples", "Holds the right class")
+    columns = ("Promised", title, "Examples", "Holds the right class", *(["Promise"] if judged else []))
     return Table(label=f"Coverage by {title.lower()}", columns=columns, rows=rows)

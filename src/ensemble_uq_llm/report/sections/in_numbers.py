@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, Metric
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
-from ensemble_uq_llm.evaluation.records import ConstantAnswers, MetricEstimate, SetMetrics
-from ensemble_uq_llm.report.formats import (
-    METRIC_BY_NAME,
-    UNCERTAINTY_ROWS,
-    noise_floor_in_words,
-    show_p,
-)
+from ensemble_uq_llm.evaluation.records import ConstantAnswers, Floor, MetricEstimate, SetMetrics
+from ensemble_uq_llm.report.formats import METRIC_BY_NAME, UNCERTAINTY_ROWS, UNDEFINED, noise_floor_in_words
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import (
     Cell,
@@ -25,7 +20,7 @@ from ensemble_uq_llm.report.tables import (
     value_cell,
 )
 from ensemble_uq_llm.statistics.intervals import Estimate
-from ensemble_uq_llm.statistics.significance import SIGNIFICANCE_LEVEL
+from ensemble_uq_llm.statistics.significance import p_in_words
 
 _BRIER_NOTES = {
     "brier_reliability": "what wrong confidence costs",
@@ -118,16 +113,18 @@ def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:
             estimate_cell(estimate, metric.format, strong=True),
             value_cell(floor.mean, metric.format),
             value_cell(floor.p95, metric.format),
-            _judged(floor.p_value),
+            _judged(floor),
         ]
         rows.append(Row(title=metric.title, cells=cells))
     columns = ("Calibration error", "Ensemble", "Chance alone, mean", "Chance alone, up to", "Reading")
     return Table(label="Calibration errors and their noise floors", columns=columns, rows=rows) if rows else None
 
 
-def _judged(p_value: float) -> Cell:
-    reading = "within chance" if p_value > SIGNIFICANCE_LEVEL else "more than chance"
-    return Cell(value=reading, note=show_p(p_value))
+def _judged(floor: Floor) -> Cell:
+    if floor.p_value is None:
+        return Cell(value=UNDEFINED, note="too few examples")
+    reading = "within chance" if floor.chance_explains else "more than chance"
+    return Cell(value=reading, note=p_in_words(floor.p_value, at_floor=floor.at_floor))
 
 
 def _brier(estimates: Mapping[str, MetricEstimate]) -> Table:

@@ -13,11 +13,11 @@ from ensemble_uq_llm.report.formats import (
     score_in_text,
     score_title,
     show_difference,
-    show_p,
 )
 from ensemble_uq_llm.report.shift_in_words import shift_in_words
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
+from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
 _QUALITY = ("accuracy", "nll", "ece")
@@ -96,7 +96,7 @@ def _quality(metrics: SetMetrics, name: str) -> Cell:
     change = metrics.shift.change.get(name) if metrics.shift else None
     if estimate is None or change is None or change.value is None:
         return estimate_cell(estimate, form)
-    chance = "" if change.p_value is None else f", {show_p(change.p_value)}"
+    chance = "" if change.p_value is None else f", {p_in_words(change.p_value, at_floor=change.at_floor)}"
     value = value_cell(estimate.value, form).value
     return Cell(value=value, note=f"{show_difference(change.value, form)}{chance}")
 
@@ -107,7 +107,7 @@ def _detected(shift: Shift | None) -> list[Cell]:
         return [Cell(value=UNDEFINED)] * 3
     found = shift.detection
     area, rate = (estimate_cell(shift.numbers[name].get(found.score), _FORMATS[name]) for name in ("auroc", "fpr95"))
-    adjusted = "" if found.p_holm is None else show_p(found.p_holm)
+    adjusted = "" if found.p_holm is None else p_in_words(found.p_holm)
     return [area, Cell(value=rate.value), Cell(value=_READINGS[found.seen], note=adjusted)]
 
 
