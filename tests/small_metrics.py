@@ -37,6 +37,8 @@ from ensemble_uq_llm.evaluation.records import (
     Reliability,
     ReliabilityBin,
     RiskCoverageCurve,
+    RocCurve,
+    ScatterGroup,
     SelectiveScore,
     SetMetrics,
     Shift,
@@ -45,6 +47,7 @@ from ensemble_uq_llm.evaluation.records import (
     SubsetSummary,
     TemperatureEffect,
     TemperatureScaling,
+    UncertaintyScatter,
     Vote,
 )
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
@@ -84,6 +87,8 @@ def main_metrics(
         blocks |= _quality(rng, ids, classes) | _labelled_blocks(rng, labelled) | _class_blocks(rng, labelled, classes)
     if labelled and len(ids) > 1:
         blocks |= _member_blocks(ids)
+    if len(ids) > 1:
+        blocks["scatter"] = _scatter(rng, n, labelled)
     if labelled and calibrated:
         blocks |= _calibrated_blocks(rng, ids, classes)
     if truth:
@@ -119,8 +124,9 @@ def shifted_metrics(name, *, reference="validation", n=300, labelled=300, member
         numbers=numbers | {"auroc": areas},
         detection=Detection(score=chosen, auroc=areas[chosen], p_value=0.001, p_holm=0.002, seen="less_sure"),
         change={metric: comparison(rng.uniform(-0.2, 0.2)) for metric in metrics.ensemble},
+        roc={score.name: _roc(0.2 + 0.05 * i) for i, score in enumerate(SCORES)},
     )
-    return replace(metrics, examples=None, role="shifted", reference=reference, shift=shift)
+    return replace(metrics, examples=None, scatter=None, role="shifted", reference=reference, shift=shift)
 
 
 def write_run(root, *sets):
@@ -145,17 +151,48 @@ def _averages(rng):
 def _histograms(rng, n, labelled):
     wrong = labelled // 5
     kinds = {"correct": labelled - wrong, "wrong": wrong, "unlabelled": n - labelled, "all": n}
+    axes = {"entropy": (0.0, float(np.log(2))), "mutual_information": (1e-5, 0.05), "variance": (1e-6, 0.02)}
     return {
         measure: Histogram(
-            upper=upper, groups=tuple(_group(rng, kind, count, upper) for kind, count in kinds.items() if count)
+            lower=lower,
+            upper=upper,
+            groups=tuple(_group(rng, kind, count, lower, upper) for kind, count in kinds.items() if count),
         )
-        for measure, upper in (("entropy", float(np.log(2))), ("mutual_information", 0.05))
+        for measure, (lower, upper) in axes.items()
     }
 
 
-def _group(rng, kind, n, upper):
-    shares = rng.dirichlet(np.linspace(3, 0.1, BINS))
-    return HistogramGroup(kind=kind, n=n, mean=upper * rng.uniform(0.2, 0.6), shares=tuple(shares.tolist()))
+def _group(rng, kind, n, lower, upper):
+    shares, below = rng.dirichlet(np.linspace(3, 0.1, BINS)), 0.125 if lower else 0.0
+    return HistogramGroup(
+        kind=kind,
+        n=n,
+        mean=upper * rng.uniform(0.2, 0.6),
+        median=upper * rng.uniform(0.1, 0.2),
+        shares=tuple((shares * (1 - below)).tolist()),
+        below=below,
+    )
+
+
+def _scatter(rng, n, labelled):
+    wrong = labelled // 5
+    kinds = {"correct": labelled - wrong, "wrong": wrong, "unlabelled": n - labelled}
+    return UncertaintyScatter(
+        groups=tuple(
+            ScatterGroup(
+                kind=kind,
+                n=count,
+                entropy=tuple(rng.uniform(0, 0.69, min(count, 100)).tolist()),
+                mutual_information=tuple((10 ** rng.uniform(-6, -1.3, min(count, 100))).tolist()),
+            )
+            for kind, count in kinds.items()
+            if count
+        )
+    )
+
+
+def _roc(corner):
+    return RocCurve(false_positive_rate=(0.0, corner, 1.0), true_positive_rate=(0.0, 0.9, 1.0))
 
 
 def _quality(rng, ids, classes):
@@ -181,13 +218,17 @@ def _labelled_blocks(rng, labelled):
         score.name: SelectiveScore(
             numbers={each.name: estimate(rng.uniform(0.01, 0.9)) for each in SELECTIVE_NUMBERS},
             curve=RiskCoverageCurve(
-                coverage=tuple(coverage.tolist()), risk=tuple((0.2 * coverage ** (1 + i % 4)).tolist())
+                coverage=tuple(coverage.tolist()),
+                risk=tuple((0.2 * coverage ** (1 + i % 4)).tolist()),
+                low=tuple((0.1 * coverage ** (1 + i % 4)).tolist()),
+                high=tuple((0.3 * coverage ** (1 + i % 4)).tolist()),
             ),
+            roc=_roc(0.2 + 0.05 * i) if labelled > 1 else None,
         )
         for i, score in enumerate(SCORES)
     }
     return {
-        "reliability": Reliability(bins=tuple(_bin(h, labelled) for h in (8, 10, 12, 14))),
+        "reliability": _reliability(labelled),
         "selective": scores,
         "best_score": BestScore(
             best="mutual_information",
@@ -235,6 +276,10 @@ def _class_blocks(rng, labelled, classes):
             ),
         ),
     }
+
+
+def _reliability(labelled):
+    return Reliability(bins=tuple(_bin(h, labelled) for h in (8, 10, 12, 14)))
 
 
 def _bin(h, labelled):
@@ -306,6 +351,7 @@ def _effect(rng, temperatures, classes):
         temperatures=temperatures,
         after={name: metric_estimate(rng.uniform(0.02, 0.9)) for name in names},
         change={name: comparison(rng.uniform(-0.1, 0.1)) for name in names},
+        reliability=_reliability(SPLIT.n),
     )
 
 

@@ -21,18 +21,19 @@ TREES = {name: ast.parse((PACKAGE / name).read_text(encoding="utf-8")) for name 
 DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/run_inference.sh")
 
 ROOMS = {
-    "errors.py": 0, "utils": 0, "statistics": 0,
+    "errors.py": 0, "utils": 0, "statistics": 0, "labels": 0,
     "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
     "predictions": 1,
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "report": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
-    "__init__.py": 4,
+    "__init__.py": 4, "commands": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
 
 LIGHT = (
     "member.py",
+    "labels",
     "config.py",
     "config_problems.py",
     "config_file.py",
@@ -83,7 +84,10 @@ TESTED_ELSEWHERE = {
     "data/cut.py": "test_tokenize.py",
     "data/example.py": "test_data_files.py",
     "data/reading/file_formats.py": "test_data_files.py",
+    "labels/label_values.py": "test_class_names.py",
     "data/reading/problems.py": "test_data_files.py",
+    "data/repeats.py": "test_job.py",
+    "data/reading/text_lines.py": "test_data_files.py",
     "training/from_config.py": "test_outcomes.py",
     "data/embedded/world.py": "test_synthetic.py",
     "evaluation/records/curves.py": "test_metrics_json.py",
@@ -98,6 +102,13 @@ TESTED_ELSEWHERE = {
     "models/lora/peft_settings.py": "test_peft_folder.py",
     "models/lora/peft_view.py": "test_peft_folder.py",
     "utils/hub.py": "test_hub_probe.py",
+    "commands/check_list.py": "test_preflight.py",
+    "commands/engine_checks.py": "test_preflight.py",
+    "commands/options.py": "test_cli.py",
+    "commands/targets.py": "test_evaluation_commands.py",
+    "models/local.py": "test_base.py",
+    "report/paste_comparison.py": "test_evaluation_commands.py",
+    "training/time_estimate.py": "test_dry_run.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""
 

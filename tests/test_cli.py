@@ -17,9 +17,14 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.evaluation.evaluate import evaluate_files
+from ensemble_uq_llm.inference.predict import write_set
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.report.page import write_report
+from ensemble_uq_llm.run import Run
 from ensemble_uq_llm.utils import doctor
 
 ROOT = Path(__file__).parents[1]
@@ -96,12 +101,6 @@ def digests(folder):
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["config", "--json"], ["init", "{tmp}/new.yaml"]])
 def test_what_needs_no_numbers_imports_nothing_heavy(words, tmp_path):
     code, modules = imported(*(word.format(tmp=tmp_path) for word in words))
-    assert code == 0
-    assert not modules & (ENGINE | TABLES)
-
-
-def test_validate_imports_nothing_heavy(tiny_yaml):
-    code, modules = imported("validate", tiny_yaml)
     assert code == 0
     assert not modules & (ENGINE | TABLES)
 
@@ -192,7 +191,7 @@ def test_init_writes_the_defaults_and_never_overwrites(cli, tmp_path):
     assert path.read_bytes() == content
 
 
-def test_validate_says_what_the_configuration_amounts_to(cli, tiny_yaml):
+def test_validate_says_what_the_configuration_amounts_to(cli, tiny_yaml, tmp_path):
     facts = json.loads(cli("validate", tiny_yaml, "--json").out)
     assert facts == {
         "valid": True,
@@ -200,9 +199,15 @@ def test_validate_says_what_the_configuration_amounts_to(cli, tiny_yaml):
         "prompt_columns": "question, passage",
         "cut_column": "passage",
         "train_examples": 24,
+        "train_classes": "no 12 (50%), yes 12 (50%)",
         "calibration_examples": 0,
         "optimizer_steps": 3,
         "validation_examples": 24,
+        "output_dir": str(tmp_path / "run"),
+        "device": "CPU, 1 thread",
+        "model": "llama, 2 layers of width 16",
+        "validation_classes": "no 12 (50%), yes 12 (50%)",
+        "test_in_training": 24,
     }
     text = cli("validate", tiny_yaml).out
     assert re.search(r"configuration\s+valid", text)
@@ -217,7 +222,7 @@ def test_warnings_are_for_people_and_leave_the_json_alone(tiny_yaml):
 
 
 def test_usage_errors_exit_2(cli, tmp_path):
-    for words in (["nonsense"], ["train", "--nonsense"], ["evaluate"], ["evaluate", tmp_path, "--draws", "1"]):
+    for words in (["nonsense"], ["train", "--nonsense"], ["compare"], ["evaluate", tmp_path, "--draws", "1"]):
         answer = cli(*words)
         assert (answer.code, answer.out) == (2, "")
         assert "Usage:" in answer.err
@@ -240,7 +245,7 @@ def test_nothing_to_evaluate_exits_3(cli, tiny_yaml, tmp_path):
     assert answer.err == f"error: {tmp_path / 'run'}: there are no predictions; train and predict first\n"
     answer = cli("evaluate", tmp_path / "absent.parquet")
     assert answer.code == 3
-    assert answer.err.startswith(f"error: {tmp_path / 'absent.parquet'}: there is no such file; predict the set first")
+    assert answer.err.startswith(f"error: {tmp_path / 'absent.parquet'}: there is no such file or folder; name a run")
 
 
 @pytest.mark.parametrize("command", ["train", "run"])
@@ -273,10 +278,8 @@ def test_an_interrupt_exits_75(cli, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ensemble_uq_llm.data.check.check", interrupt)
-    assert cli("validate") == (
-        75, "", "error: interrupted; what is finished is kept, the same command continues\n"
-    )  # fmt: skip
+    monkeypatch.setattr("ensemble_uq_llm.commands.preflight.check", interrupt)
+    assert cli("validate") == (75, "", "error: interrupted; nothing was written; run the same command again\n")
 
 
 def test_a_place_that_cannot_be_written_exits_2(cli, tiny_yaml, tmp_path):
@@ -291,7 +294,7 @@ def test_a_bug_of_ours_is_not_dressed_up(cli, monkeypatch):
     def bug(_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("ensemble_uq_llm.data.check.check", bug)
+    monkeypatch.setattr("ensemble_uq_llm.commands.preflight.check", bug)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         cli("validate")
 
@@ -564,3 +567,120 @@ def test_json_of_a_whole_process_is_pure(door, tiny_yaml):
     run = door("ensemble-uq", "run", tiny_yaml, "--json")
     assert json.loads(run.stdout)["validation"]["n"] == 24
     assert "Traceback" not in run.stderr
+
+
+@pytest.fixture
+def at_home(own_run, tiny_data, monkeypatch):
+    """A home folder with a run, data and predictions; `~` leads there, and the working folder is another."""
+    home = own_run.parent / "home"
+    home.mkdir()
+    shutil.copytree(own_run, home / "run")
+    shutil.copy(own_run / "predictions" / "validation.parquet", home / "mine.parquet")
+    shutil.copy(tiny_data, home / "data.jsonl")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    return home
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "config ~/run",
+        "validate ~/run --set train_file=~/data.jsonl --set output_dir=~/new",
+        "evaluate ~/run --draws 100",
+        "evaluate ~/mine.parquet --draws 100 --shift far=~/mine.parquet --output=~/results",
+        "report ~/run",
+        "compare ~/run ~/mine.parquet --draws 100",
+        "predict ~/run --data=~/data.jsonl --name again",
+        "predict ~/run --adapter=~/run/seed_42 --set output_dir=~/foreign",
+        "init ~/written.yaml",
+    ],
+)
+def test_the_home_folder_is_known_in_every_path(cli, at_home, words):
+    answer = cli(*words.split())
+    assert answer.code == 0, answer.err
+    assert "~" not in answer.out.partition("next: ")[0]
+    assert not Path("~").exists()
+
+
+def test_python_callers_are_at_home_too(at_home):
+    run = Run("~/run")
+    assert run.folder == at_home / "run"
+    assert set(run.predict("~/data.jsonl")) == {"data"}
+    assert set(evaluate_files("~/mine.parquet", shifts={"far": "~/mine.parquet"}, draws=0)) == {"mine", "far"}
+    assert write_report(evaluated_to("~/out")).exists()
+    assert load_predictions("~/mine.parquet").labels
+    assert load_config(None, ["output_dir=~/x", "cache_dir=~/y"]).cache_dir == at_home / "y"
+    assert Config(train_file="~/data.jsonl", validation_file="~nobody-of-this-name/x").train_file.exists()
+
+
+def evaluated_to(output):
+    evaluate_files("~/mine.parquet", output=output, draws=0)
+    return output
+
+
+def test_every_stage_says_what_comes_next(cli, tiny_yaml, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+
+    def following(*words):
+        answer = cli(*words)
+        assert answer.code == 0, answer.err
+        return answer.out.splitlines()[-1].removeprefix("next: ensemble-uq ")
+
+    assert following("init", "new.yaml") == "validate new.yaml"
+    assert following("validate", tiny_yaml, "--set", "seeds=[42]") == f"train {tiny_yaml} --set 'seeds=[42]'"
+    assert following("train", tiny_yaml, "--dry-run") == f"train {tiny_yaml}"
+    assert following("train", tiny_yaml) == f"predict {run}"
+    assert following("predict", run) == f"evaluate {run}"
+    assert following("evaluate", run) == f"report {run} --format markdown"
+
+
+def test_the_configuration_that_lies_here_is_taken_and_said(cli, tiny_yaml, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli("config", "--json").err == ""
+    shutil.copy(tiny_yaml, "config.yaml")
+    answer = cli("config", "--json")
+    assert answer.err == "configuration: ./config.yaml\n"
+    assert json.loads(answer.out)["seeds"] == {"value": [42, 43], "origin": f"config.yaml:{3 + 1}"}
+    assert cli("config", tiny_yaml, "--json").err == ""
+
+
+def test_what_can_be_predicted_is_named(cli, own_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = cli("predict", own_run, "--data", "nope")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == "error: data: 'nope' is neither a file here nor a set; the sets are 'validation', 'train'\n"
+    (tmp_path / "nope.jsonl").touch()
+    assert "did you mean 'nope.jsonl'?" in cli("predict", own_run, "--data", "nope").err
+
+
+def test_an_interrupted_training_keeps_nothing_and_says_so(cli, tiny_yaml, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ensemble_uq_llm.training.epochs.train_step", interrupt)
+    answer = cli("train", tiny_yaml)
+    assert answer.code == 75
+    assert "error: interrupted; nothing was finished, so nothing is kept; run the same command again\n" in answer.err
+    assert not list((tmp_path / "run").glob("seed_*"))
+    monkeypatch.undo()
+    assert cli("train", tiny_yaml).code == 0
+
+
+def test_an_interrupted_prediction_names_the_sets_that_are_written(cli, own_run, tiny_data, monkeypatch):
+    calls = []
+
+    def second_interrupts(*arguments, **more):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return write_set(*arguments, **more)
+
+    monkeypatch.setattr("ensemble_uq_llm.pipeline.write_set", second_interrupts)
+    answer = cli("predict", own_run, "--data", tiny_data, "--data", "validation")
+    assert answer.code == 75
+    assert (
+        f"written to {own_run} by then: the predictions of {tiny_data.stem}; run the same command again" in answer.err
+    )

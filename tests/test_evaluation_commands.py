@@ -11,6 +11,7 @@ from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.significance import holm
 
 
 def predictions(n=60, *, members=3, seed=0, noise=1.0, first=0):
@@ -57,7 +58,10 @@ def test_files_with_shifts_and_a_calibration_file(call, files):
     assert code == 0
     assert "mine  60 examples, 3 members" in out
     assert "Which score to abstain by? Use" in " ".join(out.split())
-    assert out.rstrip().endswith(f"report: {files / 'out' / 'report.html'}")
+    assert out.splitlines()[-2:] == [
+        f"report: {files / 'out' / 'report.html'}",
+        f"next: ensemble-uq report {files / 'out'} --format markdown",
+    ]
     assert (files / "out" / "report.html").exists()
     metrics = json.loads((files / "out" / "metrics" / "far.json").read_text())
     assert metrics["shift"]["reference"] == "mine"
@@ -70,6 +74,7 @@ def test_without_an_output_nothing_is_written(call, files):
 
     assert code == 0
     assert "report" not in out
+    assert out.splitlines()[-1] == f"next: ensemble-uq evaluate {files / 'mine.parquet'} --output results"
     assert sorted(files.iterdir()) == before
 
 
@@ -78,7 +83,7 @@ def test_without_an_output_nothing_is_written(call, files):
     [
         (["--shift", "far.parquet"], "--shift far.parquet: give a name and a file, such as --shift news=news.parquet"),
         (["--shift", "a=x", "--shift", "a=y"], "--shift a=y: 'a' is the name of x already; use another"),
-        (["--format", "latx"], "--format latx: must be markdown, latex, csv; did you mean 'latex'?"),
+        (["--format", "latx"], "--format latx: must be markdown, latex, csv, table, json; did you mean 'latex'?"),
         (["--shift", "a/b=x.parquet", "--output", "out"], "'a/b' cannot name a set"),
     ],
 )
@@ -147,7 +152,10 @@ def test_there_is_no_report_without_an_evaluation(call, tmp_path):
     code, _, err = call("report", tmp_path)
 
     assert code == 3
-    assert "no set has been evaluated; predict one and evaluate the run first" in err
+    assert (
+        err
+        == f"error: {tmp_path}: nothing has been evaluated here; name a run folder, or the --output of an evaluation\n"
+    )
 
 
 def test_two_files_are_compared(call, files):
@@ -171,4 +179,63 @@ def test_runs_are_compared_on_a_set_and_other_test_sets_are_warned_of(call, own_
     assert "Warning: " in out
     code, _, err = call("compare", own_run, own_run, "--name", "absent")
     assert code == 3
-    assert "absent.parquet: there is no such file" in err
+    assert err == f"error: {own_run}: no set 'absent' has been predicted; there are 'validation'\n"
+
+
+def test_several_runs_are_compared_with_the_first_and_adjusted_together(call, files):
+    for name, noise in (("near", 0.5), ("noisy", 5.0)):
+        write_predictions(files / f"{name}.parquet", predictions(noise=noise))
+    paths = [files / f"{name}.parquet" for name in ("mine", "near", "noisy")]
+    together = json.loads(call("compare", *paths, "--draws", 200, "--json")[1])
+    alone = [json.loads(call("compare", paths[0], each, "--draws", 200, "--json")[1]) for each in paths[1:]]
+    pairs = together["against"]
+
+    assert (together["a"], [each["b"] for each in pairs]) == (str(paths[0]), [str(path) for path in paths[1:]])
+    p_values = [m["difference"]["p_value"] for pair in alone for m in pair["metrics"].values()]
+    adjusted = [m["difference"]["p_holm"] for pair in pairs for m in pair["metrics"].values()]
+    assert p_values == [m["difference"]["p_value"] for pair in pairs for m in pair["metrics"].values()]
+    known = [p for p in p_values if p is not None]
+    assert [p for p in adjusted if p is not None] == pytest.approx(holm(known))
+    assert {pair["comparisons"] for pair in pairs} == {len(known)}
+    rows = list(csv.DictReader(io.StringIO(call("compare", *paths, "--draws", 200, "--format", "csv")[1])))
+    assert [float(row["p_holm"]) for row in rows if row["p_holm"]] == [p for p in adjusted if p is not None]
+    assert {row["b"] for row in rows} == {str(path) for path in paths[1:]}
+    markdown = call("compare", *paths, "--draws", 200, "--format", "markdown")[1]
+    assert markdown.count("| Metric | A | B |") == 2
+    assert call("compare", paths[0])[::2] == (
+        2, f"error: compare: only {paths[0]} is given; name the runs to compare with it, too\n"
+    )  # fmt: skip
+
+
+def test_the_form_of_the_output_is_one(call, files):
+    by_option, by_flag = (
+        call("evaluate", files / "mine.parquet", "--draws", 100, *words)[1]
+        for words in (["--format", "json"], ["--json"])
+    )
+    assert json.loads(by_option) == json.loads(by_flag)
+    code, _, err = call("evaluate", files / "mine.parquet", "--json", "--format", "csv")
+    assert (code, err) == (2, "error: --format csv: --json asks for another form; leave one of them out\n")
+
+
+def test_what_is_not_there_is_said_with_what_is(call, files, own_run):
+    code, out, err = call("report", files / "nope")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"error: {files / 'nope'}: there is no such file or folder; name a run folder")
+    assert "did you mean 'mine.parquet'?" in call("evaluate", files / "mine.parqet")[2]
+    code, _, err = call("evaluate", files)
+    assert code == 2
+    assert "not a run; name one of the files in it: 'far.parquet', 'held_out.parquet', 'mine.parquet'" in err
+    assert "the folder is no run; name a run folder or a file of predictions" in call("compare", own_run, files)[2]
+    (own_run / "metrics" / "validation.json").unlink()
+    assert f"evaluate it first: ensemble-uq evaluate {own_run}\n" in call("report", own_run)[2]
+    (own_run / "predictions" / "validation.parquet").unlink()
+    assert f"predict it first: ensemble-uq predict {own_run}\n" in call("compare", own_run, own_run)[2]
+
+
+def test_the_run_of_the_configuration_that_lies_here_is_evaluated(call, own_run, monkeypatch):
+    monkeypatch.chdir(own_run)
+    code, out, err = call("evaluate", "--draws", 100, "--format", "csv")
+    assert (code, err) == (0, "configuration: ./config.yaml\n")
+    assert out.startswith("set,metric")
+    monkeypatch.chdir(own_run / "metrics")
+    assert "there is no ./config.yaml here" in call("evaluate")[2]

@@ -48,8 +48,10 @@ def command(*words, cwd):
 def place(tmp_path):
     for name, seed in (("mine", 0), ("other", 1)):
         write_predictions(tmp_path / f"{name}.parquet", predicted(seed=seed))
-    (tmp_path / "data.jsonl").write_text(f"{json.dumps(ROW)}\n" * 4, encoding="utf-8")
-    (tmp_path / "config.yaml").write_text("train_file: data.jsonl\nvalidation_file: data.jsonl\nwarmup_steps: 0\n")
+    rows = [ROW | {"question": f"is it {number}", "answer": number % 2 == 0} for number in range(6)]
+    for name, some in (("data", rows[:4]), ("test", rows[4:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in some), encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("train_file: data.jsonl\nvalidation_file: test.jsonl\nwarmup_steps: 0\n")
     return tmp_path
 
 
@@ -60,9 +62,8 @@ def place(tmp_path):
         ("--help", "Usage:"),
         ("evaluate mine.parquet --draws 100 --output out", r"mine\s+60 examples, 3 members"),
         ("compare mine.parquet other.parquet --draws 100", "B: other.parquet"),
-        ("validate config.yaml", r"train examples\s+4"),
-        ("validate --set dataset=synthetic", "validation examples"),
-        ("config --json", '"learning_rate"'),
+        ("validate config.yaml", r"not checked\s+model, tokens"),
+        ("config config.yaml --json", '"learning_rate"'),
         ("init new.yaml", "wrote new.yaml"),
         ("train --help", "--dry-run"),
     ],
@@ -72,6 +73,20 @@ def test_a_command_that_needs_no_engine(place, words, shown):
 
     assert (answer.returncode, answer.stderr) == (0, "")
     assert re.search(shown, answer.stdout)
+
+
+def test_validate_sees_what_it_can(place):
+    (place / "model").mkdir()
+    (place / "model" / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": 2}')
+    overrides = ["--set", "model_name=./model", "--set", "lora_layers=[1, 2]", "--set", "batch_size=0"]
+    answer = command("validate", "config.yaml", *overrides, cwd=place)
+
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == (
+        "error: --set batch_size=0: batch_size: must be greater than or equal to 1, found 0\n"
+        "lora_layers: [2] asked for, and the model has layers 0 to 1\n"
+    )
+    assert "there is no folder ./modell" in command("validate", "--set", "model_name=./modell", cwd=place).stderr
 
 
 def test_the_report_of_an_evaluation(place):

@@ -66,8 +66,8 @@ def test_a_finished_run_is_not_trained_again(config, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")} == before
 
 
-def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, monkeypatch):
-    config = load_config(tiny_yaml, ["calibration_fraction=0.25"])
+def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, other_data, monkeypatch):
+    config = load_config(tiny_yaml, ["calibration_fraction=0.25", f"validation_file={other_data}"])
     loaded, tokenised = Counter(), Counter()
     load, tokenize_all = prepare.load_split, tokenize.tokenize_examples
 
@@ -118,7 +118,7 @@ def test_adapter_folders_instead_of_the_run(config, own_run, tmp_path):
         (["my questions.jsonl"], None, ConfigError, "'my questions' cannot name a set: .*; give one with --name"),
         (["x.jsonl"], "../up", ConfigError, r"'\.\./up' cannot name a set"),
         (["absent.jsonl"], None, DataError, r"absent\.jsonl: not found"),
-        (["nonsense"], None, DataError, "no split 'nonsense'"),
+        (["nonsense"], None, DataError, "data: 'nonsense' is neither a file here nor a set"),
     ],
 )
 def test_bad_sets_are_told_before_anything_is_loaded(config, nothing_is_loaded, sets, name, error, message):

@@ -51,7 +51,7 @@ def test_a_record_for_people(capsys):
     assert [[word.strip() for word in row] for row in rows[1:]] == [
         ["mean", "28.3"],
         ["ok", "True"],
-        ["seeds", "[1, 2]"],
+        ["seeds", "1, 2"],
         ["none", "None"],
     ]
 

@@ -164,6 +164,8 @@ WRONG = {
     "run of a number": (lambda run: Run(3), ConfigError, "run: a path is needed, found 3"),
     "train of nothing": (lambda run: train(None), ConfigError, "config: a path is needed, found None"),
     "train of a mapping": (lambda run: train({}), ConfigError, "config: a path is needed, found an object"),
+    "overrides of a number": (lambda run: train(run, overrides=3), ConfigError, "overrides: found 3; give texts such"),
+    "overrides of numbers": (lambda run: train(run, overrides=[3]), ConfigError, "overrides: found a list of 1; give"),
     "overrides of a Config": (
         lambda run: train(Config(), overrides=["lora_r=2"]), ConfigError, "overrides: they go with a YAML file",
     ),
@@ -172,7 +174,7 @@ WRONG = {
     ),
     "data of a number": (lambda run: run.predict(3), ConfigError, "data: 3; give the path of a file, the name of a"),
     "data of numbers": (lambda run: run.predict([3]), ConfigError, "data: a path is needed, found 3"),
-    "a set that is none": (lambda run: run.predict("validaton"), DataError, "no split 'validaton'; did you mean"),
+    "a set that is none": (lambda run: run.predict("validaton"), DataError, "neither a file here nor a set; did"),
     "a set not predicted": (
         lambda run: run.predictions("validaton"), DataError,
         "no set 'validaton' has been predicted; there are 'validation'; did you mean 'validation'?",

@@ -1,6 +1,6 @@
 """The command line: `ensemble-uq COMMAND`. Each command is one function that calls the floors below.
 
-Nothing heavy is imported at the top, so that `--help`, `validate` and `evaluate` answer without torch.
+Nothing heavy is imported at the top, so that `--help`, `config` and `evaluate` answer without torch.
 """
 
 import json
@@ -15,10 +15,24 @@ import typer
 from typer.core import TyperGroup
 
 from ensemble_uq_llm import __version__, evaluation_commands
+from ensemble_uq_llm.commands.help_pages import epilog
+from ensemble_uq_llm.commands.interruption import telling_what_is_kept
+from ensemble_uq_llm.commands.next_command import say_next
+from ensemble_uq_llm.commands.options import (
+    FOUND,
+    Adapters,
+    AsJson,
+    ConfigPath,
+    Overrides,
+    found_config,
+    home_path,
+    load,
+)
+from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
-from ensemble_uq_llm.printing import console_for, print_json, print_record
+from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.text import counted
+from ensemble_uq_llm.utils.text import counted, duration
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -32,14 +46,14 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise InterruptedRunError("interrupted; what is finished is kept, the same command continues") from None
+            raise InterruptedRunError("interrupted; nothing was written; run the same command again") from None
 
 
 app = typer.Typer(
     cls=Commands,
     name="ensemble-uq",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -60,19 +74,13 @@ def common(
     """Train an ensemble of LoRA adapters together over one frozen base, and measure what it does not know."""
 
 
-ConfigPath = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file, or a run folder.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Adapters = Annotated[list[Path] | None, typer.Option("--adapter", help="A PEFT folder as member; repeatable.")]
-
-
-@app.command()
+@app.command(epilog=epilog("run"))
 def run(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train, predict, evaluate, and write the report."""
-    _run(_load(config, overrides), as_json=as_json)
+    _run(load(config, overrides), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=epilog("train"))
 def train(
     config: ConfigPath = None,
     overrides: Overrides = None,
@@ -80,23 +88,27 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train the members that are missing, together."""
-    settings = _load(config, overrides)
-    console = console_for(as_json=as_json)
+    config = found_config(config)
+    settings = load(config, overrides)
     if dry_run:
-        from ensemble_uq_llm.training.dry_run import dry_run as plan_training
-
-        print_record(asdict(plan_training(settings)), as_json=as_json)
+        _show_plan(settings, as_json=as_json)
+        if not as_json:
+            say_next("train", *([config] if config else []), overrides=overrides)
         return
     from ensemble_uq_llm.pipeline import train_with_display
+    from ensemble_uq_llm.run_folder import RunFolder
 
-    folder = train_with_display(settings, console=console)
+    console = console_for(as_json=as_json)
+    with telling_what_is_kept(RunFolder(settings.output_dir)):
+        folder = train_with_display(settings, console=console)
     if as_json:
         print_json({"output_dir": str(folder.root), "members": [member.seed for member in folder.members()]})
-    else:
-        console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}")
+        return
+    console.print(f"{counted(len(folder.members()), 'member')} in {folder.root}", soft_wrap=True)
+    say_next("predict", folder.root)
 
 
-@app.command()
+@app.command(epilog=epilog("predict"))
 def predict(
     config: ConfigPath = None,
     data: Annotated[
@@ -112,58 +124,65 @@ def predict(
 ) -> None:
     """Predict the evaluation set, data files, or named sets."""
     from ensemble_uq_llm.pipeline import predict
+    from ensemble_uq_llm.run_folder import RunFolder
 
-    settings = _load(config, overrides)
+    settings = load(config, overrides)
     if name is not None and len(data or []) != 1:
         raise ConfigError("--name: names one set of predictions, so give exactly one --data with it")
-    paths = predict(settings, data or [], name=name, adapters=adapters or [])
-    if and_evaluate:
-        _show_evaluations(settings, as_json=as_json)
-    elif as_json:
+    with telling_what_is_kept(RunFolder(settings.output_dir)):
+        paths = predict(settings, data or [], name=name, adapters=adapters or [], console=console_for(as_json=as_json))
+        if and_evaluate:
+            _show_evaluations(settings, as_json=as_json)
+            return
+    if as_json:
         print_json({"predictions": [str(path) for path in paths]})
-    else:
-        for path in paths:
-            console_for(as_json=as_json).print(f"predictions in {path}")
+        return
+    for path in paths:
+        console_for(as_json=as_json).print(f"predictions in {path}", soft_wrap=True)
+    say_next("evaluate", settings.output_dir)
 
 
-app.command()(evaluation_commands.evaluate)
-app.command()(evaluation_commands.report)
-app.command()(evaluation_commands.compare)
+app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
+app.command(epilog=epilog("report"))(evaluation_commands.report)
+app.command(epilog=epilog("compare"))(evaluation_commands.compare)
 
 
-@app.command()
+@app.command(epilog=epilog("validate"))
 def validate(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Check a configuration and the local data it names."""
-    from ensemble_uq_llm.data.check import check
+    """Check a configuration, its data, model, device and output folder: every problem at once.
 
-    settings = _load(config, overrides)
-    facts = check(settings)
+    Nothing is written, and of a model on the hub only its small files are fetched. What could not be checked is said.
+    """
+    from ensemble_uq_llm.commands.preflight import check_everything
+    from ensemble_uq_llm.config_file import usable_part
+
+    config = found_config(config)
+    part = usable_part(config, overrides or [])
+    facts = check_everything(part.config, problems=[ConfigError(each) for each in part.problems], wrong=part.wrong)
     if as_json:
         print_json({"valid": True, **facts})
-    else:
-        print_record({"configuration": "valid", **facts}, as_json=False)
+        return
+    print_record({"configuration": "valid", **facts}, as_json=False)
+    say_next("train", *([config] if config else []), overrides=overrides)
 
 
-@app.command("config")
+@app.command("config", epilog=epilog("config"))
 def show_config(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show every resolved value, and where it came from."""
     from ensemble_uq_llm.config_file import resolve_config
 
-    resolved = resolve_config(config, overrides or [])
+    resolved = resolve_config(found_config(config), overrides or [])
     values = resolved.config.model_dump(mode="json")
     if as_json:
         print_json({key: {"value": value, "origin": resolved.origins[key]} for key, value in values.items()})
-        return
-    from rich.table import Table
-
-    table = Table("key", "value", "origin", box=None, pad_edge=False)
-    for key, value in values.items():
-        table.add_row(key, str(value), resolved.origins[key])
-    console_for(as_json=as_json).print(table)
+    else:
+        print_rows([("key", "value", "origin"), *((key, str(values[key]), resolved.origins[key]) for key in values)])
 
 
-@app.command()
-def init(path: Annotated[Path, typer.Argument(help="The YAML to write.")] = Path("config.yaml")) -> None:
+@app.command(epilog=epilog("init"))
+def init(
+    path: Annotated[Path, typer.Argument(metavar="PATH", parser=home_path, help="The YAML to write.")] = FOUND,
+) -> None:
     """Write a commented YAML with every key."""
     from ensemble_uq_llm.config_file import commented_template
     from ensemble_uq_llm.utils.files import write_text
@@ -171,12 +190,16 @@ def init(path: Annotated[Path, typer.Argument(help="The YAML to write.")] = Path
     if path.exists():
         raise ConfigError(f"{path}: exists already; name another file, or delete it")
     write_text(path, commented_template())
-    console_for(as_json=False).print(f"wrote {path}; edit it, then: ensemble-uq validate {path}")
+    console_for(as_json=False).print(f"wrote {path}; edit it, then check it", soft_wrap=True)
+    say_next("validate", path)
 
 
-@app.command()
+@app.command(epilog=epilog("doctor"))
 def doctor(
-    folder: Annotated[Path, typer.Argument(help="Where runs would be written.")] = Path(), as_json: AsJson = False
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=home_path, help="Where runs would be written.")
+    ] = Path(),
+    as_json: AsJson = False,
 ) -> None:
     """Show versions, devices, memory, disk, and the hub.
 
@@ -194,9 +217,11 @@ def doctor(
         raise typer.Exit(ConfigError.exit_code)
 
 
-@app.command()
+@app.command(epilog=epilog("demo"))
 def demo(
-    output_dir: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"),
+    output_dir: Annotated[Path, typer.Option(metavar="PATH", parser=home_path, help="The run folder.")] = Path(
+        "runs/demo"
+    ),
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -207,16 +232,17 @@ def demo(
     from ensemble_uq_llm.pipeline import demo_config, shift_names
 
     moved = f"output_dir={json.dumps(str(output_dir), ensure_ascii=False)}"  # in quotes: a folder named 2024 is a path
-    settings = _load(demo_config(), [moved, *(overrides or [])])
+    settings = load(demo_config(), [moved, *(overrides or [])])
     _run(settings, sets=shift_names(), as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error of the user's becomes its message and its exit code."""
+    forgive_encodings()
     warnings.showwarning = _show_warning
     try:
         with naming_extras():
-            app(arguments)
+            app(arguments, prog_name="ensemble-uq")
     except EnsembleUQError as error:
         _fail(error)
     except OSError as error:
@@ -240,17 +266,25 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
 
 
-def _load(config: Path | None, overrides: list[str] | None) -> "Config":
-    from ensemble_uq_llm.config_file import load_config
+def _show_plan(settings: "Config", *, as_json: bool) -> None:
+    from ensemble_uq_llm.training.dry_run import dry_run  # isort: skip (whether the engine is there comes first)
 
-    return load_config(config, overrides or [])
+    from ensemble_uq_llm.commands.preflight import check_everything
+
+    check_everything(settings)
+    plan = asdict(dry_run(settings))
+    if not as_json and (seconds := plan.pop("estimated_seconds")) is not None:
+        plan["time"] = f"about {duration(seconds)}: an estimate, from one small step on this machine as it is now"
+    print_record(plan, as_json=as_json)
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:
     from ensemble_uq_llm.pipeline import run_all
+    from ensemble_uq_llm.run_folder import RunFolder
 
-    failure = run_all(settings, sets=sets, console=console_for(as_json=as_json))
-    _show_evaluations(settings, as_json=as_json)
+    with telling_what_is_kept(RunFolder(settings.output_dir)):
+        failure = run_all(settings, sets=sets, console=console_for(as_json=as_json))
+        _show_evaluations(settings, as_json=as_json)
     if failure is not None:
         raise failure
 

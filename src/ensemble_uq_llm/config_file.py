@@ -11,9 +11,9 @@ from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cr
 from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import AnyPath, as_path
+from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded
 from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
-from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,29 @@ def resolve_config(path: AnyPath | None, overrides: Sequence[str] = ()) -> Resol
     Raises:
         ConfigError: as `load_config`.
     """
+    part = usable_part(path, overrides)
+    if part.problems:
+        raise ConfigError("\n".join(part.problems))
+    return ResolvedConfig(part.config, {key: part.origins[key] for key in Config.model_fields})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsablePart:
+    """What can be used of a configuration, defaults in place of the rest, and what is wrong with the rest."""
+
+    config: Config
+    origins: dict[str, str]
+    problems: list[str]
+    wrong: frozenset[str]
+    """The keys of the values that cannot be used."""
+
+
+def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePart:
+    """Read a configuration as far as it can be used, to look for further problems.
+
+    Raises:
+        ConfigError: nothing can be read.
+    """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Config.model_fields, "default")
     problems: list[str] = []
@@ -61,11 +84,8 @@ def resolve_config(path: AnyPath | None, overrides: Sequence[str] = ()) -> Resol
             continue
         key = key.strip()
         values[key], origins[key] = parse_scalar(text), f"--set {key}={text}"
-    config, value_problems = _build(values, origins)
-    problems += value_problems
-    if problems or config is None:
-        raise ConfigError("\n".join(problems))
-    return ResolvedConfig(config, {key: origins[key] for key in Config.model_fields})
+    config, value_problems, wrong = _build(values, origins)
+    return UsablePart(config=config, origins=origins, problems=problems + value_problems, wrong=wrong)
 
 
 def _yaml_of(path: Path) -> Path:
@@ -86,11 +106,9 @@ def config_to_yaml(config: Config) -> str:
 def with_absolute_paths(config: Config) -> Config:
     """Return the configuration with local inputs as absolute paths, so that a run can be used from any folder."""
     changes: dict[str, Any] = {
-        key: path.expanduser().resolve()
-        for key in ("train_file", "validation_file")
-        if (path := getattr(config, key)) is not None
+        key: path.resolve() for key in ("train_file", "validation_file") if (path := getattr(config, key)) is not None
     }
-    if (model := Path(config.model_name).expanduser()).is_dir() and config.model_name != EMBEDDED_MODEL:
+    if (model := expanded(Path(config.model_name))).is_dir() and config.model_name != EMBEDDED_MODEL:
         changes["model_name"] = str(model.resolve())
     return config.model_copy(update=changes)
 
@@ -121,19 +139,20 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config | None, list[str]]:
+def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config, list[str], frozenset[str]]:
     """Validate; on failure leave out the wrong keys and look for the problems that they hid."""
     try:
-        return Config.model_validate(values), []
+        return Config.model_validate(values), [], frozenset()
     except ValidationError as error:
         details = [detail for detail in error.errors() if detail["loc"]]
     wrong = {str(detail["loc"][0]) for detail in details}
     problems = [f"{origins.get(key, '')}: {text}" for key, text in field_problems(details, known=Config.model_fields)]
     rest = {key: value for key, value in values.items() if key not in wrong}
     config = Config.model_validate(rest, context=SKIP_CROSS_CHECKS)
-    problems += [
-        f"{next((origins[k] for k in keys if origins[k] != 'default'), 'default')}: {text}"
-        for keys, text in cross_problems(config)
-        if not wrong & set(keys)
-    ]
-    return None, problems
+    for keys, text in cross_problems(config):
+        if not wrong & set(keys):
+            place = next((origins[key] for key in keys if origins[key] != "default"), "default")
+            problems.append(f"{place}: {text}")
+            wrong |= set(keys)
+    meant = {near for key in wrong if (near := nearest(key, Config.model_fields))}
+    return config, problems, frozenset(wrong | meant)

@@ -22,6 +22,10 @@ class ModelError(ConfigError):
     """The base model or its tokenizer cannot be loaded, or is not one that we can adapt (exit code 2)."""
 
 
+class UnreachableModelError(ModelError):
+    """The base model may well exist, but it is not in the cache and the hub does not answer (exit code 2)."""
+
+
 class MissingExtraError(ConfigError, ImportError):
     """An optional dependency is not installed; the message names the extra (exit code 2)."""
 

@@ -1,38 +1,61 @@
 """The commands that read predictions only: evaluate, report, compare. They work without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ensemble_uq_llm.commands.interruption import telling_what_is_kept
+from ensemble_uq_llm.commands.next_command import say_next
+from ensemble_uq_llm.commands.options import FOUND, AsJson, Draws, Seed, found_config, home_path
+from ensemble_uq_llm.commands.targets import check_evaluable, check_evaluated, check_exists
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain
+from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_tables
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
+    from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
     from ensemble_uq_llm.run_folder import RunFolder
 
-Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% confidence intervals.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")]
+TABLE: Final = "table"
+JSON: Final = "json"
+
 Format = Annotated[
-    str | None, typer.Option("--format", metavar="markdown|latex|csv", help="Print the headline table to paste.")
+    str | None,
+    typer.Option(
+        "--format", metavar="table|json|markdown|latex|csv", help="How to print: for people, for programs, or to paste."
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def evaluate(
-    target: Annotated[Path, typer.Argument(help="A run folder, a YAML file, or predictions of any origin.")],
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="TARGET",
+            parser=home_path,
+            help="A run folder, a YAML file, or predictions of any origin. [default: the run of ./config.yaml]",
+        ),
+    ] = None,
     shift: Annotated[
         list[str] | None,
         typer.Option("--shift", metavar="NAME=FILE", help="Predictions of a shifted set; repeatable."),
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Predictions of other examples: temperatures and conformal sets are fitted to them."),
+        typer.Option(
+            metavar="PATH",
+            parser=home_path,
+            help="Predictions of other examples: temperatures and conformal sets are fitted to them.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where metrics and report of a predictions file are written.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", parser=home_path, help="Where metrics and report of a predictions file are written."
+        ),
     ] = None,
     draws: Draws = None,
     seed: Seed = None,
@@ -50,72 +73,95 @@ def evaluate(
     from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
-    _check_format(table_format)
+    form, as_json = _checked_format(table_format, as_json=as_json)
+    target = _target(target)
     shifts = _named_files(shift or [])
     is_run = target.is_dir() or target.suffix in (".yaml", ".yml")
+    if output is not None:
+        for name in shifts:
+            RunFolder(output).metrics(name)  # a name that cannot be a file's is refused before any work
+    check_exists(target)
+    if target.is_dir():
+        check_evaluable(target)
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = load_config(target if is_run else None, overrides)
     resampling = {"draws": settings.bootstrap_draws, "seed": settings.bootstrap_seed}
-    folder: RunFolder | None
-    if is_run:
-        folder = RunFolder(settings.output_dir)
-        declared = declared_shifts(settings)
-        evaluations = evaluate_run(folder, shifts=shifts, declared=declared, calibration=calibration, **resampling)
-    else:
-        folder = RunFolder(output) if output else None
-        evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
-    show(evaluations, folder=folder, table_format=table_format, as_json=as_json)
+    folder = RunFolder(settings.output_dir) if is_run else RunFolder(output) if output else None
+    with telling_what_is_kept(folder) if folder else nullcontext():
+        if is_run and folder is not None:
+            evaluations = evaluate_run(
+                folder, shifts=shifts, declared=declared_shifts(settings), calibration=calibration, **resampling
+            )
+        else:
+            evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
+        show(evaluations, folder=folder, form=form, as_json=as_json)
+    if folder is None and not as_json and form is None:
+        say_next("evaluate", target, "--output", "results")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run folder, or the --output of an evaluation.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", parser=home_path, help="A run folder, or the --output of an evaluation.")
+    ],
     table_format: Format = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the report of an evaluation again, or print its headline table to paste."""
+    """Write the report of an evaluation again, or print what was measured."""
     from ensemble_uq_llm.report.page import write_report
     from ensemble_uq_llm.report.source import read_sets
     from ensemble_uq_llm.run_folder import RunFolder
 
-    _check_format(table_format)
-    if table_format is None:
+    form, as_json = _checked_format(table_format, as_json=as_json)
+    check_evaluated(folder)
+    if table_format is None and not as_json:
         console_for(as_json=False).print(f"report: {write_report(RunFolder(folder))}", soft_wrap=True)
     else:
-        print_plain(read_sets(RunFolder(folder)), table_format)
+        _show_sets(read_sets(RunFolder(folder)), form, as_json=as_json)
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run folder, or predictions of any origin.")],
-    run_b: Annotated[Path, typer.Argument(help="Another, on the same examples.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            parser=home_path,
+            help="Run folders, or predictions of any origin, on the same examples; each is compared with the first.",
+        ),
+    ],
     name: Annotated[str, typer.Option(help="The predicted set to compare, of run folders.")] = "validation",
     draws: Draws = None,
     seed: Seed = None,
+    table_format: Format = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether one run is better than another.
+    """Say whether one run is better than another, or any of several than a baseline.
 
-    Every metric's paired difference on the same examples, with its 95% interval and two-sided p-value.
+    Every metric's paired difference on the same examples, with its 95% interval and two-sided p-value; the p-values are
+    adjusted (Holm) for all comparisons that are made.
     """
-    from ensemble_uq_llm.evaluation.comparison import comparison_json
-    from ensemble_uq_llm.report.terminal import comparison_table
+    from ensemble_uq_llm.evaluation.comparison import adjusted_together
     from ensemble_uq_llm.run import compare as compare_runs
 
-    result = compare_runs(run_a, run_b, name=name, draws=draws, seed=seed or 0)
-    if as_json:
-        print_json({"a": str(run_a), "b": str(run_b), **comparison_json(result)})
-        return
-    console = console_for(as_json=False)
-    console.print(f"A: {run_a}\nB: {run_b}", soft_wrap=True)
-    console.print(comparison_table(result))
+    form, as_json = _checked_format(table_format, as_json=as_json)
+    if len(runs) < 2:
+        raise ConfigError(f"compare: only {runs[0]} is given; name the runs to compare with it, too")
+    for each in runs:
+        check_exists(each)
+    baseline, *others = runs
+    results = [compare_runs(baseline, other, name=name, draws=draws, seed=seed or 0) for other in others]
+    if len(results) > 1:
+        results = adjusted_together(results)
+    _show_comparisons(str(baseline), dict(zip(map(str, others), results, strict=True)), form, as_json=as_json)
 
 
 def show(
     evaluations: "Mapping[str, Evaluation]",
     *,
     folder: "RunFolder | None",
-    table_format: str | None = None,
+    form: str | None = None,
     as_json: bool,
 ) -> None:
     """Print evaluations in the form asked for, and write the report where they have a folder."""
@@ -123,22 +169,58 @@ def show(
     from ensemble_uq_llm.report.source import read_source
 
     written = write_report(folder) if folder is not None else None
-    sets = {name: evaluation.metrics for name, evaluation in evaluations.items()}
-    if table_format is not None:
-        print_plain(sets, table_format)
-        return
-    labels = read_source(folder).class_labels if folder is not None else None
-    print_evaluations(sets, as_json=as_json, class_labels=labels)
-    if written is not None and not as_json:
+    labels = read_source(folder).class_labels if folder is not None and form is None and not as_json else None
+    _show_sets({name: each.metrics for name, each in evaluations.items()}, form, as_json=as_json, class_labels=labels)
+    if written is not None and folder is not None and not as_json and form is None:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
+        say_next("report", folder.root, "--format", "markdown")
 
 
-def _check_format(name: str | None) -> None:
+def _show_sets(
+    sets: "Mapping[str, SetMetrics]", form: str | None, *, as_json: bool, class_labels: "Sequence[str] | None" = None
+) -> None:
+    if form is None:
+        print_evaluations(sets, as_json=as_json, class_labels=class_labels)
+    else:
+        print_plain(sets, form)
+
+
+def _show_comparisons(a: str, results: "Mapping[str, RunComparison]", form: str | None, *, as_json: bool) -> None:
+    from ensemble_uq_llm.evaluation.comparison import comparison_json
+    from ensemble_uq_llm.report.paste_comparison import comparison_plain
+    from ensemble_uq_llm.report.terminal import comparison_table
+
+    if as_json:
+        contents = [{"a": a, "b": b, **comparison_json(result)} for b, result in results.items()]
+        print_json(contents[0] if len(contents) == 1 else {"a": a, "against": contents})
+    elif form is not None:
+        print_tables([comparison_plain(a, b, result, raw=form == "csv") for b, result in results.items()], form)
+    else:
+        console = console_for(as_json=False)
+        for b, result in results.items():
+            console.print(f"A: {a}\nB: {b}", soft_wrap=True)
+            console.print(comparison_table(result))
+
+
+def _checked_format(name: str | None, *, as_json: bool) -> tuple[str | None, bool]:
+    """Return the form to paste in that was asked for, None where there is none, and whether JSON was."""
     from ensemble_uq_llm.report.paste import FORMATS
     from ensemble_uq_llm.utils.suggest import did_you_mean
 
-    if name is not None and name not in FORMATS:
-        raise ConfigError(f"--format {name}: must be {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
+    known = (*FORMATS, TABLE, JSON)
+    if name is not None and name not in known:
+        raise ConfigError(f"--format {name}: must be {', '.join(known)}{did_you_mean(name, known)}")
+    if as_json and name not in (None, JSON):
+        raise ConfigError(f"--format {name}: --json asks for another form; leave one of them out")
+    return name if name in FORMATS else None, as_json or name == JSON
+
+
+def _target(named: Path | None) -> Path:
+    """Return what is to be evaluated: what was named, or else the run of the configuration that lies here."""
+    found = found_config(named)
+    if found is None:
+        raise ConfigError(f"evaluate: name a run folder, a YAML file or predictions; there is no ./{FOUND} here")
+    return found
 
 
 def _named_files(options: list[str]) -> dict[str, Path]:

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
+
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.text import clipped
 
 _FOLDER = re.compile(r"seed_(0|[1-9]\d*)(?:_sample_([1-9]\d*))?")
 
@@ -13,10 +17,19 @@ class MemberId:
 
     Training makes sample 0 of every seed; a posterior over a trained member's weights adds further samples.
     Identities sort by seed, then by sample.
+
+    Raises:
+        ConfigError: a number that cannot name a folder of its own.
     """
 
     seed: int
     sample: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "sample"):
+            number: object = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < 0:
+                raise ConfigError(f"MemberId: {name} must be a whole number of at least 0, found {clipped(number)}")
 
     @property
     def title(self) -> str:

@@ -7,15 +7,20 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.embedded import synthetic
-from ensemble_uq_llm.data.job import Job
-from ensemble_uq_llm.errors import ConfigError, MembersFailedError
-from ensemble_uq_llm.inference.members import load_members
+from ensemble_uq_llm.data.job import Job, PreparedSet
+from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import write_set
+from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.progress import TrainingDisplay
+from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import listed
 
 
 def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> MembersFailedError | None:
@@ -40,7 +45,7 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
-    predict(config, [*own_sets(config), *sets], job=job)
+    predict(config, [*own_sets(config), *sets], job=job, console=console)
     return failure
 
 
@@ -57,11 +62,12 @@ def predict(
     name: str | None = None,
     adapters: Sequence[Path] = (),
     job: Job | None = None,
+    console: Console | None = None,
 ) -> list[Path]:
     """Predict data files and named sets (default: the run's own) with one loading of the members.
 
     Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set; `job`
-    holds the configuration's data where another stage has loaded them.
+    holds the configuration's data where another stage has loaded them; on a `console` the progress is shown.
 
     Returns:
         The predictions' paths.
@@ -71,9 +77,34 @@ def predict(
     """
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     job = job or Job(config)
-    prepared = {key: job.file(Path(each)) if _is_file(each) else job.named(each) for key, each in wanted.items()}
+    prepared = {
+        key: job.file(expanded(Path(each))) if _is_file(each) else _named(job, config, each)
+        for key, each in wanted.items()
+    }
     loaded = load_members(config, adapters=adapters)
-    return [write_set(loaded, each, config, name=key) for key, each in prepared.items()]
+    return [_predict_set(loaded, each, config, key, console) for key, each in prepared.items()]
+
+
+def _predict_set(
+    loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, name: str, console: Console | None
+) -> Path:
+    if console is None:
+        return write_set(loaded, prepared, config, name=name)
+    examples, members = len(prepared.examples), len(loaded.ensemble.members)
+    with PredictionDisplay(console, name=name, examples=examples, members=members) as display:
+        return write_set(loaded, prepared, config, name=name, tell=display)
+
+
+def _named(job: Job, config: Config, name: str) -> PreparedSet:
+    """Return a set by its name; raises DataError where it is none, and no file either."""
+    known = [*own_sets(config), *find_dataset(config.dataset).splits]
+    if name != CALIBRATION and name not in known:
+        files = {path.stem: path.name for path in Path().iterdir() if path.is_file()}
+        near = did_you_mean(files.get(name, name), [*known, *files.values()])
+        raise DataError(
+            f"data: {name!r} is neither a file here nor a set{near or f'; the sets are {listed(dict.fromkeys(known))}'}"
+        )
+    return job.named(name)
 
 
 def own_sets(config: Config) -> list[str]:
@@ -107,4 +138,4 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
 
 
 def _is_file(text: str) -> bool:
-    return "/" in text or "." in text
+    return "/" in text or "." in text or Path(text).is_file()

@@ -1,13 +1,21 @@
 """What the commands print: tables for people, JSON for programs. Like `cli.py` it imports nothing heavy at the top."""
 
 import json
+import os
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from ensemble_uq_llm.commands.streams import can_show
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ensemble_uq_llm.evaluation.records import SetMetrics
+    from ensemble_uq_llm.report.paste import PlainTable
+
+_LEAST_VALUE: Final = 24
+"""Columns stand beside each other where the last has at least so much room, or all that it needs."""
 
 
 def console_for(*, as_json: bool) -> "Console":
@@ -18,21 +26,43 @@ def console_for(*, as_json: bool) -> "Console":
 
 
 def print_json(value: Any) -> None:
-    """Print a value for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201 (what a program reads)
+    """Print a value for programs: valid JSON whatever the encoding of standard output."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print(text if can_show(text) else json.dumps(value, indent=2))  # noqa: T201 (what a program reads)
 
 
 def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
     """Print facts by name: one line each, or one JSON object."""
     if as_json:
         print_json(record)
-        return
-    from rich.table import Table
+    else:
+        print_rows([(key.replace("_", " "), _shown(value)) for key, value in record.items()])
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in record.items():
-        table.add_row(key.replace("_", " "), _shown(value))
-    console_for(as_json=False).print(table)
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of texts in columns; where they have no room, the first text alone and the others below it.
+
+    Lines break between words only. Where nobody looks on (no terminal, no COLUMNS) they do not break at all.
+    """
+    console = console_for(as_json=False)
+    room = console.width if console.is_terminal or "COLUMNS" in os.environ else None
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    hang = sum(widths[:-1]) + 2 * len(widths[:-1])
+    beside = room is None or hang + min(widths[-1], _LEAST_VALUE) <= room
+    for first, *others in rows:
+        if beside:
+            head = "".join(f"{text:<{width + 2}}" for text, width in zip([first, *others][:-1], widths, strict=False))
+            lines = _broken(others[-1], None if room is None else room - hang)
+            text = head + f"\n{' ' * hang}".join(lines)
+        else:
+            text = "\n".join([first, *(f"  {line}" for other in others for line in _broken(other, (room or 0) - 2))])
+        print("\n".join(line.rstrip() for line in text.splitlines()))  # noqa: T201 (tables for people)
+
+
+def _broken(text: str, room: int | None) -> list[str]:
+    if room is None or len(text) <= room:
+        return [text]
+    return textwrap.wrap(text, max(room, 1), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _shown(value: Any) -> str:
@@ -40,6 +70,8 @@ def _shown(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:,.1f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -66,11 +98,17 @@ def print_evaluations(
 
 def print_plain(sets: "Mapping[str, SetMetrics]", form: str) -> None:
     """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
+    from ensemble_uq_llm.report.paste import headline_plain
+
+    print_tables([headline_plain(name, each, raw=form == "csv") for name, each in sets.items()], form)
+
+
+def print_tables(tables: "Sequence[PlainTable]", form: str) -> None:
+    """Print tables in a form to paste; as csv they are one table, and have one header."""
     from dataclasses import replace
 
-    from ensemble_uq_llm.report.paste import FORMATS, headline_plain
+    from ensemble_uq_llm.report.paste import FORMATS
 
-    tables = [headline_plain(name, each, raw=form == "csv") for name, each in sets.items()]
     if form == "csv":
         tables = [replace(tables[0], rows=tuple(row for table in tables for row in table.rows))]
     print("\n\n".join(FORMATS[form](table).rstrip("\r\n") for table in tables))  # noqa: T201 (what a program reads)

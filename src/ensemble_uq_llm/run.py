@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
@@ -47,7 +48,7 @@ class Run:
             ConfigError: there is no run; the message names those beside it.
         """
         _check_is_run(run.output_dir if isinstance(run, Config) else as_path(run, "run"))
-        self.config = run if isinstance(run, Config) else load_config(run)
+        self.config = with_classes(run if isinstance(run, Config) else load_config(run))
         """The configuration that it is predicted and evaluated with."""
         self._paths = RunFolder(self.config.output_dir)
 
@@ -80,11 +81,7 @@ class Run:
         """
         from ensemble_uq_llm.predictions.parquet import read_predictions
 
-        names = self._paths.prediction_names()
-        if name not in names:
-            there = f"; there are {listed(names)}{did_you_mean(str(name), names)}" if names else ""
-            raise DataError(f"{self.folder}: no set {clipped(name)} has been predicted{there or '; predict it first'}")
-        return read_predictions(self._paths.predictions(name))
+        return read_predictions(_predicted_set(self._paths, name))
 
     def evaluate(
         self,
@@ -224,15 +221,39 @@ def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
     if isinstance(what, Predictions):
         return what
     path = as_path(what, "compare")
-    return load_predictions(RunFolder(path).predictions(name) if path.is_dir() else path)
+    if not path.is_dir():
+        return load_predictions(path)
+    RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
+    return load_predictions(_predicted_set(RunFolder(path), name))
+
+
+def _predicted_set(folder: RunFolder, name: str) -> Path:
+    """Return where a run's predictions of a set are.
+
+    Raises:
+        DataError: there are none; the message says what is there instead.
+    """
+    names = folder.prediction_names()
+    if name in names:
+        return folder.predictions(name)
+    if names:
+        advice = f"there are {listed(names)}{did_you_mean(str(name), names)}"
+    elif folder.config.exists():
+        advice = f"predict it first: ensemble-uq predict {folder.root}"
+    else:
+        advice = "the folder is no run; name a run folder or a file of predictions"
+    raise DataError(f"{folder.root}: no set {clipped(name)} has been predicted; {advice}")
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:
     if isinstance(config, Config):
         if overrides:
             raise ConfigError("overrides: they go with a YAML file or a run folder; change the Config itself instead")
-        return config
-    return load_config(as_path(config, "config"), [overrides] if isinstance(overrides, str) else overrides)
+        return with_classes(config)
+    several = [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(several, Sequence) or not all(isinstance(each, str) for each in several):
+        raise ConfigError(f'overrides: found {clipped(overrides)}; give texts such as ["num_epochs=1", "lora_r=4"]')
+    return with_classes(load_config(as_path(config, "config"), several))
 
 
 def _sets(data: Any) -> list[str]:

@@ -7,7 +7,7 @@ from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_met
 from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
-from ensemble_uq_llm.evaluation.histograms import histogram_ends
+from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, metrics_for
@@ -24,7 +24,7 @@ SAMPLES = (MemberId(42), MemberId(42, 1), MemberId(7))
 
 
 def said(measured, draws=DRAWS):
-    return unlabelled_metrics("it", measured, histogram_ends([measured]), draws=draws, seed=0)
+    return unlabelled_metrics("it", measured, histogram_axes([measured]), draws=draws, seed=0)
 
 
 def numbers_of(measured, draws=DRAWS):
@@ -61,6 +61,9 @@ def test_every_score_has_every_number_and_a_curve():
         assert set(each.numbers) == {quantity.name for quantity in SELECTIVE_NUMBERS}
         assert each.curve.coverage[-1] == 1.0
         assert each.curve.risk[-1] == pytest.approx(1 - metrics.ensemble["accuracy"].value)
+        assert len(each.curve.low) == len(each.curve.high) == len(each.curve.risk)
+        area = np.trapezoid(each.roc.true_positive_rate, each.roc.false_positive_rate)
+        assert area == pytest.approx(each.numbers["error_auroc"].value, abs=1e-12)
     assert metrics.best_score.compared == len(SCORES)
     assert metrics.best_score.answer.startswith("Use ")
 
@@ -98,6 +101,12 @@ def test_the_change_by_a_temperature_is_paired_with_what_was_before():
         difference = each.after["nll"].value - before.ensemble["nll"].value
         assert each.change["nll"].value == pytest.approx(difference)
         assert np.ptp(each.change["nll"].ci95) < np.ptp(before.ensemble["nll"].ci95) / 2
+        # Its diagram has the bins of the calibration error after it, which are those before it.
+        bins = each.reliability.bins
+        assert sum(b.n * abs(b.accuracy - b.confidence) for b in bins) / 150 == pytest.approx(each.after["ece"].value)
+        assert sum(b.n for b in bins) == 150
+        edges = [edge for b in (*bins, *before.reliability.bins) for edge in (b.low, b.high)]
+        assert [15 * edge for edge in edges] == pytest.approx([round(15 * edge) for edge in edges])
     # One temperature for all changes no order.
     assert metrics.temperature.pooled.change["auc"].value == pytest.approx(0, abs=1e-12)
     covered = decisions.sets_RNC[0][np.arange(150), measured.labels_N].mean()
@@ -107,10 +116,9 @@ def test_the_change_by_a_temperature_is_paired_with_what_was_before():
 def compared(shifted, reference, *, role="shifted"):
     measured, usual = Measured.of(shifted), Measured.of(reference)
     return beside_reference(
-        said(measured),
+        replace(said(measured), role=role),
         measured,
         numbers_of(measured, 400),
-        role=role,
         reference=("usual", usual, numbers_of(usual, 400)),
         draws=DRAWS,
         seed=0,
@@ -123,6 +131,7 @@ def test_a_shift_is_detected_and_the_change_of_quality_told():
 
     assert (metrics.role, metrics.reference, metrics.shift.reference) == ("shifted", "usual", "usual")
     assert list(metrics.shift.numbers) == [quantity.name for quantity in DETECTION_NUMBERS]
+    assert set(metrics.shift.roc) == {score.name for score in SCORES}
     assert metrics.shift.numbers["auroc"]["mutual_information"].value > 0.8
     assert (metrics.shift.detection.score, metrics.shift.detection.seen) == ("entropy", "less_sure")
     values = [

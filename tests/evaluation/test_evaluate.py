@@ -263,7 +263,7 @@ def test_a_set_does_not_depend_on_the_others_but_for_shift_and_axes(folder):
     together = evaluate_run(folder, draws=20)["strange"].metrics
     alone = evaluate_files(folder.predictions("strange"), draws=20)["strange"].metrics
 
-    only_together = ("role", "reference", "shift", "histograms", "other_sets", "examples")
+    only_together = ("role", "reference", "shift", "histograms", "other_sets", "examples", "scatter")
     assert replace(alone, **{name: getattr(together, name) for name in only_together}) == together
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, DataError, ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training import time_estimate
 from ensemble_uq_llm.training.dry_run import BYTES_PER_TRAINED, dry_run
 from ensemble_uq_llm.training.outcomes import MemberRecord, member_settings
 from ensemble_uq_llm.utils.files import write_json
@@ -88,8 +90,8 @@ def test_only_the_layers_and_modules_that_are_named_are_counted(config):
     assert plan.trainable_parameters_per_member == 2 * (HIDDEN + FFN) + 2 * HIDDEN
 
 
-def test_the_calibration_split_is_not_trained_on(config):
-    plan = dry_run(with_(config, calibration_fraction=0.25))
+def test_the_calibration_split_is_not_trained_on(config, other_data):
+    plan = dry_run(with_(config, calibration_fraction=0.25, validation_file=other_data))
     assert plan.calibration_examples == 6
     assert plan.train.startswith("18 prompts")
 
@@ -141,3 +143,23 @@ def test_members_that_training_would_refuse_are_refused_here_too(config):
     finish(config, 43)
     with pytest.raises(ConfigError, match=r"learning_rate: 0.0002 there, 0.5 now"):
         dry_run(with_(config, learning_rate=0.5))
+
+
+def test_the_time_is_estimated_from_a_step_and_nothing_is_kept(config, tmp_path):
+    plan = dry_run(config)
+    assert plan.estimated_seconds > 0
+    assert not (tmp_path / "run").exists()
+    finish(config, 42, 43, 44)
+    assert dry_run(config).estimated_seconds is None
+
+
+def test_the_time_grows_with_the_epochs(config, monkeypatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(time_estimate.time, "monotonic", lambda: float(next(ticks)))
+    once, twice = (dry_run(with_(config, num_epochs=epochs)).estimated_seconds for epochs in (1, 2))
+    assert twice == pytest.approx(2 * once)
+
+
+def test_without_weights_there_is_no_estimate(config, tiny_base, tmp_path):
+    bare = shutil.copytree(tiny_base, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert dry_run(with_(config, model_name=str(bare))).estimated_seconds is None

@@ -22,9 +22,16 @@ def epoch_ended(group, seed, loss):
     return EpochEnded(group=group, epoch=1, validation_loss={seed: loss}, validation_accuracy={seed: loss})
 
 
-def shown(events, *, is_terminal=False, width=80):
+def shown(events, *, is_terminal=False, width=80, term="xterm"):
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=is_terminal, width=width, highlight=False, color_system=None)
+    console = Console(
+        file=stream,
+        force_terminal=is_terminal,
+        width=width,
+        highlight=False,
+        color_system=None,
+        _environ={"TERM": term},
+    )
     with TrainingDisplay(console) as display:
         for event in events:
             display(event)
@@ -52,6 +59,11 @@ def test_plain_lines_where_there_is_no_terminal():
         "epoch 1: validation loss 0.6000 to 0.6100, accuracy 50.0% to 75.0% over the members",
         "trained in 12.3 s",
     ]
+
+
+def test_plain_lines_where_the_terminal_cannot_redraw():
+    events = [started(), *(stepped(step, {42: 0.7, 43: 0.5}) for step in range(1, 21)), Ended(seconds=12.34)]
+    assert shown(events, is_terminal=True, term="dumb") == shown(events)
 
 
 def test_the_last_step_is_always_told():

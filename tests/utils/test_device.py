@@ -3,6 +3,7 @@ import torch
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.device import choose_device, describe_device, devices_of, free_bytes
+from ensemble_uq_llm.utils.text import counted
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_gpu_beyond_those_that_are_there(gpus):
 def test_the_cpu_in_numbers_and_words():
     cpu = torch.device("cpu")
     assert free_bytes(cpu) > 1 << 20
-    assert describe_device(cpu) == f"CPU, {torch.get_num_threads()} threads"
+    assert describe_device(cpu) == f"CPU, {counted(torch.get_num_threads(), 'thread')}"
 
 
 @pytest.mark.cuda

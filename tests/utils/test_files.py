@@ -1,10 +1,13 @@
 import contextlib
 import hashlib
 import math
+from pathlib import Path
 
 import pytest
 
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.files import (
+    as_path,
     atomic_folder,
     atomic_path,
     read_json,
@@ -13,6 +16,29 @@ from ensemble_uq_llm.utils.files import (
     write_json,
     write_text,
 )
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("~", "{home}"),
+        ("~/a b", "{home}/a b"),
+        ("a/~", "a/~"),
+        ("~nobody-of-this-name/a", "~nobody-of-this-name/a"),
+        (Path("~/x"), "{home}/x"),
+    ],
+    ids=str,
+)
+def test_a_path_from_the_home_folder(monkeypatch, tmp_path, given, found):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert as_path(given, "x") == Path(found.format(home=tmp_path))
+
+
+@pytest.mark.parametrize("given", [None, 3, "", b"a", ["a"]], ids=str)
+def test_what_is_no_path_is_named(given):
+    with pytest.raises(ConfigError, match=r"^x: a path is needed, found "):
+        as_path(given, "x")
 
 
 def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path):

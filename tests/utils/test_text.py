@@ -2,7 +2,7 @@
 
 import pytest
 
-from ensemble_uq_llm.utils.text import clipped, counted, enumerated, listed
+from ensemble_uq_llm.utils.text import clipped, counted, duration, enumerated, listed
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_words_as_a_sentence_lists_them(words, said):
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (3270, "3,270 rows")])
 def test_things_are_counted(number, said):
     assert counted(number, "row") == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3600, "1 h 0 min"), (7534, "2 h 6 min")],
+)
+def test_a_time_in_its_two_largest_units(seconds, words):
+    assert duration(seconds) == words

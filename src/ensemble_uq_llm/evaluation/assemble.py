@@ -9,11 +9,11 @@ from ensemble_uq_llm.evaluation.classes.by_class import measure_classes
 from ensemble_uq_llm.evaluation.classes.constant_answers import measure_constant
 from ensemble_uq_llm.evaluation.decisions import conformal
 from ensemble_uq_llm.evaluation.decisions.fitted import Decisions, Fitted
+from ensemble_uq_llm.evaluation.decisions.roc import roc_curve, shift_roc_curves
 from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
-from ensemble_uq_llm.evaluation.decisions.selective import risk_coverage_curve
 from ensemble_uq_llm.evaluation.decisions.shift import measure_shift
 from ensemble_uq_llm.evaluation.decisions.temperature import Place
-from ensemble_uq_llm.evaluation.histograms import histograms
+from ensemble_uq_llm.evaluation.histograms import HistogramAxis, histograms
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.diversity import measure_diversity
@@ -26,7 +26,6 @@ from ensemble_uq_llm.evaluation.quality.truth import measure_truth
 from ensemble_uq_llm.evaluation.records import (
     Conformal,
     FittedTemperature,
-    Role,
     SelectiveScore,
     SetMetrics,
     TemperatureEffect,
@@ -36,14 +35,14 @@ from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 
 
 def unlabelled_metrics(
-    name: str, measured: Measured, ends: Mapping[str, float], *, draws: int, seed: int
+    name: str, measured: Measured, axes: Mapping[str, HistogramAxis], *, draws: int, seed: int
 ) -> SetMetrics:
     """Return what can be said without labels, as of a set beside which no other stands.
 
     Args:
         name: what the set is called.
         measured: the set.
-        ends: of the histograms' axes.
+        axes: of the histograms.
         draws: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -59,7 +58,7 @@ def unlabelled_metrics(
         classes=measured.classes,
         member_ids=predictions.members,
         uncertainty=averages | {"mean_confidence": float(uncertainty.confidence_N.mean())},
-        histograms=histograms(measured, ends),
+        histograms=histograms(measured, axes),
         truth={}
         if true_probs_NC is None
         else measure_truth(uncertainty, true_probs_NC, predictions.labels_N, draws=draws, seed=seed),
@@ -82,7 +81,9 @@ def with_labels(
         reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
         selective={
             score: SelectiveScore(
-                numbers=numbers.selective[score].estimates(), curve=risk_coverage_curve(scores_N, measured.wrong_N)
+                numbers=numbers.selective[score].estimates(),
+                curve=numbers.curves[score],
+                roc=roc_curve(scores_N, measured.wrong_N),
             )
             for score, scores_N in measured.scores.items()
         },
@@ -133,13 +134,15 @@ def with_decisions(
     """
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
-        after, right_N = numbers.calibrated[place], decisions.log_probs_NC[place].argmax(axis=1) == measured.labels_N
+        after, log_probs_NC = numbers.calibrated[place], decisions.log_probs_NC[place]
+        right_N = log_probs_NC.argmax(axis=1) == measured.labels_N
         return TemperatureEffect(
             temperatures=temperatures,
-            after=quality_estimates(decisions.log_probs_NC[place], after, draws=draws, seed=seed),
+            after=quality_estimates(log_probs_NC, after, draws=draws, seed=seed),
             change=quality_changes(
                 after, numbers.ensemble, differing={"accuracy": int((right_N == measured.wrong_N).sum())}
             ),
+            reliability=reliability(np.exp(log_probs_NC.max(axis=1)), right_N, draws=draws, seed=seed),
         )
 
     return replace(
@@ -161,18 +164,16 @@ def beside_reference(
     measured: Measured,
     numbers: LabelledNumbers | None,
     *,
-    role: Role,
     reference: tuple[str, Measured, LabelledNumbers | None],
     draws: int,
     seed: int,
 ) -> SetMetrics:
-    """Return the metrics as those of a shifted set or of other data, with how it differs from the reference.
+    """Return the metrics of a shifted set or of other data with how it differs from the reference.
 
     Args:
         metrics: of the set.
         measured: the set.
         numbers: of its labelled examples, if there are any.
-        role: `shifted` where it is declared to be of another kind, else `other`.
         reference: name, measures and numbers of the set in distribution.
         draws: of the bootstrap.
         seed: of the bootstrap.
@@ -190,4 +191,5 @@ def beside_reference(
         draws=draws,
         seed=seed,
     )
-    return replace(metrics, role=role, reference=name, shift=shift)
+    shift = replace(shift, roc=shift_roc_curves(measured.uncertainty, usual.uncertainty))
+    return replace(metrics, reference=name, shift=shift)

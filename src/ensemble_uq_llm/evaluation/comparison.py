@@ -1,8 +1,8 @@
 """Is one run better than another? Every metric's paired difference on the examples that both predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL, holm, mcnemar
 from ensemble_uq_llm.statistics.statistic import Family
 from ensemble_uq_llm.utils.text import enumerated
+
+Key = TypeVar("Key", bound=Hashable)
 
 _ADAPTER: Final = TypeAdapter(RunComparison)
 _KEYS: Final = (
@@ -90,6 +92,19 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
     )
 
 
+def adjusted_together(results: Sequence[RunComparison]) -> list[RunComparison]:
+    """Return comparisons of several runs with one A, their p-values adjusted for the number of all comparisons made."""
+    metrics = [metric for result in results for metric in result.metrics.values()]
+    adjusted = iter(_adjusted(dict(enumerate(metrics))).values())
+    comparisons = sum(result.comparisons for result in results)
+    together = []
+    for result in results:
+        own = {name: next(adjusted) for name in result.metrics}
+        verdict = result.verdict if result.same_predictions else _verdict(result.n, result.classes, comparisons, own)
+        together.append(replace(result, metrics=own, comparisons=comparisons, verdict=verdict))
+    return together
+
+
 def compared_quantities(classes: int) -> list[Metric | Quantity]:
     """Return what two runs are compared by: the metrics that have a better side, and the AURC."""
     # The other metrics tell of the labels, which A and B share.
@@ -139,7 +154,7 @@ def _better(difference: Comparison, *, higher_is_better: bool) -> Side | None:
     return "B" if (low > 0) == higher_is_better else "A"
 
 
-def _adjusted(metrics: Mapping[str, ComparedMetric]) -> dict[str, ComparedMetric]:
+def _adjusted(metrics: Mapping[Key, ComparedMetric]) -> dict[Key, ComparedMetric]:
     """Return the metrics with the p-values, where there are any, adjusted for their number."""
     p_values = {name: each.difference.p_value for name, each in metrics.items()}
     known = {name: p_value for name, p_value in p_values.items() if p_value is not None}

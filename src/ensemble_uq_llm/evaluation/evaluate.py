@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
 from ensemble_uq_llm.evaluation.conclusions.findings import conclude
-from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
+from ensemble_uq_llm.evaluation.decisions.disjoint import apart_from_calibration, without_test_examples
+from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
-from ensemble_uq_llm.evaluation.histograms import histogram_ends
+from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.members.scatter import uncertainty_scatter
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
-from ensemble_uq_llm.evaluation.records import Role, SetMetrics
+from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
@@ -115,35 +117,33 @@ def evaluate_sets(
         calibration: predictions of other examples of its kind, to which temperatures and conformal thresholds
             are fitted, and by which a score is chosen; without them that is absent.
         compared: whether the other sets are compared with the first.
-        shifted: which of them are declared to be of another kind, so that they are called shifted; all by default.
+        shifted: which of them are declared to be shifted; all by default.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of the bootstrap and of every other random choice.
 
     Raises:
         ConfigError: draws or seed are no whole number of at least 0.
         DataError: the sets differ in their number of classes; the calibration set lacks a member, has no label, or
-            examples of it are among the test's.
+            all of its examples are among the test's.
     """
     check_resampling(draws=draws, seed=seed)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
-    ends = histogram_ends(list(measured.values()))
+    axes = histogram_axes(list(measured.values()))
     main, *others = sets
-    evaluations: dict[str, Evaluation] = {}
-    numbers: dict[str, LabelledNumbers | None] = {}
+    evaluations, numbers = dict[str, Evaluation](), dict[str, LabelledNumbers | None]()
     for name, each in measured.items():
-        fitted = fits.get(each.predictions.members)
-        metrics = unlabelled_metrics(name, each, ends, draws=draws, seed=seed)
+        fitted = fits.get(name)
+        metrics = unlabelled_metrics(name, each, axes, draws=draws, seed=seed)
         metrics, numbers[name] = _measure_labelled(metrics, each, fitted, draws=draws, seed=seed)
         if name == main:
-            metrics = replace(metrics, role="main", other_sets=tuple(others), examples=examples_to_read(each))
+            metrics = replace(metrics, role="main", other_sets=tuple(others))
+            metrics = replace(metrics, examples=examples_to_read(each), scatter=uncertainty_scatter(each))
         elif compared:
+            metrics = replace(metrics, role="shifted" if shifted is None or name in shifted else "other")
             reference = (main, measured[main], numbers[main])
-            role: Role = "shifted" if shifted is None or name in shifted else "other"
-            metrics = beside_reference(
-                metrics, each, numbers[name], role=role, reference=reference, draws=draws, seed=seed
-            )
+            metrics = beside_reference(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
         evaluations[name] = Evaluation(
             predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
         )
@@ -201,9 +201,8 @@ def evaluate_run(
 ) -> dict[str, Evaluation]:
     """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
-    Where the run has predicted its own `validation` set, the others are compared with it; only what is declared a
-    shift is called one. What it has predicted of its own `calibration` split is no set to evaluate: temperatures and
-    conformal sets are fitted to it.
+    The others are compared with the run's own `validation` set, if there is one; only declared shifts are called that.
+    Temperatures and conformal sets are fitted to its own `calibration` split, which is no set to evaluate.
 
     Args:
         run: the run, or the path of its folder.
@@ -251,20 +250,22 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
         folder.decision.unlink(missing_ok=True)  # that of an earlier evaluation does not go with these metrics
 
 
-def _fit(
-    sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int
-) -> dict[tuple[MemberId, ...], Fitted]:
-    """Return what is fitted on the calibration set, by the members that it is fitted for: mostly those of all sets."""
+def _fit(sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int) -> dict[str, Fitted]:
+    """Return what is fitted on the calibration set, by the sets it holds for: one object for all of the same members.
+
+    Examples of the first set are left out of the calibration set; another set that shares examples with it has none.
+    """
+    calibration = without_test_examples(calibration, sets[next(iter(sets))])
     fits: dict[tuple[MemberId, ...], Fitted] = {}
-    for predictions in sets.values():
-        check_disjoint(predictions, calibration)
-        members = predictions.members
+    apart = apart_from_calibration(sets, calibration)
+    for name in apart:
+        members = sets[name].members
         if members not in fits:
             own = of_members(calibration, members, name="the calibration set", others="the test set")
             fits[members] = fit_decisions(
                 own, name=CALIBRATION, rng=np.random.default_rng(seed), draws=draws, seed=seed
             )
-    return fits
+    return {name: fits[sets[name].members] for name in apart}
 
 
 def _measure_labelled(

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.classes.by_class import class_family
 from ensemble_uq_llm.evaluation.classes.constant_answers import constant_family
-from ensemble_uq_llm.evaluation.decisions.selective import selective_family
+from ensemble_uq_llm.evaluation.decisions.risk_band import risk_family, with_band
+from ensemble_uq_llm.evaluation.decisions.selective import risk_coverage_curve, selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.gain import OfPredictor, gain_family
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
+from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
 from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
 from ensemble_uq_llm.statistics.statistic import Family
 
@@ -36,6 +38,8 @@ class LabelledNumbers:
     """The headline metrics of every member and of the ensemble."""
     selective: dict[str, Resampled[str]]
     """By score."""
+    curves: dict[str, RiskCoverageCurve]
+    """By score, with their bands."""
     calibrated: dict[Place, Resampled[str]]
     """By metric, after the temperature applied there; empty without a calibration split."""
 
@@ -58,8 +62,10 @@ def resample_labelled(
         "by_class": class_family(measured.log_probs_NC, labels_N),
         "members": gain_family(measured.log_probs_MNC, labels_N, members, HEADLINE),
     }
+    curves = {score: risk_coverage_curve(scores_N, measured.wrong_N) for score, scores_N in measured.scores.items()}
     for score, scores_N in measured.scores.items():
         families["selective", score] = selective_family(scores_N, measured.wrong_N)
+        families["risks", score] = risk_family(scores_N, measured.wrong_N, curves[score].coverage)
     for place, log_probs_NC in calibrated.items():
         families["calibrated", place] = quality_family(log_probs_NC, labels_N)
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
@@ -69,5 +75,6 @@ def resample_labelled(
         by_class=resampled["by_class"],
         members=resampled["members"],
         selective={score: resampled["selective", score] for score in measured.scores},
+        curves={score: with_band(curve, resampled["risks", score]) for score, curve in curves.items()},
         calibrated={place: resampled["calibrated", place] for place in calibrated},
     )

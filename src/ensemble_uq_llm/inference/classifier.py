@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.files import AnyPath
+from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, counted, listed
 
@@ -75,7 +74,7 @@ class EnsembleClassifier:
         config = load_config(run_folder)
         from ensemble_uq_llm.inference.members import load_members
 
-        return cls(load_members(config, adapters=[Path(adapter) for adapter in adapters]), config)
+        return cls(load_members(config, adapters=[as_path(each, "adapters") for each in adapters]), config)
 
     @property
     def members(self) -> tuple[MemberId, ...]:

@@ -15,7 +15,7 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_o
 from ensemble_uq_llm.models.memory import token_budget
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
-from ensemble_uq_llm.utils.files import read_json, sha256_of
+from ensemble_uq_llm.utils.files import expanded, read_json, sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def _warn_of_other_bases(adapters: Sequence[Adapter], model_name: str, base: Pat
 
 def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     """Compare two folders by their absolute paths, and names of which one is from the hub by their last part."""
-    is_folder = model_name == EMBEDDED_MODEL or Path(model_name).expanduser().is_dir()
+    is_folder = model_name == EMBEDDED_MODEL or expanded(Path(model_name)).is_dir()
     if model_name == EMBEDDED_MODEL and (named == EMBEDDED_MODEL or Path(named).parts[-3:] == base.parts[-3:]):
         return True  # wherever this package is installed
     if is_folder and Path(named).is_absolute():

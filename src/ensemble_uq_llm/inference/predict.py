@@ -10,7 +10,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
-from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.logits import Tell, member_logits
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import RunFolder
@@ -19,8 +19,10 @@ from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
 
-def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet) -> Predictions:
+def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None) -> Predictions:
     """Return every member's logits on the examples of a set, labelled or not, in their order.
+
+    `tell` hears how far it is.
 
     Raises:
         DataError: a prompt that cannot be cut to `max_length`.
@@ -32,13 +34,17 @@ def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet) -> Predictio
         ids=tokens.ids,
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
-        logits_MNC=member_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget),
+        logits_MNC=member_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget, tell=tell),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
 
 
-def write_set(loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, *, name: str) -> Path:
+def write_set(
+    loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, *, name: str, tell: Tell | None = None
+) -> Path:
     """Predict a set and write it to the run folder as `predictions/NAME.parquet`, its texts beside it.
+
+    `tell` hears how far it is.
 
     Raises:
         DataError: as `predict_examples`. ConfigError: `name` cannot be a file name.
@@ -46,7 +52,7 @@ def write_set(loaded: LoadedEnsemble, prepared: PreparedSet, config: Config, *, 
     started = time.monotonic()
     folder, examples = RunFolder(config.output_dir), prepared.examples
     path = folder.predictions(name)
-    write_predictions(path, predict_examples(loaded, prepared))
+    write_predictions(path, predict_examples(loaded, prepared, tell=tell))
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
     write_text(folder.examples(name), "\n".join(lines) + "\n")

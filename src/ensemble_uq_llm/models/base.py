@@ -3,7 +3,6 @@
 import hashlib
 import json
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +11,13 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
-from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.errors import ModelError, UnreachableModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
+from ensemble_uq_llm.models.local import embedded_folder, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.files import sha256_of
@@ -41,17 +41,8 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
         ModelError: there is no such folder, and no such model can be had from the hub; the message says why.
     """
     if name == EMBEDDED_MODEL:
-        return Path(str(resources.files("ensemble_uq_llm") / "assets" / "tiny_llama"))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise ModelError(f"model_name: {folder} is a folder without config.json, so not a Hugging Face model")
-        return folder
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(
-            f"model_name: there is no folder {name}; give a hub name, a model folder, or `{EMBEDDED_MODEL}`"
-        )
-    return _download(name, revision, cache_dir, weights=weights)
+        return embedded_folder()
+    return local_folder(name) or _download(name, revision, cache_dir, weights=weights)
 
 
 def load_tokenizer(folder: Path) -> BaseTokenizer:
@@ -161,7 +152,14 @@ def _download(name: str, revision: str | None, cache_dir: Path | None, *, weight
     try:
         return Path(fetch())
     except Exception as error:
-        raise ModelError(f"model_name: {_explained(name, revision, cache_dir, silence, error)}") from error
+        kind = UnreachableModelError if _is_unreachable(silence, error) else ModelError
+        raise kind(f"model_name: {_explained(name, revision, cache_dir, silence, error)}") from error
+
+
+def _is_unreachable(silence: str | None, error: Exception) -> bool:
+    from huggingface_hub import errors
+
+    return silence is not None and isinstance(error, errors.LocalEntryNotFoundError)
 
 
 def _explained(name: str, revision: str | None, cache_dir: Path | None, silence: str | None, error: Exception) -> str:
@@ -180,7 +178,7 @@ def _explained(name: str, revision: str | None, cache_dir: Path | None, silence:
         return (
             f"{name!r} is neither a folder here nor a model on the hub; check the name, and if it is private, {token}"
         )
-    if silence is not None and isinstance(error, errors.LocalEntryNotFoundError):
+    if _is_unreachable(silence, error):
         cache = cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"

@@ -1,6 +1,8 @@
 """What every member says about every sequence: all examples through the stack in passes, without gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,8 +14,13 @@ from ensemble_uq_llm.models.pack import Tokens, make_pack
 from ensemble_uq_llm.models.passes import Rows, prediction_passes
 from ensemble_uq_llm.utils.lanes import side_by_side
 
+Tell: TypeAlias = Callable[[int, int], None]
+"""Hears after every pass how many answers (of a member to a sequence) are there, and of how many."""
 
-def member_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
+
+def member_logits(
+    ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int, tell: Tell | None = None
+) -> NDArray[np.float32]:
     """Return what every member says about every sequence: float32 logits_MNC.
 
     Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows. Where the
@@ -24,17 +31,21 @@ def member_logits(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, bud
     """
     longest = max(map(len, sequences), default=0)
     return within_memory(
-        lambda tokens: _in_passes(ensemble, sequences, budget=tokens), PassBudget(budget), longest=longest
+        lambda tokens: _in_passes(ensemble, sequences, budget=tokens, tell=tell), PassBudget(budget), longest=longest
     )
 
 
-def _in_passes(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int) -> NDArray[np.float32]:
+def _in_passes(
+    ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int, tell: Tell | None
+) -> NDArray[np.float32]:
     members, classes = len(ensemble.members), ensemble.spec.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)
+    counting, done = Lock(), 0
 
     @torch.inference_mode()
     def one_pass(members_and_rows: tuple[range, Rows]) -> None:
+        nonlocal done
         group, rows = members_and_rows
         own = [sequences[row] for row in rows]
         pack = make_pack([(member, own) for member in group], device=device)
@@ -44,6 +55,10 @@ def _in_passes(ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget
             trunk_TH = ensemble.trunk(make_pack([(group.start, own)], device=device)).repeat(len(group), 1)
         logits_BC = ensemble(pack, trunk_TH=trunk_TH)
         logits_MNC[group.start : group.stop, index] = logits_BC.unflatten(0, (len(group), len(rows)))
+        with counting:
+            done += len(group) * len(rows)
+            if tell is not None:
+                tell(done, members * len(sequences))
 
     lengths_N = np.array([len(tokens) for tokens in sequences], dtype=np.int64)
     side_by_side(one_pass, list(prediction_passes(members, lengths_N, budget=budget)), device=device)

@@ -55,8 +55,8 @@ SECTIONS = (
 def write_report(run: AnyPath) -> Path:
     """Write the report of what was evaluated in a run's folder, and return its path.
 
-    Every number of it stands in the metrics JSONs; predictions are not read. Example texts, configuration and
-    run record are shown where they are there.
+    Every number of it stands in the metrics JSONs, and the learning curves in the training's log; predictions are
+    not read. Example texts, configuration and run record are shown where they are there.
 
     Raises:
         DataError: nothing has been evaluated, or an example file cannot be used.

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.report.findings_in_words import findings_in_words
 from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
+from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
 _LATEX = str.maketrans(

@@ -1,7 +1,7 @@
 """What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.evaluation.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
+from ensemble_uq_llm.report.training_log import MemberLog, read_training_log
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import read_object
 
@@ -24,6 +25,8 @@ class ReportSource:
     config: Config | None
     record: Mapping[str, Any]
     """The content of `run.json`, empty where there is none."""
+    training: Mapping[int, MemberLog] = field(default_factory=dict)
+    """How the members of the main set learned, by seed; empty where they were not trained here."""
 
     @property
     def name(self) -> str:
@@ -57,12 +60,14 @@ def read_source(folder: RunFolder) -> ReportSource:
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: a metrics JSON or `run.json` is torn or none of ours.
     """
-    record = folder.run_record
+    record, sets = folder.run_record, read_sets(folder)
+    main = next(iter(sets.values()))
     return ReportSource(
         folder=folder,
-        sets=read_sets(folder),
+        sets=sets,
         config=load_config(folder.config) if folder.config.exists() else None,
         record=read_object(record, remedy="restore it or delete it") if record.exists() else {},
+        training=read_training_log(folder.events, dict.fromkeys(each.seed for each in main.member_ids)),
     )
 
 

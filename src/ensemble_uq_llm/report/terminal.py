@@ -1,10 +1,8 @@
-"""Metrics and comparisons as tables for the terminal, 80 columns wide at most."""
+"""Metrics and comparisons as tables for the terminal, of whatever width it has."""
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ensemble_uq_llm.evaluation.comparison import compared_quantities
@@ -18,11 +16,7 @@ from ensemble_uq_llm.evaluation.records import (
     SetMetrics,
     TemperatureScaling,
 )
-from ensemble_uq_llm.report.findings_in_words import (
-    classes_in_words,
-    findings_in_words,
-    other_findings_in_words,
-)
+from ensemble_uq_llm.report.fitting_table import FittingTable
 from ensemble_uq_llm.report.formats import (
     UNCERTAINTY_ROWS,
     UNDEFINED,
@@ -31,7 +25,12 @@ from ensemble_uq_llm.report.formats import (
     show_interval,
     show_value,
 )
-from ensemble_uq_llm.report.shift_in_words import shift_in_words
+from ensemble_uq_llm.report.words.findings_in_words import (
+    classes_in_words,
+    findings_in_words,
+    other_findings_in_words,
+)
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
@@ -68,9 +67,7 @@ def shift_table(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | No
     """Return one row a set: is it answered worse, and is it told from the reference set; and what that means."""
     shifts = [metrics.shift for metrics in sets.values() if metrics.shift]
     judged = _SHORT_SCORES[shifts[0].detection.score] if shifts else ""
-    table = _table("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", f"AUROC\n{judged}".rstrip(), "95%")
-    table.collapse_padding = True
-    table.columns[0].no_wrap = True
+    table = FittingTable("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", f"AUROC\n{judged}".rstrip(), "95%")
     for name, metrics in sets.items():
         accuracy = metrics.ensemble["accuracy"] if metrics.ensemble else Estimate(value=None, ci95=None)
         averages, detection = metrics.uncertainty, metrics.shift.detection if metrics.shift else None
@@ -96,8 +93,8 @@ def _range(interval: Interval | None, *, scale: float, form: str) -> str:
     return f"{low}–{high}"  # noqa: RUF001 (an en dash is what a range has)
 
 
-def _metric_table(metrics: SetMetrics) -> Table:
-    table = _table("Metric", "Ensemble", "95% interval", "Mean member")
+def _metric_table(metrics: SetMetrics) -> FittingTable:
+    table = FittingTable("Metric", "Ensemble", "95% interval", "Mean member")
     for metric in HEADLINE:
         estimate = metrics.ensemble[metric.name]
         if estimate.noise_floor:
@@ -111,12 +108,9 @@ def _metric_table(metrics: SetMetrics) -> Table:
     return table
 
 
-def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> Table:
+def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> FittingTable:
     """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
-    table = _table("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
-    table.collapse_padding = True
-    for column in table.columns:
-        column.no_wrap = False  # a narrow terminal breaks between words, never within a number
+    table = FittingTable("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
     for metric in METRICS:
         estimate = estimates.get(metric.name)
         if estimate is None or estimate.noise_floor is None:
@@ -129,7 +123,6 @@ def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> Table:
             show_value(estimate.noise_floor.p95, metric.format),
         )
     table.caption = "* in 95 of 100 draws; an error below it may be noise"
-    table.caption_justify = "left"
     return table
 
 
@@ -173,42 +166,37 @@ def _conformal_sentence(conformal: Conformal) -> str:
     )
 
 
-def _uncertainty_table(averages: Mapping[str, float]) -> Table:
-    table = _table("Uncertainty", "Average")
+def _uncertainty_table(averages: Mapping[str, float]) -> FittingTable:
+    table = FittingTable("Uncertainty", "Average")
     for name, title in UNCERTAINTY_ROWS:
         table.add_row(title, show_value(averages[name], ".4f"))
     return table
 
 
-def _truth_table(truth: Mapping[str, Estimate]) -> Table:
-    table = _table("Against the true probabilities", "Ensemble", "95% interval")
+def _truth_table(truth: Mapping[str, Estimate]) -> FittingTable:
+    table = FittingTable("Against the true probabilities", "Ensemble", "95% interval")
     for each in TRUTH_NUMBERS:
         estimate = truth[each.name]
         table.add_row(each.title, show_value(estimate.value, each.format), show_interval(estimate.ci95, each.format))
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(first, overflow="fold")
-    for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
 def comparison_table(result: RunComparison) -> RenderableType:
-    """Return two runs compared as a table of at most 80 columns, with what it means in words."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
-    table.add_column("Metric", overflow="fold")
-    for header in ("A", "B", "B - A", "95% interval", "p", "Holm", "Won"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for each in compared_quantities(result.classes):
-        title = f"{each.title} {direction(each.higher_is_better)}"
-        table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
+    """Return two runs compared as a table, with what it means in words."""
+    table = compared_metrics(result)
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
     words = (f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided.", result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
+
+
+def compared_metrics(result: RunComparison) -> FittingTable:
+    """Return a row for each compared metric."""
+    table = FittingTable("Metric", "A", "B", "B - A", "95% interval", "p", "Holm", "Won")
+    for each in compared_quantities(result.classes):
+        title = f"{each.title} {direction(each.higher_is_better)}"
+        table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
+    return table
 
 
 def _compared_cells(compared: ComparedMetric, form: str) -> list[str]:

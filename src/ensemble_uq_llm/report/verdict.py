@@ -5,10 +5,10 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.report.findings_in_words import findings_in_words
 from ensemble_uq_llm.report.formats import show_interval, show_value
-from ensemble_uq_llm.report.shift_in_words import shift_in_words
 from ensemble_uq_llm.report.source import ReportSource
+from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.utils.text import counted
 
 

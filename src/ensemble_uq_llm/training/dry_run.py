@@ -1,21 +1,27 @@
 """What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.checks.weights import weight_files
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
 from ensemble_uq_llm.training.step import epoch_batches
+from ensemble_uq_llm.training.time_estimate import estimate_seconds
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -32,6 +38,9 @@ class DryRun:
     train: str
     validation: str
     calibration_examples: int
+    test_in_training: int
+    calibration_in_training: int
+    calibration_in_test: int
     token_mean: float
     token_median: float
     token_p95: float
@@ -49,16 +58,19 @@ class DryRun:
     free_bytes: int
     disk_bytes: int
     device: str
+    estimated_seconds: float | None
+    """Of training, from one measured step; None where nothing is to be trained, or the weights are not here or would
+    not fit."""
 
 
 def dry_run(config: Config) -> DryRun:
-    """Plan `train` without loading weights and without writing anything into the run folder.
+    """Plan `train` without writing anything into the run folder; a small step is taken to measure its speed.
 
     Raises:
         ConfigError, ModelError, DataError: as `train` would.
     """
     job = Job(config)
-    held_out = job.split.held_out
+    calibration = job.calibration.examples if job.split.held_out else []
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
@@ -78,17 +90,20 @@ def dry_run(config: Config) -> DryRun:
     lanes = plan_lanes(first, train.lengths_N, budget=budget, lanes=lane_count(device))
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
+    free = free_bytes(device)
+    data = TrainingData(train=train, validation=validation)
+    is_measured = missing and _has_weights(folder) and 2 * base * width < free
+    seconds = (
+        estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device) if is_measured else None
+    )
     return DryRun(
         seeds_to_train=missing,
         seeds_finished=finished,
         train=train.describe(),
         validation=validation.describe(),
-        calibration_examples=len(held_out),
-        token_mean=float(train.lengths_N.mean()),
-        token_median=float(np.median(train.lengths_N)),
-        token_p95=float(np.quantile(train.lengths_N, 0.95)),
-        token_max=int(train.lengths_N.max()),
-        train_cut=train.num_cut,
+        calibration_examples=len(calibration),
+        **asdict(job.repeats),
+        **_lengths(train),
         optimizer_steps=config.optimizer_steps(len(train)),
         warmup_steps=config.warmup_steps,
         tokens_per_pass=budget,
@@ -98,7 +113,25 @@ def dry_run(config: Config) -> DryRun:
         base_bytes=base * width,
         adapters_and_optimizer_bytes=len(missing) * trained * BYTES_PER_TRAINED,
         pass_bytes=max(1, len(lanes)) * budget * bytes_per_token(skeleton, training=True),
-        free_bytes=free_bytes(device),
+        free_bytes=free,
         disk_bytes=len(missing) * trained * 4,
         device=describe_device(device),
+        estimated_seconds=seconds,
     )
+
+
+def _lengths(train: TokenizedExamples) -> dict[str, Any]:
+    return {
+        "token_mean": float(train.lengths_N.mean()),
+        "token_median": float(np.median(train.lengths_N)),
+        "token_p95": float(np.quantile(train.lengths_N, 0.95)),
+        "token_max": int(train.lengths_N.max()),
+        "train_cut": train.num_cut,
+    }
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder))
+    except ModelError:
+        return False

@@ -37,6 +37,7 @@ class TrainingDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
         self._devices: dict[int, _Device] = {}
         self._groups = 1
         self._lost_groups: set[int] = set()
@@ -50,8 +51,8 @@ class TrainingDisplay:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        """Begin the live display, where the console is a terminal."""
-        if self._console.is_terminal:
+        """Begin the live display, where the console is a terminal that can redraw."""
+        if self._is_live:
             self._live.start()
         return self
 
@@ -59,7 +60,7 @@ class TrainingDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the live display and leave its last state on the screen."""
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -100,7 +101,7 @@ class TrainingDisplay:
         if not self._is_everyone(self._devices):
             return
         self._bar.update(self._task, completed=step)
-        if step <= self._told_step or self._console.is_terminal:
+        if step <= self._told_step or self._is_live:
             return
         if step == steps or step % max(1, steps // 10) == 0:
             self._told_step = step

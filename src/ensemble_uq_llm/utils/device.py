@@ -6,6 +6,7 @@ import psutil
 import torch
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.utils.text import counted
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -56,4 +57,4 @@ def describe_device(device: torch.device) -> str:
     """Return the device in words, for the run's record."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}"

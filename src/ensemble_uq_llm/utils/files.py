@@ -19,14 +19,22 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 
 def as_path(value: Any, what: str) -> Path:
-    """Return the path that a caller gave as `what`.
+    """Return the path that a caller gave as `what`; a `~` at its beginning is the home folder.
 
     Raises:
-        ConfigError: it is no path.
+        ConfigError: it is no path, or an empty one.
     """
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str | os.PathLike) or value == "":
         raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
-    return Path(value)
+    return expanded(Path(value))
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with the home folder in place of a `~` at its beginning; where there is none, as it is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no user of that name, or no home
+        return path
 
 
 def as_named_paths(value: Any, what: str) -> dict[str, Path]:

@@ -35,6 +35,15 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units: `2 h 5 min`, `3 min 20 s`, `45 s`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what a library says of its error; the rest is for its developers.
 

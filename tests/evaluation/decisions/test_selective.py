@@ -205,8 +205,8 @@ def test_the_curve_is_exact_where_it_is_drawn(levels, points):
 def test_the_curve_of_many_examples_is_evenly_spread():
     coverages = risk_coverage_curve(*noisy(20_000)).coverage
 
-    assert len(coverages) == 200
-    assert np.diff(coverages) == pytest.approx(np.full(199, 1 / 199), abs=1e-3)
+    assert len(coverages) == 100
+    assert np.diff(coverages) == pytest.approx(np.full(99, 1 / 99), abs=1e-3)
     assert isinstance(coverages[0], float)
 
 

@@ -173,3 +173,14 @@ def test_the_attention_that_a_configuration_asks_for_is_ignored(base, key, wante
     changed(base, **{key: wanted})
     for model in (load_decoder(base, device=torch.device("cpu"), bf16=False), load_skeleton(base, bf16=False)):
         assert model.config._attn_implementation == PACKED_ATTENTION
+
+
+@pytest.mark.parametrize("name", ["foo", 3, ["silu"], {"name": "silu"}, "SILU"], ids=str)
+def test_an_activation_that_transformers_has_not_is_named(base, name):
+    with pytest.raises(ModelError, match=r"model_name: hidden_act in .*config\.json is .*, which is no activation"):
+        parse_base_config(changed(base, hidden_act=name))
+
+
+def test_a_misspelt_activation_is_put_right(base):
+    with pytest.raises(ModelError, match="is 'sillu', which is no activation of transformers; did you mean 'silu'"):
+        parse_base_config(changed(base, hidden_act="sillu"))

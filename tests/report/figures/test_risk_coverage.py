@@ -1,3 +1,4 @@
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -64,3 +65,19 @@ def test_it_says_the_curves_in_words():
         "Risk-coverage curves. Entropy: 5.0% wrong at 40% answered, 8.0% wrong at 80% answered, "
         "10.0% wrong at 100% answered."
     )
+
+
+def test_the_first_curve_has_its_band():
+    first = curve([0.0, 0.05, 0.06, 0.08, 0.1])
+    banded = replace(first, low=[risk / 2 for risk in first.risk], high=[2 * risk for risk in first.risk])
+    figure = risk_coverage_figure([banded, curve([0.1] * 5, name="Spread", style="second")])
+    [band] = list(ElementTree.fromstring(figure.svg).iter("polygon"))
+    corners = [tuple(float(part) for part in pair.split(",")) for pair in band.get("points").split()]
+
+    for (x, y), high, low in zip(points(figure, "curve best"), corners[:5], reversed(corners[5:]), strict=True):
+        assert high[0] == low[0] == x
+        assert high[1] <= y <= low[1]
+        assert 270 - low[1] == pytest.approx((270 - y) / 2, abs=0.11)
+    assert "10.0% wrong (95% interval 5.0% to 20.0%) at 100% answered; Spread" in figure.alternative
+    assert [key.name for key in figure.legend][:3] == ["Entropy", "Its 95% interval, share by share", "Spread"]
+    assert "95%" not in str(risk_coverage_figure([first]).legend)

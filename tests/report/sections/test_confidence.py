@@ -1,11 +1,12 @@
 from dataclasses import replace
+from xml.etree import ElementTree
 
-from ensemble_uq_llm.evaluation.records import FittedTemperature, MetricEstimate
+from ensemble_uq_llm.evaluation.records import FittedTemperature, MetricEstimate, Reliability
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.report.sections.confidence import confidence
 from ensemble_uq_llm.report.source import read_source
 from ensemble_uq_llm.statistics.intervals import Comparison
-from small_metrics import main_metrics, write_run
+from small_metrics import main_metrics, shifted_metrics, write_run
 
 
 def content_of(tmp_path, metrics):
@@ -45,8 +46,41 @@ def test_the_temperature_table_shows_before_after_and_change(tmp_path):
     assert [cell.value for cell in row.cells[:3]] == ["0.300", "0.280", "−0.0200"]  # noqa: RUF001
 
 
+def axis_labels(figure):
+    return [each.text for each in ElementTree.fromstring(figure.svg).iter("text") if "%" in each.text]
+
+
+def test_every_diagram_after_a_temperature_and_of_other_sets_is_on_one_axis(tmp_path):
+    metrics, other = main_metrics(), shifted_metrics("strange")
+    low = replace(other.reliability.bins[0], low=0.2, high=4 / 15, confidence=0.25)
+    other = replace(other, reliability=Reliability(bins=(low, *other.reliability.bins)))
+    content = confidence(read_source(write_run(tmp_path, metrics, other, shifted_metrics("unknown", labelled=0))))
+
+    assert [figure.title for figure in content.temperature.figures] == [
+        "One temperature (T = 1.24)",
+        next(c for c in content.temperature.table.columns if c.startswith("One a member")),
+    ]
+    assert [figure.title for figure in content.others] == ["strange"]
+    drawn = [content.figure, *content.temperature.figures, *content.others]
+    assert {tuple(axis_labels(figure)) for figure in drawn} == {tuple(axis_labels(content.figure))}
+
+
+def test_metrics_without_diagrams_after_scaling_show_none(tmp_path):
+    metrics = main_metrics()
+    scaling = metrics.temperature
+    bare = replace(
+        scaling,
+        pooled=replace(scaling.pooled, reliability=None),
+        per_member=replace(scaling.per_member, reliability=None),
+    )
+
+    assert content_of(tmp_path, replace(metrics, temperature=bare)).temperature.figures == []
+
+
 def test_a_single_member_has_one_temperature(tmp_path):
-    assert len(content_of(tmp_path, main_metrics(members=1)).temperature.table.columns) == 4
+    temperature = content_of(tmp_path, main_metrics(members=1)).temperature
+    assert len(temperature.table.columns) == 4
+    assert len(temperature.figures) == 1
 
 
 def test_temperatures_at_the_bound_are_named(tmp_path):

@@ -86,3 +86,15 @@ def test_other_sets_without_a_reference_are_only_listed(tmp_path):
 
 def test_a_single_set_has_no_such_section(tmp_path):
     assert content_of(tmp_path, main_metrics()) is None
+
+
+def test_every_compared_set_has_its_roc_curves_the_recommended_score_first(tmp_path):
+    content = content_of(tmp_path, main_metrics(), shifted_metrics("strange"), shifted_metrics("odd"))
+
+    assert [figure.title for figure in content.roc] == ["strange", "odd"]
+    for figure, column in zip(content.roc, (0, 1), strict=True):
+        areas = {row.title: row.cells[column].value for row in dict(content.detection)["AUROC"].rows}
+        shown = [key.name.split(", AUROC ") for key in figure.legend if "AUROC" in key.name]
+        assert shown == [[name, areas[name]] for name in ("Mutual information", "One minus confidence", "Entropy")]
+    other = replace(main_metrics("other"), role="other")
+    assert content_of(tmp_path / "other", main_metrics(), other).roc == []

@@ -1,10 +1,13 @@
 from dataclasses import replace
 
+import pytest
+
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.report.sections.when_to_abstain import when_to_abstain
 from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import main_metrics, write_run
 
 
@@ -23,41 +26,77 @@ def with_curves(**curves):
     return metrics
 
 
+def names(figure):
+    """Of the scores' curves, without their AUROCs."""
+    return [
+        key.name.partition(", AUROC")[0] for key in figure.legend if "curve" in key.symbol and key.name[:4] != "Its "
+    ]
+
+
 def test_scores_that_rank_alike_share_a_line(tmp_path):
     metrics = with_curves(
         mutual_information=curve(0.05, 0.1), one_minus_confidence=curve(0.04, 0.1), entropy=curve(0.04, 0.1)
     )
 
-    assert content_of(tmp_path, metrics).legend == [
-        ("best", "Mutual information"),
-        ("second", "One minus confidence (the same as entropy)"),
+    assert names(content_of(tmp_path, metrics).figure)[:-2] == [
+        "Mutual information",
+        "One minus confidence (the same as entropy)",
     ]
 
 
-def test_four_lines_at_most_and_the_best_first(tmp_path):
-    metrics = with_curves(
-        mutual_information=curve(0.05, 0.1),
-        one_minus_confidence=curve(0.04, 0.1),
-        entropy=curve(0.03, 0.1),
-        spread=curve(0.02, 0.1),
+@pytest.mark.parametrize("better", [True, False])
+def test_the_recommended_score_is_the_bold_row_and_the_first_curve_everywhere(tmp_path, better):
+    metrics = with_curves(spread=curve(0.02, 0.1), one_minus_confidence=curve(0.04, 0.1))
+    spread = metrics.selective["spread"]
+    lowest = replace(spread, numbers={**spread.numbers, "aurc": Estimate(value=0.001, ci95=None)})
+    metrics = replace(
+        metrics,
+        selective={**metrics.selective, "spread": lowest},
+        best_score=replace(metrics.best_score, best="spread", really_better=better),
     )
-    metrics = replace(metrics, best_score=replace(metrics.best_score, best="spread"))
-    legend = content_of(tmp_path, metrics).legend
+    content = content_of(tmp_path, metrics)
+    recommended, other = ("Spread", "One minus confidence")[:: 1 if better else -1]
 
-    assert [name for _, name in legend] == ["Spread", "One minus confidence", "Entropy", "Mutual information"]
-    assert len({style for style, _ in legend}) == 4
+    for figure in (content.figure, content.roc):
+        assert names(figure)[:2] == [recommended, other]
+    for table in (content.table, content.more):
+        assert [row.title for row in table.rows if row.strong] == [recommended]
+    notes = {row.title: row.note for row in content.table.rows if row.note}
+    assert notes == (
+        {"Spread": "recommended, lowest AURC", "One minus confidence": "baseline"}
+        if better
+        else {"Spread": "lowest AURC", "One minus confidence": "recommended, baseline"}
+    )
 
 
 def test_a_score_that_says_nothing_has_no_line(tmp_path):
     metrics = with_curves(mutual_information=RiskCoverageCurve(coverage=(1.0,), risk=(0.1,)))
-    assert "Mutual information" not in str(content_of(tmp_path, metrics).legend)
+    assert "Mutual information" not in names(content_of(tmp_path, metrics).figure)
+
+
+def test_the_roc_curves_have_the_aurocs_of_the_table(tmp_path):
+    content = content_of(tmp_path, main_metrics())
+    column = content.table.columns.index("AUROC of errors\N{NO-BREAK SPACE}↑") - 1
+    areas = {row.title: row.cells[column].value for row in content.table.rows}
+
+    shown = [key.name.split(", AUROC ") for key in content.roc.legend if "AUROC" in key.name]
+    assert [area for _, area in shown] == [areas[name.partition(" (")[0]] for name, _ in shown]
+    assert len(shown) >= 3
+
+
+def test_without_draws_there_is_no_band(tmp_path):
+    metrics = main_metrics()
+    bare = {name: replace(each, curve=replace(each.curve, low=(), high=())) for name, each in metrics.selective.items()}
+
+    assert content_of(tmp_path, metrics).banded
+    assert not content_of(tmp_path, replace(metrics, selective=bare)).banded
 
 
 def test_a_single_example_has_numbers_but_no_figure(tmp_path):
     content = content_of(tmp_path, main_metrics(n=1))
 
     assert content.figure is None
-    assert content.legend == []
+    assert content.roc is None
     assert len(content.table.rows) == len(SCORES)
 
 
@@ -69,14 +108,6 @@ def test_the_two_tables_hold_every_quantity_of_every_score_once(tmp_path):
         assert all(len(row.cells) == len(table.columns) - 1 for row in table.rows)
     titles = [column[:-2] for table in (content.table, content.more) for column in table.columns[1:]]
     assert sorted(titles) == sorted(quantity.title for quantity in SELECTIVE_NUMBERS)
-
-
-def test_the_best_score_and_the_baseline_are_marked(tmp_path):
-    rows = {row.title: row for row in content_of(tmp_path, main_metrics()).table.rows}
-
-    assert rows["Mutual information"].strong
-    assert (rows["Mutual information"].note, rows["One minus confidence"].note) == ("best AURC", "baseline")
-    assert content_of(tmp_path, main_metrics()).answer == "Use mutual information."
 
 
 def test_without_labels_there_is_nothing_to_say(tmp_path):

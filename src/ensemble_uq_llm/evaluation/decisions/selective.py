@@ -60,7 +60,7 @@ def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) 
 
 
 def risk_coverage_curve(
-    scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_], *, points: int = 200
+    scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_], *, points: int = 100
 ) -> RiskCoverageCurve:
     """Return the selective risk by coverage, to be drawn.
 

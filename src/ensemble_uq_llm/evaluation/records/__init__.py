@@ -20,6 +20,9 @@ from ensemble_uq_llm.evaluation.records.curves import (
     Reliability,
     ReliabilityBin,
     RiskCoverageCurve,
+    RocCurve,
+    ScatterGroup,
+    UncertaintyScatter,
 )
 from ensemble_uq_llm.evaluation.records.decision_records import (
     BestScore,
@@ -98,8 +101,10 @@ __all__ = [
     "Reliability",
     "ReliabilityBin",
     "RiskCoverageCurve",
+    "RocCurve",
     "Role",
     "RunComparison",
+    "ScatterGroup",
     "Seen",
     "SelectiveScore",
     "SetMetrics",
@@ -110,5 +115,6 @@ __all__ = [
     "SubsetSummary",
     "TemperatureEffect",
     "TemperatureScaling",
+    "UncertaintyScatter",
     "Vote",
 ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from ensemble_uq_llm.evaluation.records.curves import RiskCoverageCurve
+from ensemble_uq_llm.evaluation.records.curves import Reliability, RiskCoverageCurve, RocCurve
 from ensemble_uq_llm.evaluation.records.estimates import MetricEstimate
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
@@ -16,6 +16,8 @@ class SelectiveScore:
     numbers: dict[str, Estimate]
     """By the names of `selective.SELECTIVE_NUMBERS`."""
     curve: RiskCoverageCurve
+    roc: RocCurve | None = None
+    """Of finding the wrong answers; None where all or none are wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ class Shift:
     detection: Detection
     change: dict[str, Comparison] = field(default_factory=dict)
     """By metric; empty where one of the sets has no labels."""
+    roc: dict[str, RocCurve] = field(default_factory=dict)
+    """Of finding the shifted examples, by score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,8 @@ class TemperatureEffect:
     temperatures: tuple[FittedTemperature, ...]
     after: dict[str, MetricEstimate]
     change: dict[str, Comparison]
+    reliability: Reliability | None = None
+    """Of the scaled probabilities, in the bins of the unscaled ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

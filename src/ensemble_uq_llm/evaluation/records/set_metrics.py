@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ensemble_uq_llm.evaluation.records.class_records import ByClass, ConstantAnswers
-from ensemble_uq_llm.evaluation.records.curves import Histogram, Reliability
+from ensemble_uq_llm.evaluation.records.curves import Histogram, Reliability, UncertaintyScatter
 from ensemble_uq_llm.evaluation.records.decision_records import (
     BestScore,
     Conformal,
@@ -68,6 +68,8 @@ class SetMetrics:
     truth: dict[str, Estimate] = field(default_factory=dict)
     """Where true probabilities are known; by the names of `truth.TRUTH_NUMBERS`."""
     examples: ExamplesToRead | None = None
+    scatter: UncertaintyScatter | None = None
+    """Of the main set, if it has several members."""
 
     def __repr__(self) -> str:
         return f"SetMetrics({self.in_a_line})"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers.activations import ACT2FN
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.families import check_family
@@ -59,6 +60,7 @@ def parse_base_config(folder: Path) -> PreTrainedConfig:
     _check_kind(path, raw)
     _check_quantisation(path, raw)
     _check_sizes(path, raw)
+    _check_activation(path, raw)
     if (folder / "adapter_config.json").exists():
         raise ModelError(
             f"model_name: {folder} holds a base and an adapter (adapter_config.json), and transformers would load the "
@@ -112,6 +114,17 @@ def _check_quantisation(path: Path, raw: dict[str, Any]) -> None:
             f"model_name: {path} says that the weights are quantised ({clipped(method or 'quantization_config')}), "
             "which is not supported; name the model that they were quantised from, in float32, float16 or bfloat16"
         )
+
+
+def _check_activation(path: Path, raw: dict[str, Any]) -> None:
+    for key in ("hidden_act", "hidden_activation"):
+        name = raw.get(key)
+        if name is not None and not (isinstance(name, str) and name in ACT2FN):
+            near = did_you_mean(name, [*ACT2FN]) if isinstance(name, str) else ""
+            raise ModelError(
+                f"model_name: {key} in {path} is {clipped(name)}, which is no activation of transformers"
+                f"{near or '; restore the file that the model came with'}"
+            )
 
 
 def _check_sizes(path: Path, raw: dict[str, Any]) -> None:

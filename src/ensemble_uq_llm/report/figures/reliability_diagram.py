@@ -26,7 +26,9 @@ _COUNTS_TOP, _COUNTS_BOTTOM = 306, 356
 _HEIGHT = _COUNTS_BOTTOM + 42
 
 
-def reliability_figure(bins: Sequence[ReliabilityBin]) -> Figure:
+def reliability_figure(
+    bins: Sequence[ReliabilityBin], *, title: str = "Accuracy by confidence", low: float | None = None
+) -> Figure:
     """Draw accuracy against confidence in the filled bins, over how many examples each holds.
 
     The whisker of a dot is its Wilson interval; the shaded box of a bin is where the dot of a perfectly
@@ -34,8 +36,10 @@ def reliability_figure(bins: Sequence[ReliabilityBin]) -> Figure:
 
     Args:
         bins: the filled ones, at least one.
+        title: of the figure.
+        low: where the axis of confidence begins, to be compared with other diagrams; at the first bin if not given.
     """
-    x = Scale(min(each.low for each in bins), 1.0, LEFT, RIGHT)
+    x = Scale(lowest(bins) if low is None else low, 1.0, LEFT, RIGHT)
     y = Scale(0.0, 1.0, _BOTTOM, _TOP)
     height = Scale(0.0, max(each.n for each in bins), _COUNTS_BOTTOM, _COUNTS_TOP)
     parts = [
@@ -50,7 +54,12 @@ def reliability_figure(bins: Sequence[ReliabilityBin]) -> Figure:
     said = "; ".join(
         f"{each.n:,} examples at confidence {each.confidence:.1%}, {each.accuracy:.1%} right" for each in bins
     )
-    return figure(parts, title="Accuracy by confidence", height=_HEIGHT, alternative=f"Reliability diagram. {said}.")
+    return figure(parts, title=title, height=_HEIGHT, alternative=f"Reliability diagram. {said}.")
+
+
+def lowest(bins: Sequence[ReliabilityBin]) -> float:
+    """Return where the first bin begins."""
+    return min(each.low for each in bins)
 
 
 def _band(each: ReliabilityBin, band: Interval, x: Scale, y: Scale) -> Markup:

@@ -1,11 +1,17 @@
 """Can its confidence be believed: the reliability diagram, and what a temperature would change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
-from ensemble_uq_llm.evaluation.records import CalibrationSet, SetMetrics, TemperatureEffect, TemperatureScaling
-from ensemble_uq_llm.report.figures.reliability_diagram import reliability_figure
+from ensemble_uq_llm.evaluation.records import (
+    CalibrationSet,
+    ReliabilityBin,
+    SetMetrics,
+    TemperatureEffect,
+    TemperatureScaling,
+)
+from ensemble_uq_llm.report.figures.reliability_diagram import lowest, reliability_figure
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.formats import noise_floor_in_words
 from ensemble_uq_llm.report.source import ReportSource
@@ -21,6 +27,8 @@ class WithTemperature:
 
     fitted: CalibrationSet
     table: Table
+    figures: Sequence[Figure]
+    """The diagrams after scaling, on the axis of that before."""
     warning: str
     """Names the temperatures that lie at the bound of the search; empty where none does."""
 
@@ -33,6 +41,8 @@ class Confidence:
     ece: Cell
     floor: str
     temperature: WithTemperature | None
+    others: Sequence[Figure]
+    """The diagrams of the other labelled sets, on the same axis."""
 
 
 def confidence(source: ReportSource) -> Confidence | None:
@@ -41,22 +51,41 @@ def confidence(source: ReportSource) -> Confidence | None:
     if metrics.reliability is None:
         return None
     ece = metrics.ensemble["ece"]
+    low = min(lowest(bins) for bins in _all_bins(source))
     return Confidence(
-        figure=reliability_figure(metrics.reliability.bins),
+        figure=reliability_figure(metrics.reliability.bins, low=low),
         ece=estimate_cell(ece, ".3f"),
         floor=noise_floor_in_words(ece, ".3f"),
-        temperature=_with_temperature(metrics, scaling) if scaling else None,
+        temperature=_with_temperature(metrics, scaling, low) if scaling else None,
+        others=[
+            reliability_figure(other.reliability.bins, title=name, low=low)
+            for name, other in source.others.items()
+            if other.reliability
+        ],
     )
 
 
-def _with_temperature(metrics: SetMetrics, scaling: TemperatureScaling) -> WithTemperature:
+def _all_bins(source: ReportSource) -> Iterator[Sequence[ReliabilityBin]]:
+    """Yield the bins of every diagram, which share one axis so that they can be compared."""
+    scaling = source.main.temperature
+    drawn = [metrics.reliability for metrics in source.sets.values()]
+    drawn += [scaling.pooled.reliability, scaling.per_member.reliability] if scaling else []
+    return (reliability.bins for reliability in drawn if reliability)
+
+
+def _with_temperature(metrics: SetMetrics, scaling: TemperatureScaling, low: float) -> WithTemperature:
     ways = {"One temperature": scaling.pooled} | ({"One a member": scaling.per_member} if metrics.several else {})
     columns = ["Metric", "As it is"]
     for title, effect in ways.items():
         columns += [f"{title} ({_values(effect)})", "Change"]
     rows = [Row(title=metric.title, cells=_cells(metric, metrics, ways.values())) for metric in _SHOWN]
     table = Table(label="Metrics before and after temperature scaling", columns=columns, rows=rows)
-    return WithTemperature(fitted=scaling.calibration, table=table, warning=_warning(scaling))
+    figures = [
+        reliability_figure(effect.reliability.bins, title=f"{title} ({_values(effect)})", low=low)
+        for title, effect in ways.items()
+        if effect.reliability
+    ]
+    return WithTemperature(fitted=scaling.calibration, table=table, figures=figures, warning=_warning(scaling))
 
 
 def _cells(metric: Metric, metrics: SetMetrics, effects: Iterable[TemperatureEffect]) -> list[Cell]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
 from ensemble_uq_llm.evaluation.records import Seen, SetMetrics, Shift
-from ensemble_uq_llm.evaluation.scores import Quantity
-from ensemble_uq_llm.report.findings_in_words import other_findings_in_words
+from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity
+from ensemble_uq_llm.report.figures.roc_figure import roc_figure
+from ensemble_uq_llm.report.figures.svg import Figure, shortened
 from ensemble_uq_llm.report.formats import (
     METRIC_BY_NAME,
     UNDEFINED,
@@ -14,9 +15,11 @@ from ensemble_uq_llm.report.formats import (
     score_title,
     show_difference,
 )
-from ensemble_uq_llm.report.shift_in_words import shift_in_words
+from ensemble_uq_llm.report.scores_drawn import roc_lines
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
+from ensemble_uq_llm.report.words.findings_in_words import other_findings_in_words
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
@@ -42,6 +45,8 @@ class OtherData:
     """What may be concluded, and what the other sets' own numbers say."""
     detection: Sequence[tuple[str, Table]]
     """By the titles of the numbers; empty where the sets are not compared."""
+    roc: Sequence[Figure]
+    """Of finding the examples of each set that is compared with the main one."""
 
 
 def other_data(source: ReportSource) -> OtherData | None:
@@ -55,6 +60,16 @@ def other_data(source: ReportSource) -> OtherData | None:
         judged_by=score_in_text(next(iter(compared.values())).detection.score) if compared else "",
         sentences=[*shift_in_words(source.others), *other_findings_in_words(source.others, source.class_labels)],
         detection=detection,
+        roc=[_roc(source, name, shift) for name, shift in compared.items() if shift.roc],
+    )
+
+
+def _roc(source: ReportSource, name: str, shift: Shift) -> Figure:
+    return roc_figure(
+        roc_lines(shift.roc, shift.numbers["auroc"], (shift.detection.score, BASELINE)),
+        title=name,
+        found=f"share of {shortened(name)} found",
+        mistaken=f"share of {shortened(source.name)} taken for it",
     )
 
 

@@ -4,26 +4,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
-from ensemble_uq_llm.evaluation.records import BestScore, RiskCoverageCurve, SelectiveScore, SetMetrics
-from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity
+from ensemble_uq_llm.evaluation.records import BestScore, SelectiveScore, SetMetrics
+from ensemble_uq_llm.evaluation.scores import Quantity
 from ensemble_uq_llm.report.figures.risk_coverage import Curve, risk_coverage_figure
+from ensemble_uq_llm.report.figures.roc_figure import roc_figure
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.formats import score_title
+from ensemble_uq_llm.report.scores_drawn import drawn_scores, recommended_first, roc_lines
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Row, Table, direction_mark, estimate_cell
 
-_STYLES = ("best", "second", "third", "fourth")
 _SHOWN_FIRST = ("aurc", "augrc", "risk_at_coverage_80", "risk_at_coverage_90", "risk_at_coverage_95", "error_auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhenToAbstain:
-    """The curves with their legend, the sentence which score to use, and two tables of every score."""
+    """The curves, the sentence which score to use, and two tables of every score."""
 
     figure: Figure | None
     """None where there are too few examples for a curve."""
-    legend: Sequence[tuple[str, str]]
-    """Style and name of every curve."""
+    banded: bool
+    """Whether its first curve has a band."""
+    roc: Figure | None
+    """None where all answers are right, or none."""
     answer: str
     table: Table
     more: Table
@@ -40,7 +43,8 @@ def when_to_abstain(source: ReportSource) -> WhenToAbstain | None:
     rest = [quantity for quantity in SELECTIVE_NUMBERS if quantity.name not in _SHOWN_FIRST]
     return WhenToAbstain(
         figure=risk_coverage_figure(curves) if curves else None,
-        legend=[(curve.style, curve.name) for curve in curves],
+        banded=bool(curves and curves[0].high),
+        roc=_roc(metrics, choice),
         answer=choice.answer,
         table=_table(metrics, choice, first, label="Scores at selective prediction"),
         more=_table(metrics, choice, rest, label="Scores at selective prediction, further numbers"),
@@ -48,33 +52,49 @@ def when_to_abstain(source: ReportSource) -> WhenToAbstain | None:
 
 
 def _curves(metrics: SetMetrics, choice: BestScore) -> list[Curve]:
-    """Return at most four curves, the best first; scores that rank the examples alike share one."""
-    names_by_curve: dict[RiskCoverageCurve, list[str]] = {}
-    for name in dict.fromkeys((choice.best, BASELINE, "entropy", "mutual_information")):
-        curve = metrics.selective[name].curve
-        if len(curve.risk) > 1:
-            names_by_curve.setdefault(curve, []).append(name)
+    """Return at most four curves, that of the recommended score first."""
+    curves = {name: score.curve for name, score in metrics.selective.items() if len(score.curve.risk) > 1}
     return [
-        Curve(name=_common_name(names), style=style, coverage=curve.coverage, risk=curve.risk)
-        for style, (curve, names) in zip(_STYLES, names_by_curve.items(), strict=False)
+        Curve(
+            name=each.title,
+            style=each.style,
+            coverage=each.curve.coverage,
+            risk=each.curve.risk,
+            low=each.curve.low,
+            high=each.curve.high,
+        )
+        for each in drawn_scores(curves, recommended_first(choice))
     ]
 
 
-def _common_name(scores: Sequence[str]) -> str:
-    first, *others = (score_title(name) for name in scores)
-    return f"{first} (the same as {', '.join(title.lower() for title in others)})" if others else first
+def _roc(metrics: SetMetrics, choice: BestScore) -> Figure | None:
+    curves = {name: score.roc for name, score in metrics.selective.items() if score.roc}
+    areas = {name: score.numbers["error_auroc"] for name, score in metrics.selective.items()}
+    lines = roc_lines(curves, areas, recommended_first(choice))
+    if not lines:
+        return None
+    return roc_figure(
+        lines,
+        title="Finding the wrong answers",
+        found="share of the wrong answers found",
+        mistaken="share of the right answers taken for them",
+    )
 
 
 def _table(metrics: SetMetrics, choice: BestScore, quantities: Sequence[Quantity], *, label: str) -> Table:
-    rows = [_row(name, score, choice, quantities) for name, score in metrics.selective.items()]
+    aurc = {name: score.numbers[choice.criterion].value for name, score in metrics.selective.items()}
+    # Not always `choice.best`, which is sought among the scores that are really better where there are any.
+    lowest = min(aurc, key=lambda name: (aurc[name] is None, aurc[name]))
+    rows = [_row(name, score, choice, quantities, lowest=lowest) for name, score in metrics.selective.items()]
     columns = ["Score", *(f"{each.title}{direction_mark(each.higher_is_better)}" for each in quantities)]
     return Table(label=label, columns=columns, rows=rows)
 
 
-def _row(name: str, score: SelectiveScore, choice: BestScore, quantities: Sequence[Quantity]) -> Row:
+def _row(name: str, score: SelectiveScore, choice: BestScore, quantities: Sequence[Quantity], *, lowest: str) -> Row:
+    notes = {"recommended": choice.chosen, "baseline": choice.baseline, "lowest AURC": lowest}
     return Row(
         title=score_title(name),
-        note="best AURC" if name == choice.best else "baseline" if name == BASELINE else "",
+        note=", ".join(note for note, score in notes.items() if score == name),
         cells=[estimate_cell(score.numbers[each.name], each.format) for each in quantities],
-        strong=name == choice.best,
+        strong=name == choice.chosen,
     )

@@ -5,7 +5,7 @@ import pytest
 
 from ensemble_uq_llm.evaluation.records import Finding
 from ensemble_uq_llm.member import trained
-from ensemble_uq_llm.report.findings_in_words import (
+from ensemble_uq_llm.report.words.findings_in_words import (
     classes_in_words,
     findings_in_words,
     other_findings_in_words,

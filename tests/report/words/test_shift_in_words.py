@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from ensemble_uq_llm.report.shift_in_words import shift_in_words
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate
 from small_metrics import shifted_metrics
 

@@ -1,0 +1,1 @@
+"""What the command line is made of beside its commands: options, help, checks, and what it says."""

@@ -1,0 +1,52 @@
+"""Options and arguments that several commands share, and the configuration that they name."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ensemble_uq_llm.utils.files import expanded
+
+if TYPE_CHECKING:
+    from ensemble_uq_llm.config import Config
+
+FOUND: Final = Path("config.yaml")
+"""The configuration that is taken where none is named; `init` writes it."""
+
+
+def home_path(text: str | Path) -> Path:
+    """Read a path of the command line; the shell leaves a `~` alone behind an equals sign."""
+    return expanded(Path(text))
+
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG", parser=home_path, help="A YAML file, or a run folder. [default: ./config.yaml if it exists]"
+    ),
+]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Adapters = Annotated[
+    list[Path] | None,
+    typer.Option("--adapter", metavar="PATH", parser=home_path, help="A PEFT folder as member; repeatable."),
+]
+Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% confidence intervals.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")]
+
+
+def found_config(named: Path | None) -> Path | None:
+    """Return the configuration that was named, or else `./config.yaml` where there is one, which is said."""
+    if named is None and FOUND.is_file():
+        print(f"configuration: ./{FOUND}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
+        return FOUND
+    return named
+
+
+def load(named: Path | None, overrides: list[str] | None) -> "Config":
+    """Return the configuration that was named or found, or else the defaults, with what overrides it."""
+    from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.data.classes import with_classes
+
+    return with_classes(load_config(found_config(named), overrides or []))

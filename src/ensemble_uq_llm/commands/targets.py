@@ -1,0 +1,54 @@
+"""What a command reads is there, or else the error says what is there instead and what to name."""
+
+from pathlib import Path
+from typing import Final
+
+from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import listed
+
+PREDICTIONS: Final = (".parquet", ".csv", ".tsv", ".npz", ".jsonl")
+"""The endings of files of predictions."""
+
+
+def check_exists(path: Path) -> None:
+    """Raise DataError where there is neither a file nor a folder, with the name that may have been meant."""
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no such file or folder, and no folder {path.parent}; correct the path")
+    near = did_you_mean(path.name, (each.name for each in path.parent.iterdir() if not each.name.startswith(".")))
+    advice = near or f"; name a run folder, or predictions ({', '.join(PREDICTIONS)})"
+    raise DataError(f"{path}: there is no such file or folder{advice}")
+
+
+def check_evaluable(folder: Path) -> None:
+    """Raise ConfigError where a folder is no run, with the files of predictions in it, which can be named."""
+    if RunFolder(folder).config.exists():
+        return
+    files = sorted(each.name for each in folder.iterdir() if each.suffix in PREDICTIONS)
+    if files:
+        advice = f"name one of the files in it: {listed(files)}"
+    elif RunFolder(folder).metrics("x").parent.is_dir():
+        advice = f"it holds an evaluation; `ensemble-uq report {folder}` shows it"
+    else:
+        advice = "name a run folder, a YAML file, or a file of predictions"
+    raise ConfigError(f"{folder}: a folder without {RunFolder(folder).config.name}, so not a run; {advice}")
+
+
+def check_evaluated(folder: Path) -> None:
+    """Raise DataError where nothing was evaluated in a folder, with the command that would."""
+    check_exists(folder)
+    run = RunFolder(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: a file, and a report is made from the folder of a run or of an evaluation; name it")
+    if any(run.metrics("x").parent.glob("[!.]*.json")):
+        return
+    if run.prediction_names():
+        advice = f"evaluate it first: ensemble-uq evaluate {folder}"
+    elif run.config.exists():
+        advice = f"predict and evaluate it first: ensemble-uq predict {folder} --evaluate"
+    else:
+        advice = "name a run folder, or the --output of an evaluation"
+    raise DataError(f"{folder}: nothing has been evaluated here; {advice}")

@@ -1,0 +1,122 @@
+import json
+import shutil
+
+import pytest
+
+from ensemble_uq_llm.commands import preflight
+from ensemble_uq_llm.commands.preflight import check_everything
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import load_config, usable_part
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError, ModelError, UnreachableModelError
+from ensemble_uq_llm.models import base
+
+
+@pytest.fixture
+def config(tiny_yaml):
+    return load_config(tiny_yaml)
+
+
+def told(config, **more):
+    """The lines of what is wrong with a configuration after changes."""
+    with pytest.raises((ConfigError, DataError, IntegrityError), match=r".") as caught:
+        check_everything(config.model_copy(update=more))
+    return type(caught.value), str(caught.value).split("\n")
+
+
+def test_what_is_right_is_said_in_facts(config, finished_run):
+    facts = check_everything(config)
+    assert facts["model"] == "llama, 2 layers of width 16"
+    assert facts["device"].startswith("CPU")
+    assert facts["output_dir"] == str(config.output_dir)
+    assert "not_checked" not in facts
+    assert check_everything(load_config(finished_run))["members_finished"] == 2
+
+
+def test_every_problem_is_told_at_once(config, tmp_path):
+    (tmp_path / "file").touch()
+    kind, lines = told(
+        config,
+        output_dir=tmp_path / "file" / "run",
+        train_file=tmp_path / "absent.jsonl",
+        device="cuda:7",
+        lora_layers=(0, 5),
+    )
+    assert kind is ConfigError
+    assert [line.partition(":")[0] for line in lines] == [
+        str(tmp_path / "absent.jsonl"), "output_dir", "device", "lora_layers",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"model_name": "./nowhere"}, ModelError, "model_name: there is no folder ./nowhere"),
+        ({"lora_layers": (2,)}, ConfigError, "lora_layers: [2] asked for, and the model has layers 0 to 1"),
+        ({"device": "cuda:9"}, ConfigError, "device: 'cuda:9' asked for"),
+        ({"max_length": 3}, DataError, "more than max_length 3; raise max_length"),
+        ({"train_file": None, "dataset": "boolk"}, DataError, "unknown data set 'boolk'; did you mean 'boolq'?"),
+    ],
+)
+def test_each_problem_by_its_key(config, changes, kind, message):
+    found, lines = told(config, **changes)
+    assert found is kind
+    assert any(message in line for line in lines)
+
+
+def test_a_token_beyond_the_base_is_seen_before_training(config, tiny_base, tmp_path):
+    smaller = shutil.copytree(tiny_base, tmp_path / "smaller")
+    settings = json.loads((smaller / "config.json").read_text())
+    (smaller / "config.json").write_text(json.dumps(settings | {"vocab_size": 5}))
+    _, lines = told(config, model_name=str(smaller))
+    assert any("the base's ids end at 4" in line for line in lines)
+    assert any("the two files are not of one model" in line for line in lines)
+
+
+def test_members_that_were_made_otherwise(own_run):
+    config = load_config(own_run)
+    kind, lines = told(config, lora_r=4)
+    assert kind is ConfigError
+    assert "  lora_r: 2 there, 4 now" in lines
+    _, lines = told(config, max_train_examples=20)
+    assert "  the training data differ" in lines
+
+
+def test_a_torn_record_is_seen_before_training(own_run):
+    (own_run / "run.json").write_text("{")
+    kind, lines = told(load_config(own_run))
+    assert kind is IntegrityError
+    assert f"{own_run / 'run.json'}: this is no JSON" in lines[0]
+
+
+def test_a_folder_that_cannot_be_written(config, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(preflight.tempfile, "TemporaryFile", refuse)
+    assert "cannot be written (Permission denied); name another folder" in told(config)[1][0]
+
+
+def test_a_model_that_nobody_can_be_asked_for_is_no_problem(config, monkeypatch):
+    def silent(*_, **__):
+        raise UnreachableModelError("model_name: 'a/b' is not in the cache, and the hub does not answer")
+
+    monkeypatch.setattr(base, "_download", silent)
+    facts = check_everything(config.model_copy(update={"model_name": "a/b"}))
+    assert facts["not_checked"] == ["model_name: 'a/b' is not in the cache, and the hub does not answer"]
+    assert facts["train_examples"] == 24
+
+
+def test_what_follows_from_a_wrong_value_is_no_finding(tiny_yaml):
+    part = usable_part(tiny_yaml, ["train_file=3", "model_nam=x", "device=cuda:8"])
+    with pytest.raises(ConfigError, match="unknown key") as caught:
+        check_everything(part.config, problems=[ConfigError(each) for each in part.problems], wrong=part.wrong)
+    assert [line.partition(":")[0] for line in str(caught.value).split("\n")] == [
+        "--set train_file=3", "--set model_nam=x", "device",
+    ]  # fmt: skip
+
+
+def test_the_defaults_can_be_checked_without_a_hub(monkeypatch):
+    monkeypatch.setattr(base, "why_hub_is_silent", lambda: "nobody is there")
+    facts = check_everything(Config(model_name="nobody/nothing"))
+    assert facts["train"] == "boolq from the hub, not fetched here"
+    assert "is not in the cache (cache), and nobody is there" in facts["not_checked"][0]
