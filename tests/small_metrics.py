@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
-from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
+from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, detection_score
 from ensemble_uq_llm.evaluation.metrics_json import write_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import (
+    BesideConstant,
     BestScore,
+    ByClass,
     CalibrationSet,
     Conformal,
     ConformalSets,
+    Confusion,
+    ConstantAnswers,
     Detection,
     ExamplesToRead,
     FittedTemperature,
@@ -26,6 +30,7 @@ from ensemble_uq_llm.evaluation.records import (
     Mean,
     MemberMetrics,
     MetricEstimate,
+    OfClass,
     Pair,
     PairwiseNumber,
     Promise,
@@ -79,7 +84,7 @@ def main_metrics(
     ids = trained(range(42, 42 + members)) if isinstance(members, int) else members
     blocks = {"uncertainty": _averages(rng), "histograms": _histograms(rng, n, labelled)}
     if labelled:
-        blocks |= _quality(rng, ids, classes) | _labelled_blocks(rng, labelled)
+        blocks |= _quality(rng, ids, classes) | _labelled_blocks(rng, labelled) | _class_blocks(rng, labelled, classes)
     if labelled and len(ids) > 1:
         blocks |= _member_blocks(ids)
     if len(ids) > 1:
@@ -110,14 +115,14 @@ def shifted_metrics(name, *, reference="validation", n=300, labelled=300, member
     metrics = main_metrics(name, n=n, labelled=labelled, members=members, classes=classes, seed=seed)
     rng = np.random.default_rng(seed)
     areas = {score.name: estimate(rng.uniform(0.6, 0.95)) for score in SCORES}
-    best = max(areas, key=lambda score: areas[score].value)
+    chosen = detection_score(members)
     numbers = {
         each.name: {score.name: estimate(rng.uniform(0.1, 0.9)) for score in SCORES} for each in DETECTION_NUMBERS
     }
     shift = Shift(
         reference=reference,
         numbers=numbers | {"auroc": areas},
-        best=Detection(score=best, auroc=areas[best].value),
+        detection=Detection(score=chosen, auroc=areas[chosen], p_value=0.001, p_holm=0.002, seen="less_sure"),
         change={metric: comparison(rng.uniform(-0.2, 0.2)) for metric in metrics.ensemble},
         roc={score.name: _roc(0.2 + 0.05 * i) for i, score in enumerate(SCORES)},
     )
@@ -234,6 +239,41 @@ def _labelled_blocks(rng, labelled):
             compared=len(SCORES),
             really_better=True,
             answer="Use mutual information.",
+        ),
+    }
+
+
+def _class_blocks(rng, labelled, classes):
+    """A third of every class is taken for the next one."""
+    n_C = np.bincount(np.arange(labelled) % classes, minlength=classes)
+    matrix_CC = np.diag(n_C - n_C // 3)
+    for c in range(classes):
+        matrix_CC[c, (c + 1) % classes] += n_C[c] // 3
+    return {
+        "constant_answers": ConstantAnswers(
+            majority=0,
+            metrics={
+                name: BesideConstant(value=estimate(rng.uniform(0.1, 0.6)), gain=comparison(rng.uniform(-0.2, 0.2)))
+                for name in ("accuracy", "nll", "brier")
+            },
+        ),
+        "by_class": ByClass(
+            classes=tuple(
+                OfClass(
+                    label=c,
+                    n=int(n_C[c]),
+                    share=float(n_C[c] / labelled),
+                    answered=int(matrix_CC[:, c].sum()),
+                    precision=estimate(0.7),
+                    recall=estimate(0.67),
+                    f1=estimate(0.68),
+                )
+                for c in range(classes)
+            ),
+            matrix=tuple(map(tuple, matrix_CC.tolist())) if classes <= 100 else None,
+            largest_confusions=tuple(
+                Confusion(label=c, answer=(c + 1) % classes, n=int(n_C[c] // 3)) for c in range(min(classes, 20))
+            ),
         ),
     }
 

@@ -65,8 +65,8 @@ def _selective(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shift(old: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: old[name] for name in ("reference", "best", "change") if name in old}
-    return {"numbers": {name: value for name, value in old.items() if name not in kept}} | kept
+    kept = {name: old[name] for name in ("reference", "change") if name in old}
+    return {"numbers": {name: value for name, value in old.items() if name not in {*kept, "best"}}} | kept
 
 
 def _temperature(old: dict[str, Any]) -> dict[str, Any]:

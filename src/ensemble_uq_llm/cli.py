@@ -279,12 +279,17 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
+    from ensemble_uq_llm.data.datasets import declared_shifts
     from ensemble_uq_llm.evaluation.evaluate import evaluate_run
     from ensemble_uq_llm.pipeline import finished_seeds
     from ensemble_uq_llm.run_folder import RunFolder
 
     folder = RunFolder(settings.output_dir)
     evaluations = evaluate_run(
-        folder, seeds=finished_seeds(settings), draws=settings.bootstrap_draws, seed=settings.bootstrap_seed
+        folder,
+        declared=declared_shifts(settings),
+        seeds=finished_seeds(settings),
+        draws=settings.bootstrap_draws,
+        seed=settings.bootstrap_seed,
     )
     evaluation_commands.show(evaluations, folder=folder, as_json=as_json)

@@ -1,6 +1,6 @@
 """The commands that read predictions only: evaluate, report, compare. They work without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -69,6 +69,7 @@ def evaluate(
     not given.
     """
     from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.data.datasets import declared_shifts
     from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
@@ -91,8 +92,10 @@ def evaluate(
     folder = RunFolder(settings.output_dir) if is_run else RunFolder(output) if output else None
     with telling_what_is_kept(folder) if folder else nullcontext():
         if is_run and folder is not None:
-            seeds = settings.member_seeds
-            evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, seeds=seeds, **resampling)
+            declared, seeds = declared_shifts(settings), settings.member_seeds
+            evaluations = evaluate_run(
+                folder, shifts=shifts, declared=declared, calibration=calibration, seeds=seeds, **resampling
+            )
         else:
             evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
         show(evaluations, folder=folder, form=form, as_json=as_json)
@@ -164,17 +167,21 @@ def show(
 ) -> None:
     """Print evaluations in the form asked for, and write the report where they have a folder."""
     from ensemble_uq_llm.report.page import write_report
+    from ensemble_uq_llm.report.source import read_source
 
     written = write_report(folder) if folder is not None else None
-    _show_sets({name: each.metrics for name, each in evaluations.items()}, form, as_json=as_json)
+    labels = read_source(folder).class_labels if folder is not None and form is None and not as_json else None
+    _show_sets({name: each.metrics for name, each in evaluations.items()}, form, as_json=as_json, class_labels=labels)
     if written is not None and folder is not None and not as_json and form is None:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
         say_next("report", folder.root, "--format", "markdown")
 
 
-def _show_sets(sets: "Mapping[str, SetMetrics]", form: str | None, *, as_json: bool) -> None:
+def _show_sets(
+    sets: "Mapping[str, SetMetrics]", form: str | None, *, as_json: bool, class_labels: "Sequence[str] | None" = None
+) -> None:
     if form is None:
-        print_evaluations(sets, as_json=as_json)
+        print_evaluations(sets, as_json=as_json, class_labels=class_labels)
     else:
         print_plain(sets, form)
 

@@ -75,8 +75,13 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_evaluations(sets: "Mapping[str, SetMetrics]", *, as_json: bool) -> None:
-    """Print what is to be said of the evaluated sets, the first in full; for programs what their files hold."""
+def print_evaluations(
+    sets: "Mapping[str, SetMetrics]", *, as_json: bool, class_labels: "Sequence[str] | None" = None
+) -> None:
+    """Print what is to be said of the evaluated sets, the first in full; for programs what their files hold.
+
+    `class_labels` say how the classes are called, where that is known.
+    """
     if as_json:
         from ensemble_uq_llm.evaluation import metrics_json
 
@@ -86,9 +91,9 @@ def print_evaluations(sets: "Mapping[str, SetMetrics]", *, as_json: bool) -> Non
 
     console = console_for(as_json=False)
     first = next(iter(sets))
-    console.print(headline_table(first, sets[first]))
+    console.print(headline_table(first, sets[first], class_labels))
     if len(sets) > 1:
-        console.print(shift_table(sets))
+        console.print(shift_table(sets, class_labels))
 
 
 def print_plain(sets: "Mapping[str, SetMetrics]", form: str) -> None:

@@ -105,11 +105,13 @@ class Run:
 
         `shifts` and `calibration`, the returned mapping and errors are those of `evaluate_run`.
         """
+        from ensemble_uq_llm.data.datasets import declared_shifts
         from ensemble_uq_llm.evaluation.evaluate import evaluate_run
 
         return evaluate_run(
             self,
             shifts=shifts,
+            declared=declared_shifts(self.config),
             calibration=calibration,
             seeds=self.config.member_seeds,
             draws=self.config.bootstrap_draws if draws is None else draws,

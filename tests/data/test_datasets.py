@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data import datasets
-from ensemble_uq_llm.data.datasets import DATASETS, SplitRequest, find_dataset, load_split
+from ensemble_uq_llm.data.datasets import DATASETS, SplitRequest, declared_shifts, find_dataset, load_split
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.file_formats import Record
@@ -96,6 +97,7 @@ def test_reading_local_files_imports_nothing_heavy(tmp_path):
     program = f"""
 import sys
 from ensemble_uq_llm.data import cut
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data import datasets
 from ensemble_uq_llm.data.reading import hub_rows as hub
 from ensemble_uq_llm.data import prompts
@@ -111,3 +113,11 @@ print({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "transform
     environment = client_environment("http://127.0.0.1:9", tmp_path)
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr) == ("set()\n", "")
+
+
+def test_a_data_set_declares_its_own_shifts_but_not_those_of_the_users_files():
+    own = Config(dataset="synthetic")
+
+    assert declared_shifts(own) == tuple(each.name for each in synthetic.SETS if each.is_shift)
+    assert declared_shifts(Config(dataset="boolq")) == ()
+    assert declared_shifts(Config(dataset="synthetic", train_file="a.csv", validation_file="b.csv")) == ()

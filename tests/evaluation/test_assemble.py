@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
 from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS
@@ -113,10 +113,10 @@ def test_the_change_by_a_temperature_is_paired_with_what_was_before():
     assert metrics.conformal.methods["lac"]["0.80"].coverage.value == pytest.approx(covered)
 
 
-def compared(shifted, reference):
+def compared(shifted, reference, *, role="shifted"):
     measured, usual = Measured.of(shifted), Measured.of(reference)
-    return as_shifted(
-        said(measured),
+    return beside_reference(
+        replace(said(measured), role=role),
         measured,
         numbers_of(measured, 400),
         reference=("usual", usual, numbers_of(usual, 400)),
@@ -132,7 +132,8 @@ def test_a_shift_is_detected_and_the_change_of_quality_told():
     assert (metrics.role, metrics.reference, metrics.shift.reference) == ("shifted", "usual", "usual")
     assert list(metrics.shift.numbers) == [quantity.name for quantity in DETECTION_NUMBERS]
     assert set(metrics.shift.roc) == {score.name for score in SCORES}
-    assert metrics.shift.best.auroc == max(each.value for each in metrics.shift.numbers["auroc"].values()) > 0.8
+    assert metrics.shift.numbers["auroc"]["mutual_information"].value > 0.8
+    assert (metrics.shift.detection.score, metrics.shift.detection.seen) == ("entropy", "less_sure")
     values = [
         value_of(metric.statistic(m.log_probs_NC, m.labels_N), m.n)
         for m in (Measured.of(shifted), Measured.of(reference))
@@ -140,6 +141,32 @@ def test_a_shift_is_detected_and_the_change_of_quality_told():
         if metric.name == "nll"
     ]
     assert metrics.shift.change["nll"].value == pytest.approx(values[0] - values[1])
+
+
+def test_other_data_are_compared_but_not_called_shifted():
+    metrics = compared(predicted(n=60, seed=3), predicted(n=60), role="other")
+
+    assert (metrics.role, metrics.reference) == ("other", "usual")
+    assert metrics.shift.detection.seen == "unclear"
+
+
+def test_a_single_labelled_example_is_no_change():
+    """It cannot be resampled, so it has no draws to set beside those of the reference."""
+    metrics = compared(predicted(n=1), predicted(n=60))
+
+    assert (metrics.shift.change, metrics.shift.detection.seen) == ({}, "too_few")
+
+
+def test_classes_and_constant_answers_are_told():
+    metrics = labelled(predicted(n=120, classes=3))
+
+    assert sum(each.n for each in metrics.by_class.classes) == 120
+    assert sum(map(sum, metrics.by_class.matrix)) == 120
+    recall = np.mean([each.recall.value for each in metrics.by_class.classes])
+    assert metrics.ensemble["balanced_accuracy"].value == pytest.approx(recall)
+    assert metrics.ensemble["macro_f1"].value == pytest.approx(np.mean([e.f1.value for e in metrics.by_class.classes]))
+    largest = max(each.share for each in metrics.by_class.classes)
+    assert metrics.constant_answers.metrics["accuracy"].value.value == pytest.approx(largest)
 
 
 def test_the_two_sets_of_a_shift_are_not_paired():

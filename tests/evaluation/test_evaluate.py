@@ -236,8 +236,27 @@ def test_files_are_evaluated_as_in_their_run(folder):
     in_run = evaluate_run(folder, draws=20)
     shifts = {name: folder.predictions(name) for name in ("strange", "stream")}
     files = evaluate_files(folder.predictions("validation"), shifts=shifts, draws=20)
+    declared = evaluate_run(folder, declared=["strange", "stream", "of_the_data_set_but_not_predicted"], draws=20)
 
-    assert {name: each.metrics for name, each in files.items()} == {n: each.metrics for n, each in in_run.items()}
+    def metrics_of(evaluations, **changed):
+        return {name: replace(each.metrics, **changed) for name, each in evaluations.items()}
+
+    assert metrics_of(files) == metrics_of(declared)
+    assert metrics_of(files, role="any") == metrics_of(in_run, role="any")
+
+
+def test_only_what_is_declared_is_called_shifted(folder):
+    evaluations = evaluate_run(folder, declared=["strange"], shifts={"far": folder.predictions("strange")}, draws=20)
+
+    roles = {name: each.metrics.role for name, each in evaluations.items()}
+    assert roles == {"validation": "main", "strange": "shifted", "stream": "other", "far": "shifted"}
+    assert all(each.metrics.shift for name, each in evaluations.items() if name != "validation")
+
+
+def test_a_shifted_set_of_one_row_is_evaluated(folder):
+    write_predictions(folder.predictions("one"), predicted(n=1))
+
+    assert evaluate_run(folder, draws=20)["one"].metrics.shift.detection.seen == "too_few"
 
 
 def test_a_set_does_not_depend_on_the_others_but_for_shift_and_axes(folder):

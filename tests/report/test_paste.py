@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
-from ensemble_uq_llm.evaluation.records import Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Finding, Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.paste import FORMATS, PlainTable, as_csv, as_latex, as_markdown, headline_plain
 from small_metrics import main_metrics
 
@@ -54,12 +54,15 @@ def latex_cells(text):
 def test_csv_read_back_is_what_was_measured():
     header, *rows = csv.reader(io.StringIO(as_csv(headline_plain("validation", MEASURED, raw=True))))
 
-    assert header == ["set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"]
+    known = ["set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"]
+    assert header == [*known, "constant_answer"]
     assert [row[:2] for row in rows] == [["validation", metric.name] for metric in METRICS]
     for _, name, *cells in rows:
         estimate, mean = MEASURED.ensemble[name], MEASURED.members_mean.get(name, Mean(value=None))
         floor = (estimate.noise_floor.mean, estimate.noise_floor.p95) if estimate.noise_floor else (None, None)
-        expected = [estimate.value, *(estimate.ci95 or (None, None)), mean.value, *floor]
+        beside = MEASURED.constant_answers.metrics.get(name)
+        constant = beside.value.value if beside else None
+        expected = [estimate.value, *(estimate.ci95 or (None, None)), mean.value, *floor, constant]
         assert [float(cell) if cell else None for cell in cells] == expected
 
 
@@ -67,11 +70,24 @@ def test_people_see_formatted_numbers():
     table = headline_plain("validation", MEASURED, raw=False)
     rows = {row[0]: row[1:] for row in table.rows}
 
-    assert rows["Accuracy ↑"] == ("81.2%", "70.0% to 90.0%", "30.0%", "—", "—")
-    assert rows["ROC AUC ↑"] == ("—",) * 5
-    assert rows["ECE (15 bins) ↓"] == ("0.012", "0.010 to 0.020", "0.030", "0.009", "0.015")
+    always = MEASURED.constant_answers.metrics["accuracy"].value.value
+    assert rows["Accuracy ↑"] == ("81.2%", "70.0% to 90.0%", "30.0%", f"{always:.1%}", "—", "—")
+    assert rows["ROC AUC ↑"] == ("—",) * 6
+    assert rows["ECE (15 bins) ↓"] == ("0.012", "0.010 to 0.020", "0.030", "—", "0.009", "0.015")
     assert {len(row) for row in table.rows} == {len(table.header)}
     assert list(rows) == [f"{metric.title} {'↑' if metric.higher_is_better else '↓'}" for metric in HEADLINE]
+
+
+def test_what_is_concluded_stands_with_the_table_but_not_among_programs_rows():
+    finding = Finding(kind="constant_members", n=900, label=0, members=MEASURED.member_ids[:1])
+    table = headline_plain("validation", replace(MEASURED, findings=(finding,)), raw=False)
+
+    (said,) = table.notes
+    assert said == "Seed 42 gives one answer, 'class 0', to all 900 examples, whatever is asked."
+    title, note, *_ = as_markdown(table).split("\n\n")
+    assert (title, note) == ("**validation**", said)
+    assert said in as_latex(table)
+    assert said not in as_csv(table)
 
 
 def test_the_forms_by_name():

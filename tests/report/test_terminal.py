@@ -1,10 +1,11 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run, evaluate_sets
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.report.terminal import headline_table, shift_table
 from ensemble_uq_llm.run_folder import RunFolder
@@ -108,11 +109,32 @@ def test_the_shift_table_has_one_whole_line_a_set(tmp_path, draws):
     metrics = {name: evaluation.metrics for name, evaluation in evaluate_run(folder, draws=draws).items()}
     text = rendered(shift_table(metrics))
 
-    auroc = metrics["long_passages"].shift.numbers["auroc"]
-    expected = f"{auroc['entropy'].value:.3f}", f"{auroc['mutual_information'].value:.3f}"
-    assert tuple(row(text, "long_passages").split()[-2:]) == expected
-    assert row(text, "validation").split()[-2:] == ["—", "—"]
-    assert row(text, "stream").split()[2:4] == ["—", "—"]
+    auroc = metrics["long_passages"].shift.numbers["auroc"]["entropy"]
+    interval = "{:.2f}–{:.2f}".format(*auroc.ci95) if draws else "—"  # noqa: RUF001 (an en dash is what a range has)
+    assert row(text, "long_passages").split()[-2:] == [f"{auroc.value:.3f}", interval]
+    assert "By its entropy, " in text
+    assert "2 other sets" in text
+    assert "shifted" not in text
+    table = text.partition("By its entropy")[0]
+    assert row(table, "validation").split()[-2:] == ["—", "—"]
+    assert row(table, "stream").split()[2:4] == ["—", "—"]
+
+
+def test_what_went_wrong_stands_above_the_numbers_with_the_names_of_the_classes():
+    always = replace(predicted(n=60), logits_MNC=np.tile(np.float32([0, 1]), (3, 60, 1)))
+    text = " ".join(rendered(headline_table("x", evaluate(always, draws=50).metrics, ["no", "yes"])).split())
+
+    assert "Warning: Every member gives one answer, 'yes', to all 60 examples, whatever is asked." in text
+    assert text.index("Warning: Nothing shows that it has learned anything") < text.index("Accuracy")
+    assert "Always answering 'yes' would be right in" in text or "Always answering 'no' would be right in" in text
+
+
+def test_other_sets_own_findings_follow_their_table():
+    always = replace(predicted(n=60, seed=5), logits_MNC=np.tile(np.float32([0, 1]), (3, 60, 1)))
+    evaluations = evaluate_sets({"usual": predicted(n=60), "far": always}, draws=50)
+    text = " ".join(rendered(shift_table({name: each.metrics for name, each in evaluations.items()})).split())
+
+    assert "Warning: far: Every member gives one answer, 'class 1', to all 60 examples" in text
 
 
 def test_names_cannot_carry_markup():

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
-from ensemble_uq_llm.evaluation.records import Detection, Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Finding, Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.source import read_source
 from ensemble_uq_llm.report.verdict import verdict
-from ensemble_uq_llm.statistics.intervals import Estimate
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 
@@ -16,11 +16,13 @@ def test_it_says_how_good_it_is_and_what_it_claims(tmp_path):
     floor = Floor(mean=0.02, p95=0.04, p_value=0.3)
     metrics.ensemble["accuracy"] = MetricEstimate(value=0.812, ci95=(0.79, 0.83))
     metrics.members_mean["accuracy"] = Mean(value=0.801)
+    always = replace(metrics.constant_answers.metrics["accuracy"], value=Estimate(value=0.622, ci95=None))
+    metrics.constant_answers.metrics["accuracy"] = always
     metrics.ensemble["ece"] = MetricEstimate(value=0.0312, ci95=(0.02, 0.04), noise_floor=floor)
 
     assert said(tmp_path, metrics).startswith(
         "On 900 labelled examples of validation, the ensemble of 5 members answers 81.2% correctly "
-        "(95% interval 79.0% to 83.0%; its mean member 80.1%) and claims 87.3%; "
+        "(95% interval 79.0% to 83.0%; its mean member 80.1%; always answering 'class 0' 62.2%) and claims 87.3%; "
         "its calibration error is 0.031, which chance alone would explain."
     )
 
@@ -43,19 +45,31 @@ def test_abstention_counts_the_mistakes_of_the_score_to_use(tmp_path):
     assert "it gets 22.2% wrong." in said(tmp_path, unsure)
 
 
-def noticed(metrics, area):
-    best = Detection(score="mutual_information", auroc=area) if area else None
-    return replace(metrics, shift=replace(metrics.shift, best=best))
-
-
-def test_other_sets_are_named_with_the_best_first_and_three_at_most(tmp_path):
-    found = {"a": 0.6, "b": 0.9, "c": None, "d": 0.8, "e": 0.5}
-    sets = [noticed(shifted_metrics(name), area) for name, area in found.items()]
-
-    assert said(tmp_path, main_metrics(), *sets).endswith(
-        "Its uncertainty tells other data from it with an AUROC of 0.90 (b, by mutual information), "
-        "0.80 (d, by mutual information), 0.60 (a, by mutual information)."
+def test_what_went_wrong_follows_at_once(tmp_path):
+    worse = Comparison(value=-0.086, ci95=(-0.12, -0.05), p_value=0.002)
+    numbers = {"n": 900, "metric": "accuracy", "value": 0.71, "other": 0.796, "difference": worse}
+    metrics = replace(main_metrics(), findings=(Finding(kind="ensemble_hurts", **numbers),))
+    strange = replace(
+        shifted_metrics("strange"),
+        findings=(
+            Finding(kind="worse_but_surer", scores=("entropy",), **numbers),
+            Finding(kind="one_class", n=9, label=0),
+        ),
     )
+    words = said(tmp_path, metrics, strange)
+
+    assert words.index(
+        "Pooling hurts: the ensemble is worse than its mean member, its accuracy 71.0% against 79.6%"
+    ) < (words.index("Of the 80% of questions"))
+    assert words.count("Beware of strange") == 1
+    assert "All 9 labels" not in words  # what concerns another set alone stands in its section
+
+
+def test_every_other_set_is_named_or_counted(tmp_path):
+    words = said(tmp_path, main_metrics(), *(shifted_metrics(f"s{i}", seed=i) for i in range(6)))
+
+    assert "By its mutual information, it is less sure of all 6 shifted sets than of validation, AUROC " in words
+    assert " and 2 more." in words
 
 
 def test_a_single_member_is_no_ensemble(tmp_path):

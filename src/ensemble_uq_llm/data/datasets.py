@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records
@@ -39,6 +40,8 @@ class NamedDataset:
     load: Callable[[SplitRequest, Columns], list[Example]]
     is_remote: bool
     """Whether it comes from the hub."""
+    shifts: tuple[str, ...] = ()
+    """The splits that leave the distribution of the training set."""
 
 
 def load_split(request: SplitRequest, columns: Columns) -> list[Example]:
@@ -76,6 +79,13 @@ def find_dataset(name: str) -> NamedDataset:
     raise DataError(f"dataset: unknown data set {name!r}{hint}; known are {listed(names)}; {files}")
 
 
+def declared_shifts(config: Config) -> tuple[str, ...]:
+    """Return the splits that a run's data set itself calls shifted; none beside the user's own files."""
+    if config.validation_file is not None:
+        return ()
+    return next((dataset.shifts for dataset in DATASETS if dataset.name == config.dataset), ())
+
+
 def _load_boolq(request: SplitRequest, columns: Columns) -> list[Example]:
     rows = load_hub_rows(BOOLQ_REPO, split=request.split, cache_dir=request.cache_dir)
     return examples_from_records(rows, columns, source=f"{BOOLQ_REPO}[{request.split}]")
@@ -107,5 +117,6 @@ DATASETS: Final = (
         class_names=synthetic.CLASS_NAMES,
         load=_load_synthetic,
         is_remote=False,
+        shifts=tuple(each.name for each in synthetic.SETS if each.is_shift),
     ),
 )

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ensemble_uq_llm.evaluation.classes.by_class import measure_classes
+from ensemble_uq_llm.evaluation.classes.constant_answers import measure_constant
 from ensemble_uq_llm.evaluation.decisions import conformal
 from ensemble_uq_llm.evaluation.decisions.fitted import Decisions, Fitted
 from ensemble_uq_llm.evaluation.decisions.roc import roc_curve, shift_roc_curves
@@ -67,11 +69,13 @@ def with_labels(
     metrics: SetMetrics, measured: Measured, numbers: LabelledNumbers, *, draws: int, seed: int
 ) -> SetMetrics:
     """Return the metrics with what the labels say: quality, calibration, selective prediction, and the members."""
-    members = measured.predictions.members
+    members, answers_N = measured.predictions.members, measured.log_probs_NC.argmax(axis=1)
     metrics = replace(
         metrics,
         draws=draws,
         ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
+        constant_answers=measure_constant(answers_N, measured.labels_N, numbers.constant, numbers.ensemble),
+        by_class=measure_classes(answers_N, measured.labels_N, numbers.by_class, classes=measured.classes),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),
         reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
@@ -155,7 +159,7 @@ def with_decisions(
     )
 
 
-def as_shifted(
+def beside_reference(
     metrics: SetMetrics,
     measured: Measured,
     numbers: LabelledNumbers | None,
@@ -164,7 +168,7 @@ def as_shifted(
     draws: int,
     seed: int,
 ) -> SetMetrics:
-    """Return the metrics as those of a shifted set, with how it differs from the reference.
+    """Return the metrics of a shifted set or of other data with how it differs from the reference.
 
     Args:
         metrics: of the set.
@@ -176,8 +180,16 @@ def as_shifted(
     """
     name, usual, usual_numbers = reference
     change = {}
-    if numbers is not None and usual_numbers is not None:
+    if numbers is not None and usual_numbers is not None and min(measured.n, usual.n) > 1:  # one is not resampled
         change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
-    shift = measure_shift(measured.uncertainty, usual.uncertainty, name=name, change=change, draws=draws, seed=seed)
+    shift = measure_shift(
+        measured.uncertainty,
+        usual.uncertainty,
+        members=metrics.members,
+        name=name,
+        change=change,
+        draws=draws,
+        seed=seed,
+    )
     shift = replace(shift, roc=shift_roc_curves(measured.uncertainty, usual.uncertainty))
-    return replace(metrics, role="shifted", reference=name, shift=shift)
+    return replace(metrics, reference=name, shift=shift)

@@ -1,6 +1,6 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
+from ensemble_uq_llm.evaluation.conclusions.findings import conclude
 from ensemble_uq_llm.evaluation.decisions.disjoint import apart_from_calibration, without_test_examples
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
@@ -103,10 +104,11 @@ def evaluate_sets(
     *,
     calibration: Predictions | None = None,
     compared: bool = True,
+    shifted: Collection[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
-    """Evaluate a set in distribution, and any number of shifted ones against it.
+    """Evaluate a set in distribution, and any number of others against it.
 
     Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
     what is said of shifts and the common axis of the histograms.
@@ -115,7 +117,8 @@ def evaluate_sets(
         sets: what every member said, by the sets' names; the first is the one in distribution.
         calibration: predictions of other examples of its kind, to which temperatures and conformal thresholds
             are fitted, and by which a score is chosen; without them that is absent.
-        compared: whether the other sets are shifts of the first, or just other sets.
+        compared: whether the other sets are compared with the first.
+        shifted: which of them are declared to be shifted; all by default.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of the bootstrap and of every other random choice.
 
@@ -130,8 +133,7 @@ def evaluate_sets(
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
     axes = histogram_axes(list(measured.values()))
     main, *others = sets
-    evaluations: dict[str, Evaluation] = {}
-    numbers: dict[str, LabelledNumbers | None] = {}
+    evaluations, numbers = dict[str, Evaluation](), dict[str, LabelledNumbers | None]()
     for name, each in measured.items():
         fitted = fits.get(name)
         metrics = unlabelled_metrics(name, each, axes, draws=draws, seed=seed)
@@ -140,12 +142,14 @@ def evaluate_sets(
             metrics = replace(metrics, role="main", other_sets=tuple(others))
             metrics = replace(metrics, examples=examples_to_read(each), scatter=uncertainty_scatter(each))
         elif compared:
+            metrics = replace(metrics, role="shifted" if shifted is None or name in shifted else "other")
             reference = (main, measured[main], numbers[main])
-            metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
+            metrics = beside_reference(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
         evaluations[name] = Evaluation(
             predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
         )
-    return evaluations
+    concluded = conclude({name: each.metrics for name, each in evaluations.items()}, measured)
+    return {name: replace(each, metrics=concluded[name]) for name, each in evaluations.items()}
 
 
 def evaluate_files(
@@ -191,6 +195,7 @@ def evaluate_run(
     run: AnyPath,
     *,
     shifts: Mapping[str, AnyPath] | None = None,
+    declared: Collection[str] = (),
     calibration: AnyPath | None = None,
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
@@ -198,12 +203,13 @@ def evaluate_run(
 ) -> dict[str, Evaluation]:
     """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
-    Where the run has predicted its own `validation` set, the others are shifts of it. What it has predicted of
-    its own `calibration` split is no set to evaluate: temperatures and conformal sets are fitted to it.
+    The others are compared with the run's own `validation` set, if there is one; only declared shifts are called that.
+    Temperatures and conformal sets are fitted to its own `calibration` split, which is no set to evaluate.
 
     Args:
         run: the run, or the path of its folder.
-        shifts: further sets, as `evaluate_files` takes them.
+        shifts: further, shifted sets, as `evaluate_files` takes them.
+        declared: the names of predicted sets that are shifted, too, such as those of `declared_shifts`.
         calibration: a file to use in place of the run's own calibration split.
         seeds: whose members the sets must be predicted by; those of the run's configuration without.
         draws: bootstrap draws for the intervals; 0 for none.
@@ -232,6 +238,7 @@ def evaluate_run(
         {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
         calibration=split,
         compared=VALIDATION in files,
+        shifted={*shifts, *declared},
         draws=draws,
         seed=seed,
     )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.classes.by_class import class_family
+from ensemble_uq_llm.evaluation.classes.constant_answers import constant_family
 from ensemble_uq_llm.evaluation.decisions.risk_band import risk_family, with_band
 from ensemble_uq_llm.evaluation.decisions.selective import risk_coverage_curve, selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place
@@ -28,6 +30,10 @@ class LabelledNumbers:
 
     ensemble: Resampled[str]
     """By metric."""
+    constant: Resampled[str]
+    """By metric, of constant answers."""
+    by_class: Resampled[tuple[str, int]]
+    """Precision, recall and F1, by name and class."""
     members: Resampled[OfPredictor]
     """The headline metrics of every member and of the ensemble."""
     selective: dict[str, Resampled[str]]
@@ -52,6 +58,8 @@ def resample_labelled(
     labels_N, members = measured.labels_N, measured.predictions.members
     families: dict[Hashable, Family[Any]] = {
         "ensemble": quality_family(measured.log_probs_NC, labels_N),
+        "constant": constant_family(labels_N, measured.classes),
+        "by_class": class_family(measured.log_probs_NC, labels_N),
         "members": gain_family(measured.log_probs_MNC, labels_N, members, HEADLINE),
     }
     curves = {score: risk_coverage_curve(scores_N, measured.wrong_N) for score, scores_N in measured.scores.items()}
@@ -63,6 +71,8 @@ def resample_labelled(
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
     return LabelledNumbers(
         ensemble=resampled["ensemble"],
+        constant=resampled["constant"],
+        by_class=resampled["by_class"],
         members=resampled["members"],
         selective={score: resampled["selective", score] for score in measured.scores},
         curves={score: with_band(curve, resampled["risks", score]) for score, curve in curves.items()},

@@ -5,18 +5,17 @@ Names come from the tables that define them; one that is in none of them is show
 
 from typing import Final
 
+from ensemble_uq_llm.evaluation.decisions.shift import ENOUGH_TO_DISAGREE
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
-from ensemble_uq_llm.statistics.intervals import Interval
+from ensemble_uq_llm.statistics.intervals import Comparison, Interval
+from ensemble_uq_llm.statistics.significance import p_in_words
 
 UNDEFINED: Final = "—"
 
 METRIC_BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in METRICS}
 """The metrics by their names in the JSON."""
-
-ENOUGH_TO_DISAGREE: Final = 4
-"""From so many members on mutual information is about as good a detector of other data as one model's entropy."""
 
 UNCERTAINTY_ROWS: Final = (
     ("average_entropy", "Entropy (total), nats"),
@@ -62,6 +61,17 @@ def show_difference(difference: float, form: str) -> str:
     if form.endswith("%"):
         return typeset(f"{100 * difference:+z.{digits}f} points")
     return typeset(f"{difference:+z.{digits}f}")
+
+
+def difference_in_words(comparison: Comparison, form: str) -> str:
+    """Return a difference with its 95% interval and p-value, as far as they are known."""
+    parts = [f"difference {UNDEFINED if comparison.value is None else show_difference(comparison.value, form)}"]
+    if comparison.ci95 is not None:
+        low, high = (show_difference(end, form) for end in comparison.ci95)
+        parts.append(f"95% interval {low.removesuffix(' points')} to {high}")
+    if comparison.p_value is not None:
+        parts.append(p_in_words(comparison.p_value, at_floor=comparison.at_floor))
+    return ", ".join(parts)
 
 
 def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 
 from ensemble_uq_llm.report.formats import few_members_in_words
+from ensemble_uq_llm.report.sections.class_by_class import class_by_class
 from ensemble_uq_llm.report.sections.class_sets import class_sets
 from ensemble_uq_llm.report.sections.confidence import confidence
 from ensemble_uq_llm.report.sections.how_many import how_many
@@ -37,6 +38,7 @@ class Section:
 
 SECTIONS = (
     Section(name="in_numbers", title="In numbers", content=in_numbers),
+    Section(name="class_by_class", title="Class by class", content=class_by_class),
     Section(name="confidence", title="Can its confidence be believed?", content=confidence),
     Section(name="when_to_abstain", title="When should it abstain?", content=when_to_abstain),
     Section(name="unsure_of", title="What it is unsure of", content=unsure_of),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
+from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
 _LATEX = str.maketrans(
@@ -28,6 +29,8 @@ class PlainTable:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """Each as long as the header."""
+    notes: tuple[str, ...] = ()
+    """What to know before the numbers; not for programs, so CSV leaves it out."""
 
 
 def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
@@ -42,26 +45,34 @@ def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
     """
     shown = [metric for metric in (METRICS if raw else HEADLINE) if metric.name in metrics.ensemble]
     if raw:
-        header = ("set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95")
+        header = (
+            *("set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"),
+            "constant_answer",
+        )
         rows = tuple((name, metric.name, *_raw_cells(metric, metrics)) for metric in shown)
         return PlainTable(title=name, header=header, rows=rows)
     return PlainTable(
         title=name,
-        header=("Metric", "Ensemble", "95% interval", "Mean member", "Noise floor", "Its 95th percentile"),
+        header=(
+            *("Metric", "Ensemble", "95% interval", "Mean member", "One answer for all"),
+            *("Noise floor", "Its 95th percentile"),
+        ),
         rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
+        notes=tuple(findings_in_words(metrics)),
     )
 
 
 def as_markdown(table: PlainTable) -> str:
-    """Return the table in GitHub's Markdown, its title in bold above."""
+    """Return the table in GitHub's Markdown, its title in bold above, the notes between."""
     lines = [table.header, (":--", *["--:"] * (len(table.header) - 1)), *table.rows]
     cells = [[cell if line is lines[1] else cell.translate(_MARKDOWN) for cell in line] for line in lines]
     body = "".join(f"| {' | '.join(line)} |\n" for line in cells)
-    return f"**{table.title.translate(_MARKDOWN)}**\n\n{body}"
+    notes = "".join(f"{note.translate(_MARKDOWN)}\n\n" for note in table.notes)
+    return f"**{table.title.translate(_MARKDOWN)}**\n\n{notes}{body}"
 
 
 def as_latex(table: PlainTable) -> str:
-    """Return the table as a LaTeX float with rules of the package `booktabs`, its title as the caption."""
+    """Return the table as a LaTeX float with rules of the package `booktabs`, its title as caption, notes below."""
     header, *rows = (
         " & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in (table.header, *table.rows)
     )
@@ -73,6 +84,7 @@ def as_latex(table: PlainTable) -> str:
         rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
         *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
         r"\end{tabular}",
+        *(rf"\par\smallskip {note.translate(_LATEX)}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -98,6 +110,7 @@ def _raw_cells(metric: Metric, metrics: SetMetrics) -> list[str]:
         *(estimate.value, *interval),
         mean.value if mean else None,  # not every metric is computed for members
         *((floor.mean, floor.p95) if floor else (None, None)),
+        _of_constant_answers(metric, metrics),
     ]
     return ["" if number is None else repr(number) for number in numbers]
 
@@ -109,5 +122,12 @@ def _shown_cells(metric: Metric, metrics: SetMetrics) -> list[str]:
         show_value(estimate.value, form),
         show_interval(estimate.ci95, form),
         show_value(metrics.members_mean[metric.name].value, form),
+        show_value(_of_constant_answers(metric, metrics), form),
         *((show_value(floor.mean, form), show_value(floor.p95, form)) if floor else (UNDEFINED, UNDEFINED)),
     ]
+
+
+def _of_constant_answers(metric: Metric, metrics: SetMetrics) -> float | None:
+    """Return what one answer for all examples would earn; None where that is not measured."""
+    beside = metrics.constant_answers.metrics.get(metric.name) if metrics.constant_answers else None
+    return beside.value.value if beside else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ensemble_uq_llm.report.formats import (
     UNDEFINED,
+    difference_in_words,
     direction,
     show_difference,
     show_interval,
@@ -70,6 +71,14 @@ def comparison_cell(comparison: Comparison | None, form: str) -> Cell:
         return Cell(value=UNDEFINED)
     note = "" if comparison.p_value is None else p_in_words(comparison.p_value, at_floor=comparison.at_floor)
     return Cell(value=show_difference(comparison.value, form), note=note)
+
+
+def difference_cell(comparison: Comparison, form: str) -> Cell:
+    """Return a difference with its sign, its 95% interval and its p-value as the note."""
+    if comparison.value is None:
+        return Cell(value=UNDEFINED)
+    _, *evidence = difference_in_words(comparison, form).split(", ")
+    return Cell(value=show_difference(comparison.value, form), note=", ".join(evidence).removeprefix("95% interval "))
 
 
 def direction_mark(higher_is_better: bool | None) -> str:

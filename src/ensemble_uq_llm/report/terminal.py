@@ -1,6 +1,6 @@
 """Metrics and comparisons as tables for the terminal, of whatever width it has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -25,18 +25,33 @@ from ensemble_uq_llm.report.formats import (
     show_interval,
     show_value,
 )
+from ensemble_uq_llm.report.words.findings_in_words import (
+    classes_in_words,
+    findings_in_words,
+    other_findings_in_words,
+)
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
+_SHORT_SCORES = {"mutual_information": "of MI", "entropy": "of entropy"}
 
-def headline_table(name: str, metrics: SetMetrics) -> RenderableType:
-    """Return what is to be said of one evaluated set: its metrics, uncertainties and distance from the truth."""
+
+def headline_table(name: str, metrics: SetMetrics, class_labels: Sequence[str] | None = None) -> RenderableType:
+    """Return what is to be said of one evaluated set: its metrics, uncertainties and distance from the truth.
+
+    Args:
+        name: what the set is called.
+        metrics: what was measured of it.
+        class_labels: how the classes are called; by their index without.
+    """
     caption = counted(metrics.n, "example")
     if metrics.labelled < metrics.n:
         caption += f", {metrics.labelled:,} of them labelled"
     caption += f", {counted(metrics.members, 'member')}"
     parts: list[RenderableType] = [Text.assemble((name, "bold"), "  ", (caption, "dim"))]
+    parts += [Text(f"Warning: {sentence}", style="bold") for sentence in findings_in_words(metrics, class_labels)]
     if metrics.ensemble:
         parts.append(_metric_table(metrics))
         if metrics.ensemble["ece"].noise_floor:
@@ -44,39 +59,38 @@ def headline_table(name: str, metrics: SetMetrics) -> RenderableType:
     parts.append(_uncertainty_table(metrics.uncertainty))
     if metrics.truth:
         parts.append(_truth_table(metrics.truth))
-    parts += [Text(sentence) for sentence in _sentences(metrics)]
+    parts += [Text(sentence) for sentence in (*classes_in_words(metrics, class_labels), *_sentences(metrics))]
     return Group(*parts)
 
 
-def shift_table(sets: Mapping[str, SetMetrics]) -> FittingTable:
-    """Return one row a set: is it answered worse, and does uncertainty tell it from the reference set."""
-    table = FittingTable("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", "AUROC\nentropy", "AUROC\nMI")
+def shift_table(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | None = None) -> RenderableType:
+    """Return one row a set: is it answered worse, and is it told from the reference set; and what that means."""
+    shifts = [metrics.shift for metrics in sets.values() if metrics.shift]
+    judged = _SHORT_SCORES[shifts[0].detection.score] if shifts else ""
+    table = FittingTable("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", f"AUROC\n{judged}".rstrip(), "95%")
     for name, metrics in sets.items():
         accuracy = metrics.ensemble["accuracy"] if metrics.ensemble else Estimate(value=None, ci95=None)
-        averages = metrics.uncertainty
+        averages, detection = metrics.uncertainty, metrics.shift.detection if metrics.shift else None
         table.add_row(
             Text(name),
             f"{metrics.n:,}",
             show_value(accuracy.value, ".1%"),
-            _percent_range(accuracy.ci95),
+            _range(accuracy.ci95, scale=100, form=".1f"),
             show_value(averages["average_entropy"], ".3f"),
             show_value(averages["average_mutual_information"], ".3f"),
-            _auroc(metrics, "entropy"),
-            _auroc(metrics, "mutual_information"),
+            show_value(detection.auroc.value if detection else None, ".3f"),
+            _range(detection.auroc.ci95 if detection else None, scale=1, form=".2f"),
         )
-    return table
+    warnings = [f"Warning: {sentence}" for sentence in other_findings_in_words(sets, class_labels)]
+    return Group(table, *map(Text, (*shift_in_words(sets), *warnings)))
 
 
-def _percent_range(interval: Interval | None) -> str:
-    """Return an interval of shares in the fewest characters, for a table of many columns."""
+def _range(interval: Interval | None, *, scale: float, form: str) -> str:
+    """Return an interval in the fewest characters, for a table of many columns."""
     if interval is None:
         return UNDEFINED
-    low, high = (f"{100 * end:.1f}" for end in interval)
+    low, high = (format(scale * end, form) for end in interval)
     return f"{low}–{high}"  # noqa: RUF001 (an en dash is what a range has)
-
-
-def _auroc(metrics: SetMetrics, score: str) -> str:
-    return UNDEFINED if metrics.shift is None else show_value(metrics.shift.numbers["auroc"][score].value, ".3f")
 
 
 def _metric_table(metrics: SetMetrics) -> FittingTable:

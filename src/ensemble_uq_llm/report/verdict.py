@@ -1,23 +1,29 @@
-"""The verdict: one or two sentences with the numbers that matter most."""
+"""The verdict: a few sentences with the numbers that matter most, and what has gone wrong."""
+
+from dataclasses import replace
 
 from markupsafe import Markup
 
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.report.formats import score_in_text, show_interval, show_value
+from ensemble_uq_llm.report.formats import show_interval, show_value
 from ensemble_uq_llm.report.source import ReportSource
+from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
+from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.utils.text import counted
-
-_SETS = 3
-"""Other sets that are named."""
 
 
 def verdict(source: ReportSource) -> Markup:
     """Return how good the ensemble is on the main set, whether it knows, and whether it notices other data."""
-    sentences = [_quality(source.name, source.main), _abstention(source.main), _shift(source)]
+    sentences = [_quality(source), *findings_in_words(source.main, source.class_labels), _abstention(source.main)]
+    sentences += shift_in_words(source.others)
+    for metrics in source.others.values():
+        warned = replace(metrics, findings=tuple(each for each in metrics.findings if each.kind == "worse_but_surer"))
+        sentences += findings_in_words(warned, source.class_labels)
     return Markup(" ").join(sentence for sentence in sentences if sentence)
 
 
-def _quality(name: str, metrics: SetMetrics) -> Markup:
+def _quality(source: ReportSource) -> Markup:
+    name, metrics = source.name, source.main
     who = f"the ensemble of {metrics.members} members" if metrics.several else "the single member"
     if not metrics.ensemble:
         return Markup("{} of {} answered by {}; without labels nobody knows how well.").format(
@@ -27,6 +33,9 @@ def _quality(name: str, metrics: SetMetrics) -> Markup:
     asides = [f"95% interval {show_interval(accuracy.ci95, '.1%')}"] if accuracy.ci95 else []
     if metrics.several:
         asides.append(f"its mean member {show_value(metrics.members_mean['accuracy'].value, '.1%')}")
+    if constant := metrics.constant_answers:
+        always = show_value(constant.metrics["accuracy"].value.value, ".1%")
+        asides.append(f"always answering '{source.class_labels[constant.majority]}' {always}")
     said = Markup("On {} of {}, {} answers <b>{}</b> correctly{}{}.")
     return said.format(
         counted(metrics.labelled, "labelled example"),
@@ -58,15 +67,3 @@ def _abstention(metrics: SetMetrics) -> Markup:
     if risk is None:
         return Markup()
     return Markup("Of the 80% of questions that it is surest of, it gets <b>{:.1%}</b> wrong.").format(risk)
-
-
-def _shift(source: ReportSource) -> Markup:
-    best = [(name, metrics.shift.best) for name, metrics in source.others.items() if metrics.shift]
-    found = sorted(((name, each) for name, each in best if each), key=lambda pair: -pair[1].auroc)
-    if not found:
-        return Markup()
-    named = Markup(", ").join(
-        Markup("<b>{:.2f}</b> ({}, by {})").format(each.auroc, name, score_in_text(each.score))
-        for name, each in found[:_SETS]
-    )
-    return Markup("Its uncertainty tells other data from it with an AUROC of {}.").format(named)

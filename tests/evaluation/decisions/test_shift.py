@@ -4,7 +4,13 @@ import sklearn.metrics
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, measure_shift, separation_family
+from ensemble_uq_llm.evaluation.decisions.shift import (
+    DETECTION_NUMBERS,
+    detection_score,
+    judge_together,
+    measure_shift,
+    separation_family,
+)
 from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.statistics.bootstrap import resample
@@ -12,8 +18,8 @@ from ensemble_uq_llm.statistics.statistic import values_of
 from small_predictions import predicted
 
 
-def detected(shifted, reference, *, draws=0):
-    return measure_shift(shifted, reference, name="usual", change={}, draws=draws, seed=0)
+def detected(shifted, reference, *, members=4, draws=0):
+    return measure_shift(shifted, reference, members=members, name="usual", change={}, draws=draws, seed=0)
 
 
 def values(shifted, reference):
@@ -63,7 +69,9 @@ def test_a_shift_is_seen():
     assert got["mutual_information"]["aupr_in"] > 90 / 160
     assert got["mutual_information"]["aupr_out"] > 70 / 160
     assert got["mutual_information"]["fpr95"] < 0.95
-    assert shift.best.auroc == got[shift.best.score]["auroc"] == max(each["auroc"] for each in got.values())
+    assert shift.detection.score == "mutual_information"
+    assert shift.detection.auroc == shift.numbers["auroc"]["mutual_information"]
+    assert shift.detection.seen == "less_sure"
     low, high = shift.numbers["auroc"]["mutual_information"].ci95
     assert low < got["mutual_information"]["auroc"] < high
 
@@ -135,3 +143,57 @@ def test_each_set_is_resampled_within_itself():
         "aupr_out": {1.0},
         "fpr95": {0.0},
     }
+
+
+@pytest.mark.parametrize(("members", "score"), [(1, "entropy"), (3, "entropy"), (4, "mutual_information")])
+def test_one_score_is_chosen_by_the_number_of_members_alone(members, score):
+    shift = detected(measured(n=30, members=members), measured(n=30, seed=1, members=members), members=members)
+
+    assert detection_score(members) == shift.detection.score == score
+
+
+def test_of_the_same_distribution_no_set_of_several_is_told_apart():
+    """Three sets beside one reference; that any of them is told apart may happen in one case of twenty."""
+    told = []
+    for seed in range(60):
+        usual = measured(n=80, seed=1000 + seed)
+        sets = {f"{i}": detected(measured(n=40, seed=10 * seed + i), usual, draws=100) for i in range(3)}
+        told.append(any(each.detection.seen != "unclear" for each in judge_together(sets).values()))
+
+    assert np.mean(told) <= 0.05
+
+
+def test_real_shifts_are_told_apart_in_both_directions():
+    usual = measured(n=100, seed=0)
+    less_sure = [detected(measured(n=60, seed=seed, noise=3.0), usual, draws=100) for seed in range(1, 11)]
+    surer = [detected(measured(n=60, seed=seed, noise=0.2), usual, draws=100) for seed in range(1, 11)]
+
+    assert [each.detection.seen for each in less_sure] == ["less_sure"] * 10
+    assert [each.detection.seen for each in surer] == ["surer"] * 10
+
+
+@pytest.mark.parametrize(("shifted", "reference"), [(19, 100), (100, 19), (1, 1)])
+def test_fewer_than_twenty_examples_on_a_side_say_nothing(shifted, reference):
+    detection = detected(measured(n=shifted, noise=4.0), measured(n=reference, seed=1), draws=50).detection
+
+    assert (detection.seen, detection.p_value) == ("too_few", None)
+    assert detection.auroc.value is not None
+
+
+def test_without_an_interval_nothing_is_told_apart():
+    detection = detected(measured(n=60, noise=4.0), measured(n=60, seed=1), draws=0).detection
+
+    assert detection.p_value < 0.001
+    assert detection.seen == "unclear"
+
+
+def test_the_p_values_of_several_sets_are_adjusted_together():
+    usual = measured(n=100, seed=0)
+    sets = {f"{i}": detected(measured(n=60, seed=i + 1, noise=1 + 0.25 * i), usual, draws=100) for i in range(4)}
+    sets["few"] = detected(measured(n=5), usual, draws=100)
+    judged = judge_together(sets)
+
+    plain = sorted(each.detection.p_value for each in sets.values() if each.detection.p_value is not None)
+    smallest = min(judged.values(), key=lambda each: each.detection.p_holm or 1.0).detection
+    assert smallest.p_holm == pytest.approx(min(1.0, 4 * plain[0]))
+    assert judged["few"].detection.p_holm is None

@@ -64,9 +64,13 @@ def test_closed_forms_of_a_perfect_and_of_a_clueless_predictor():
 
     errors = ("ece", "equal_mass_ece", "classwise_ece", "mce", "smooth_ece", "binary_ece")
     of_labels = {"brier_uncertainty": 0.25, "brier_within_bins": 0.0}
-    best = dict.fromkeys(("accuracy", "auc", "average_precision"), 1.0) | {"nll": 0.0, "brier": 0.0}
+    best = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1", "auc", "average_precision"), 1.0) | {
+        "nll": 0.0,
+        "brier": 0.0,
+    }
     best |= {"brier_reliability": 0.0, "brier_resolution": 0.25}
-    chance = dict.fromkeys(("accuracy", "auc", "average_precision"), 0.5) | {"nll": np.log(2), "brier": 0.25}
+    chance = dict.fromkeys(("accuracy", "balanced_accuracy", "auc", "average_precision"), 0.5)
+    chance |= {"macro_f1": 1 / 3, "nll": np.log(2), "brier": 0.25}  # one answer for all: F1 of 2/3 and of 0
     chance |= {"brier_reliability": 0.0, "brier_resolution": 0.0}
 
     got = {m.name: value(m.statistic, perfect_NC, labels_N) for m in METRICS}
@@ -120,11 +124,12 @@ def test_the_table_lists_the_promised_metrics_once():
 
     errors = ["ece", "equal_mass_ece", "classwise_ece", "mce", "smooth_ece", "binary_ece"]
     parts = ["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]
-    assert names == ["accuracy", "auc", "average_precision", "nll", "brier", *errors, *parts]
-    assert [metric.name for metric in HEADLINE] == names[:6]
+    by_class = ["balanced_accuracy", "macro_f1"]
+    assert names == ["accuracy", *by_class, "auc", "average_precision", "nll", "brier", *errors, *parts]
+    assert [metric.name for metric in HEADLINE] == ["accuracy", "auc", "average_precision", "nll", "brier", "ece"]
     assert {metric.name for metric in METRICS if metric.calibration} == {*errors, "brier_reliability"}
     higher = {metric.name for metric in METRICS if metric.higher_is_better}
-    assert higher == {"accuracy", "auc", "average_precision", "brier_resolution"}
+    assert higher == {"accuracy", *by_class, "auc", "average_precision", "brier_resolution"}
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -1,26 +1,53 @@
-"""How well uncertainty tells a shifted set from the one that the ensemble was made for."""
+"""How well uncertainty tells another set from the one that the ensemble was made for.
+
+Every score is measured, but one alone is judged, chosen by the number of members before any data are seen: the best
+of nine looks like something even on data of the same distribution. The score to abstain by is not the one, even where
+a calibration split has chosen it: that was for finding mistakes, which are mostly noise in the labels.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.records import Detection, Shift
+from ensemble_uq_llm.evaluation.records import Detection, Seen, Shift
 from ensemble_uq_llm.evaluation.scores import Quantity, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.statistics.bootstrap import resample_together
-from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
+from ensemble_uq_llm.statistics.rank_sum import rank_sum_p
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL, holm
 from ensemble_uq_llm.statistics.statistic import Family, Ranking
+
+ENOUGH_TO_DISAGREE: Final = 4
+"""Of fewer members the mutual information is known too roughly: one model's entropy finds other data better."""
+
+
+def detection_score(members: int) -> str:
+    """Return the score by which a set is told from the reference: of four members on what they disagree on."""
+    return "mutual_information" if members >= ENOUGH_TO_DISAGREE else "entropy"
 
 
 def measure_shift(
-    shifted: Uncertainty, reference: Uncertainty, *, name: str, change: Mapping[str, Comparison], draws: int, seed: int
+    shifted: Uncertainty,
+    reference: Uncertainty,
+    *,
+    members: int,
+    name: str,
+    change: Mapping[str, Comparison],
+    draws: int,
+    seed: int,
 ) -> Shift:
     """Return how well every score tells the shifted examples from those of the reference.
+
+    The judgement is that of a single comparison; `judge_together` allows for others beside it.
 
     Args:
         shifted: of the set that may differ.
         reference: of the set that the ensemble was made for, its members and classes being the same.
+        members: how many there are in both.
         name: what the reference is called.
         change: how much worse the shifted set is answered, by metric; empty where that is unknown.
         draws: of the bootstrap.
@@ -30,17 +57,44 @@ def measure_shift(
     sizes = [len(each.prediction_N) for each in (shifted, reference)]
     families = {score: separation_family(ours[score], theirs[score]) for score in ours}
     resampled = resample_together(families, sizes=sizes, draws=draws, seed=seed)
-    auroc = {score: each.values["auroc"] for score, each in resampled.items()}
-    best = max(auroc, key=lambda score: auroc[score])
-    return Shift(
-        reference=name,
-        numbers={
-            quantity.name: {score: each.estimate(quantity.name) for score, each in resampled.items()}
-            for quantity in DETECTION_NUMBERS
-        },
-        best=Detection(score=best, auroc=auroc[best]),
-        change=dict(change),
-    )
+    numbers = {
+        quantity.name: {score: each.estimate(quantity.name) for score, each in resampled.items()}
+        for quantity in DETECTION_NUMBERS
+    }
+    chosen = detection_score(members)
+    auroc, p_value = numbers["auroc"][chosen], None
+    if min(sizes) >= FEWEST_EXAMPLES:
+        p_value = rank_sum_p(_ranking(ours[chosen], theirs[chosen]))
+    detection = Detection(score=chosen, auroc=auroc, p_value=p_value, p_holm=p_value, seen=_seen(auroc, p_value))
+    return Shift(reference=name, numbers=numbers, detection=detection, change=dict(change))
+
+
+def judge_together(shifts: Mapping[str, Shift]) -> dict[str, Shift]:
+    """Return the sets compared with one reference, judged so that chance finds any of them in one case of twenty."""
+    p_values = {name: each.detection.p_value for name, each in shifts.items()}
+    known = {name: p_value for name, p_value in p_values.items() if p_value is not None}
+    p_holm = dict(zip(known, holm(list(known.values())), strict=True))
+
+    def judged(name: str, detection: Detection) -> Detection:
+        adjusted = p_holm.get(name)
+        return replace(detection, p_holm=adjusted, seen=_seen(detection.auroc, adjusted))
+
+    return {name: replace(each, detection=judged(name, each.detection)) for name, each in shifts.items()}
+
+
+def _seen(auroc: Estimate, p_value: float | None) -> Seen:
+    """Return what may be said: a difference only where 0.5 is outside of the interval, and the test agrees."""
+    if p_value is None:
+        return "too_few"
+    low, high = auroc.ci95 or (0.0, 1.0)
+    if p_value >= SIGNIFICANCE_LEVEL or low <= 0.5 <= high:
+        return "unclear"
+    return "less_sure" if low > 0.5 else "surer"
+
+
+def _ranking(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Ranking:
+    scores_N = np.concatenate([shifted_S, reference_R])
+    return Ranking.ascending(scores_N, np.arange(len(scores_N)) < len(shifted_S))
 
 
 def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.float64]) -> Family[str]:
@@ -61,8 +115,7 @@ def separation_family(shifted_S: NDArray[np.float64], reference_R: NDArray[np.fl
         shifted_S: the shifted examples' scores; at least one.
         reference_R: the reference examples' scores; at least one.
     """
-    scores_N = np.concatenate([shifted_S, reference_R])
-    ranking = Ranking.ascending(scores_N, np.arange(len(scores_N)) < len(shifted_S))
+    ranking = _ranking(shifted_S, reference_R)
 
     def family(weights_DN: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         tally = ranking.tally(weights_DN)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.classes.by_class import balanced_accuracy, macro_f1
 from ensemble_uq_llm.evaluation.quality import calibration
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_reliability, brier_split
@@ -118,6 +119,14 @@ def _calibration_error(
 
 METRICS = (
     Metric(name="accuracy", title="Accuracy", statistic=accuracy, higher_is_better=True, format=".1%", headline=True),
+    Metric(
+        name="balanced_accuracy",
+        title="Balanced accuracy",
+        statistic=balanced_accuracy,
+        higher_is_better=True,
+        format=".1%",
+    ),
+    Metric(name="macro_f1", title="Macro F1", statistic=macro_f1, higher_is_better=True, format=".1%"),
     Metric(name="auc", title="ROC AUC", statistic=auc, higher_is_better=True, headline=True),
     Metric(
         name="average_precision",

@@ -6,6 +6,13 @@ None is "undefined" where a number is meant (an AUC without one of the classes),
 formula each number is computed, is said in docs/metrics.md.
 """
 
+from ensemble_uq_llm.evaluation.records.class_records import (
+    BesideConstant,
+    ByClass,
+    Confusion,
+    ConstantAnswers,
+    OfClass,
+)
 from ensemble_uq_llm.evaluation.records.curves import (
     Histogram,
     HistogramGroup,
@@ -28,12 +35,14 @@ from ensemble_uq_llm.evaluation.records.decision_records import (
     Guarantee,
     Promise,
     PromiseVerdict,
+    Seen,
     SelectiveScore,
     Shift,
     TemperatureEffect,
     TemperatureScaling,
 )
 from ensemble_uq_llm.evaluation.records.estimates import Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records.finding_records import Finding, FindingKind
 from ensemble_uq_llm.evaluation.records.member_records import (
     ExamplesToRead,
     Gain,
@@ -59,13 +68,19 @@ from ensemble_uq_llm.evaluation.records.set_metrics import (
 
 __all__ = [
     "AdjustedComparison",
+    "BesideConstant",
     "BestScore",
+    "ByClass",
     "CalibrationSet",
     "ComparedMetric",
     "Conformal",
     "ConformalSets",
+    "Confusion",
+    "ConstantAnswers",
     "Detection",
     "ExamplesToRead",
+    "Finding",
+    "FindingKind",
     "FittedTemperature",
     "Floor",
     "Gain",
@@ -78,6 +93,7 @@ __all__ = [
     "Mean",
     "MemberMetrics",
     "MetricEstimate",
+    "OfClass",
     "Pair",
     "PairwiseNumber",
     "Promise",
@@ -89,6 +105,7 @@ __all__ = [
     "Role",
     "RunComparison",
     "ScatterGroup",
+    "Seen",
     "SelectiveScore",
     "SetMetrics",
     "Shift",

@@ -47,22 +47,31 @@ class BestScore:
         return self.best if self.really_better else self.baseline
 
 
+Seen: TypeAlias = Literal["less_sure", "surer", "unclear", "too_few"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """The score that tells a shifted set from the reference best, and its AUROC."""
+    """What one score, chosen before any data were seen, says of a set beside the reference; see `shift`."""
 
     score: str
-    auroc: float
+    auroc: Estimate
+    p_value: float | None
+    """Of the rank-sum test that both sets are of one distribution; None of fewer than twenty examples of either."""
+    p_holm: float | None
+    """Adjusted for the number of sets that are compared with the reference."""
+    seen: Seen
+    """Whether the ensemble is less sure of the set, or surer, by more than chance; or cannot tell it apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """How well every score tells a shifted set from the reference set, and how much worse it is answered."""
+    """How well every score tells another set from the reference set, and how much worse it is answered."""
 
     reference: str
     numbers: dict[str, dict[str, Estimate]]
     """By the names of `shift.DETECTION_NUMBERS`, then by score."""
-    best: Detection | None
+    detection: Detection
     change: dict[str, Comparison] = field(default_factory=dict)
     """By metric; empty where one of the sets has no labels."""
     roc: dict[str, RocCurve] = field(default_factory=dict)

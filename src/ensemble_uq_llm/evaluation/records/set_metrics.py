@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ensemble_uq_llm.evaluation.records.class_records import ByClass, ConstantAnswers
 from ensemble_uq_llm.evaluation.records.curves import Histogram, Reliability, UncertaintyScatter
 from ensemble_uq_llm.evaluation.records.decision_records import (
     BestScore,
@@ -12,6 +13,7 @@ from ensemble_uq_llm.evaluation.records.decision_records import (
     TemperatureScaling,
 )
 from ensemble_uq_llm.evaluation.records.estimates import Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records.finding_records import Finding
 from ensemble_uq_llm.evaluation.records.member_records import (
     ExamplesToRead,
     Gain,
@@ -46,8 +48,12 @@ class SetMetrics:
     other_sets: tuple[str, ...] = ()
     """Of the main set: the sets evaluated with it."""
     reference: str | None = None
-    """Of a shifted set: the set that it is compared with."""
+    """The set that this one is compared with: of a shifted set, and of other data beside a main set."""
     draws: int | None = None
+    findings: tuple[Finding, ...] = ()
+    """What whoever uses these answers should know first."""
+    constant_answers: ConstantAnswers | None = None
+    by_class: ByClass | None = None
     reliability: Reliability | None = None
     selective: dict[str, SelectiveScore] = field(default_factory=dict)
     """By score."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, Metric
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
-from ensemble_uq_llm.evaluation.records import Floor, MetricEstimate, SetMetrics
+from ensemble_uq_llm.evaluation.records import ConstantAnswers, Floor, MetricEstimate, SetMetrics
 from ensemble_uq_llm.report.formats import METRIC_BY_NAME, UNCERTAINTY_ROWS, UNDEFINED, noise_floor_in_words
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import (
@@ -14,6 +14,7 @@ from ensemble_uq_llm.report.tables import (
     Row,
     Table,
     comparison_cell,
+    difference_cell,
     estimate_cell,
     interval_cell,
     value_cell,
@@ -34,6 +35,10 @@ class InNumbers:
     """The tables of the main set; without labels only that of the uncertainties, and of the truth if it is known."""
 
     headline: Table | None
+    constant: Table | None
+    """The ensemble beside answers that are the same for every example."""
+    majority: str
+    """The class that constant answers would be of; empty without labels."""
     calibration: Table | None
     """The calibration errors beside their noise floors; None without draws, too."""
     brier: Table | None
@@ -46,6 +51,8 @@ def in_numbers(source: ReportSource) -> InNumbers:
     metrics = source.main
     return InNumbers(
         headline=_headline(metrics) if metrics.ensemble else None,
+        constant=_constant(metrics, metrics.constant_answers) if metrics.constant_answers else None,
+        majority=source.class_labels[metrics.constant_answers.majority] if metrics.constant_answers else "",
         calibration=_calibration(metrics.ensemble),
         brier=_brier(metrics.ensemble) if metrics.ensemble else None,
         uncertainty=_uncertainty(metrics.uncertainty),
@@ -77,6 +84,22 @@ def _headline_cells(metric: Metric, metrics: SetMetrics) -> list[Cell]:
 def _note(metric: Metric, metrics: SetMetrics) -> str:
     floor = noise_floor_in_words(metrics.ensemble[metric.name], metric.format)
     return f"{'higher' if metric.higher_is_better else 'lower'} is better{floor and f'; {floor}'}"
+
+
+def _constant(metrics: SetMetrics, constant: ConstantAnswers) -> Table:
+    rows = []
+    for name, beside in constant.metrics.items():
+        metric = METRIC_BY_NAME[name]
+        cells = [
+            value_cell(metrics.ensemble[name].value, metric.format, strong=True),
+            value_cell(beside.value.value, metric.format),
+            difference_cell(beside.gain, metric.format),
+        ]
+        rows.append(
+            Row(title=metric.title, note=f"{'higher' if metric.higher_is_better else 'lower'} is better", cells=cells)
+        )
+    columns = ("Metric", "Ensemble", "One answer for all", "Difference")
+    return Table(label="Beside answering without looking", columns=columns, rows=rows)
 
 
 def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:

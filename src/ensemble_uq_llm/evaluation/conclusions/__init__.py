@@ -1,0 +1,1 @@
+"""What the numbers of a set say, where the evidence is enough to say it."""

@@ -1,0 +1,1 @@
+"""What is concluded, in sentences."""
