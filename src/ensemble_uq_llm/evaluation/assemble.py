@@ -30,6 +30,7 @@ from ensemble_uq_llm.evaluation.records import (
     TemperatureScaling,
 )
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.statistics.ties import most_probable
 
 
 def unlabelled_metrics(
@@ -95,7 +96,7 @@ def _with_members(
         metrics,
         gain=gains(numbers.members, members, HEADLINE),
         size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
-        diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
+        diversity=measure_diversity(most_probable(log_probs_MNC), labels_N, members=members, draws=draws, seed=seed),
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
 from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetric, McNemar, RunComparison, Side
-from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
@@ -106,7 +106,8 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
 
 def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     quality = quality_family(side.log_probs_NC, labels_N)
-    selective = selective_family(uncertainty_scores(side)[BASELINE], side.prediction_N != labels_N)
+    [scores] = scores_to_rank(side)
+    selective = selective_family(scores[BASELINE], side.prediction_N != labels_N)
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 

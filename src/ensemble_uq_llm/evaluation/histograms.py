@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.records import Histogram, HistogramGroup, HistogramKind
+from ensemble_uq_llm.statistics.ties import bin_of
 
 HISTOGRAM_BINS: Final = 28
 HISTOGRAM_MEASURES: Final = ("mutual_information", "entropy")
@@ -58,6 +59,7 @@ def histograms(measured: Measured, ends: Mapping[str, float]) -> dict[str, Histo
 
 
 def _group(kind: HistogramKind, values_N: NDArray[np.float64], end: float) -> HistogramGroup:
-    counts_H = np.histogram(values_N.clip(0.0, end), bins=HISTOGRAM_BINS, range=(0.0, end))[0]
+    edges = np.linspace(0.0, end, HISTOGRAM_BINS + 1)
+    counts_H = np.bincount(bin_of(values_N, edges[1:-1]), minlength=HISTOGRAM_BINS)
     shares = tuple((counts_H / len(values_N)).tolist())
     return HistogramGroup(kind=kind, n=len(values_N), mean=float(values_N.mean()), shares=shares)
