@@ -14,6 +14,7 @@ from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetri
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
+from ensemble_uq_llm.predictions.ordering import by_name
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
@@ -59,9 +60,11 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         check_is_predictions(each, "compare_predictions")
     check_resampling(draws=draws, seed=seed)
     aligned = align(a, b)
-    n, classes = len(aligned.labels_N), aligned.a_MNC.shape[2]
-    side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
-    families: dict[Side, Family[str]] = {"A": _family(side_a, aligned.labels_N), "B": _family(side_b, aligned.labels_N)}
+    n, classes = len(aligned.ids), aligned.a_MNC.shape[2]
+    order_N = by_name(aligned.ids)  # so that the draws do not depend on the order of either file
+    labels_N = aligned.labels_N[order_N]
+    side_a, side_b = (measure_uncertainty(side_MNC[:, order_N]) for side_MNC in (aligned.a_MNC, aligned.b_MNC))
+    families: dict[Side, Family[str]] = {"A": _family(side_a, labels_N), "B": _family(side_b, labels_N)}
     resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
     metrics = _adjusted(
         {each.name: _compared(each, resampled["A"], resampled["B"]) for each in compared_quantities(classes)}
@@ -77,7 +80,7 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         warnings=aligned.warnings,
         comparisons=comparisons,
         metrics=metrics,
-        mcnemar=_mcnemar(side_a, side_b, aligned.labels_N),
+        mcnemar=_mcnemar(side_a, side_b, labels_N),
         verdict=_SAME if aligned.same_predictions else _verdict(n, classes, comparisons, metrics),
     )
 

@@ -20,6 +20,7 @@ from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
+from ensemble_uq_llm.predictions.ordering import in_order
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -106,7 +107,8 @@ def evaluate_sets(
     """Evaluate a set in distribution, and any number of shifted ones against it.
 
     Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
-    what is said of shifts and the common axis of the histograms.
+    what is said of shifts and the common axis of the histograms, and no number depends on the order of examples or
+    members: random draws follow the order of `predictions.ordering`.
 
     Args:
         sets: what every member said, by the sets' names; the first is the one in distribution.
@@ -123,6 +125,11 @@ def evaluate_sets(
     """
     check_resampling(draws=draws, seed=seed)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
+    given, orders = sets, {}
+    sets = {}
+    for name, predictions in given.items():
+        sets[name], orders[name] = in_order(predictions)
+    calibration = None if calibration is None else in_order(calibration)[0]
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
     ends = histogram_ends(list(measured.values()))
@@ -139,7 +146,10 @@ def evaluate_sets(
             reference = (main, measured[main], numbers[main])
             metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
         evaluations[name] = Evaluation(
-            predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
+            predictions=given[name],
+            uncertainty=each.uncertainty.take(np.argsort(orders[name])),
+            metrics=metrics,
+            fitted=fitted,
         )
     return evaluations
 
@@ -266,7 +276,7 @@ def _measure_labelled(
     if fitted is not None:
         rng = np.random.default_rng(seed)
         rng.random(fitted.calibration.n)  # what the fit has drawn, so that no example draws the same again
-        decisions = fitted.apply(of_labelled(measured.predictions), rng=rng)
+        decisions = fitted.apply(of_labelled(measured.predictions), rng=rng, drawn_N=np.arange(measured.n))
     calibrated = {} if decisions is None else decisions.log_probs_NC
     numbers = resample_labelled(measured, calibrated, draws=draws, seed=seed)
     metrics = with_labels(metrics, measured, numbers, draws=draws, seed=seed)

@@ -4,7 +4,7 @@ Everything is computed in float64 from log-probabilities, so confident members n
 nor yield infinities. Sums over members are sums of sorted terms, so that no digit depends on the members' order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ class Uncertainty:
     """Share of members whose class differs from the ensemble's."""
     spread_N: NDArray[np.float64]
     """Highest minus lowest probability that a member gives to the ensemble's class."""
+
+    def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
+        """Return the same of these examples, in this order."""
+        return Uncertainty(**{each.name: getattr(self, each.name)[rows_N] for each in fields(self)})
 
     def __repr__(self) -> str:
         means = {

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.statistics import ties
 from ensemble_uq_llm.statistics.draws import over_draws
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 from ensemble_uq_llm.statistics.statistic import Family, Key, values_of
@@ -123,8 +124,8 @@ def compare(value: float, draws_D: NDArray[np.float64], other: float, other_draw
         other: the other number.
         other_draws_D: its draws.
     """
-    difference = value - other
-    differences_D = draws_D - other_draws_D
+    difference = float(ties.difference(np.float64(value), np.float64(other)))
+    differences_D = ties.difference(draws_D, other_draws_D)
     defined_D = differences_D[~np.isnan(differences_D)]
     p_value = None
     if defined_D.size and not np.isnan(difference):

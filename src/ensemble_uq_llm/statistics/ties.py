@@ -45,6 +45,12 @@ def at_most(
     return within
 
 
+def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return first minus second; exactly 0 where they differ by rounding alone."""
+    difference: NDArray[np.float64] = first - second
+    return np.where(np.abs(difference) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)), 0.0, difference)
+
+
 def bin_of(values_N: NDArray[np.float64], inner_edges: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return each value's bin; a value on an edge, up to rounding, belongs to the bin above it.
 

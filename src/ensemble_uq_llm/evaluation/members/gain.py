@@ -12,6 +12,7 @@ from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
 from ensemble_uq_llm.statistics.statistic import Family, family_of
+from ensemble_uq_llm.statistics.ties import snapped
 
 OfPredictor: TypeAlias = tuple[str, MemberId | None]
 """A metric's name, and of whom it is: of a member, or (None) of the ensemble."""
@@ -54,7 +55,7 @@ def members_mean(
     resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
 ) -> dict[str, Mean]:
     """Return the mean of the members' values by metric, from the numbers of `gain_family`."""
-    means = {metric.name: np.mean([resampled.values[metric.name, member] for member in members]) for metric in metrics}
+    means = {metric.name: np.sort([resampled.values[metric.name, member] for member in members]).mean() for metric in metrics}
     return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
 
 
@@ -78,9 +79,9 @@ def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metric
         values_M = np.array([resampled.values[metric.name, member] for member in members])
         draws_MD = np.stack([resampled.draws_D[metric.name, member] for member in members])
         ours, draws_D = resampled.values[metric.name, None], resampled.draws_D[metric.name, None]
-        best = int(np.argmax(values_M if metric.higher_is_better else -values_M))
+        best = int(np.argmax(snapped(values_M if metric.higher_is_better else -values_M)))
         records[metric.name] = Gain(
-            over_mean=compare(ours, draws_D, float(values_M.mean()), draws_MD.mean(axis=0)),
+            over_mean=compare(ours, draws_D, float(np.sort(values_M).mean()), np.sort(draws_MD, axis=0).mean(axis=0)),
             over_best=compare(ours, draws_D, float(values_M[best]), draws_MD[best]),
             best_member=None if np.isnan(values_M[best]) else members[best],
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
 from ensemble_uq_llm.evaluation.records import SizeCurve, SubsetSummary
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
+from ensemble_uq_llm.predictions.ordering import members_by_content
 from ensemble_uq_llm.statistics.draws import worker_threads
 from ensemble_uq_llm.statistics.statistic import value_of
 
@@ -50,6 +51,7 @@ def size_curve(
         subsets: of each size, at most.
         rng: of the subsets.
     """
+    log_probs_MNC = log_probs_MNC[members_by_content(log_probs_MNC)]
     members = len(log_probs_MNC)
     sizes = _sizes(members)
     chosen = [_draw_subsets(members, size, subsets, rng) for size in sizes]
@@ -118,7 +120,7 @@ def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
     """Return a summary over the subsets S, one number for each of the sizes K."""
 
     def by_size(summarise: Callable[[NDArray[np.float64]], np.floating]) -> tuple[float | None, ...]:
-        return tuple(None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in values_KS)
+        return tuple(None if np.isnan(values_S).any() else float(summarise(np.sort(values_S))) for values_S in values_KS)
 
     return SubsetSummary(
         mean=by_size(np.mean),
