@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.predictions.foreign_values import log_probabilities
+from ensemble_uq_llm.predictions.foreign_values import in_range, log_probabilities
 from ensemble_uq_llm.utils.text import clipped
 
 _INT64_END = 2.0**63
@@ -28,7 +28,7 @@ class Parts(TypedDict):
     ids: tuple[str, ...]
     labels: tuple[int | None, ...]
     members: tuple[MemberId, ...]
-    logits_MNC: NDArray[np.float32]
+    logits_MNC: NDArray[np.float64]
     true_probs_NC: NDArray[np.float64] | None
 
 
@@ -89,13 +89,12 @@ def _of_shape(name: str, given: Any, *, like: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _logits(name: str, scores: NDArray[np.float64], source: Path | None) -> NDArray[np.float32]:
+def _logits(name: str, scores: NDArray[np.float64], source: Path | None) -> NDArray[np.float64]:
     """Return the logits [M, N, C] that the array of logits or probabilities stands for."""
     if scores.ndim not in ((2, 3) if name == "logits" else (1, 2, 3)):
         raise DataError(f"array {name!r} has shape {scores.shape}; it must be {_SHAPES[name]}")
     if name == "logits":
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which `Predictions` refuses with its place
-            logits = scores.astype(np.float32)
+        logits = in_range(scores)
         return logits if logits.ndim == 3 else logits[None]
     rows = scores.shape[: max(1, scores.ndim - 1)]
     classes = scores.shape[-1] if scores.ndim > 1 else 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
-from ensemble_uq_llm.predictions.foreign_values import class_of, log_probabilities, refuse_misspelt
+from ensemble_uq_llm.predictions.foreign_values import class_of, in_range, log_probabilities, refuse_misspelt
 from ensemble_uq_llm.predictions.parquet import from_table, read_table
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -124,7 +124,7 @@ def _read(file: _TableFile) -> Predictions:
         return from_table(pa.table(_our_columns(file, logits_PC)))
 
 
-def _our_columns(file: _TableFile, logits_PC: NDArray[np.float32]) -> dict[str, Any]:
+def _our_columns(file: _TableFile, logits_PC: NDArray[np.float64]) -> dict[str, Any]:
     names, rows = file.table.column_names, file.table.num_rows
     if "seed" in names and "id" not in names:
         raise DataError("column 'id' is missing; where there are seeds, every row needs its example's id")
@@ -165,11 +165,10 @@ def _score_columns(names: Sequence[str]) -> list[str]:
     return [f"{kind}{c}" for c in range(needed)]
 
 
-def _logits(file: _TableFile, columns: Sequence[str]) -> NDArray[np.float32]:
+def _logits(file: _TableFile, columns: Sequence[str]) -> NDArray[np.float64]:
     values_PC = np.stack([_numbers(file, name) for name in columns], axis=1)
     if columns[0].startswith("logit_"):
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which `Predictions` refuses with its place
-            return values_PC.astype(np.float32)
+        return in_range(values_PC)
     probs = values_PC[:, 0] if len(columns) == 1 else values_PC
     return log_probabilities(probs, source=file.path, place=file.place, names=columns)
 

@@ -18,15 +18,16 @@ SUM_TOLERANCE = 2**-8  # of probabilities rounded to bfloat16
 """How far from 1 a row of probabilities may sum."""
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def log_probabilities(
     probs: NDArray[np.float64], *, source: Path | None, place: Place, names: Sequence[str]
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Return the logarithms of probabilities, as logits [P, C].
 
     Rows are divided by their sum. A probability of exactly 0, which no logit stands for, becomes the smallest
-    normal float32; one warning says how many there are.
+    normal float32, or the smallest probability that there is if that is smaller; one warning says how many there are.
 
     Args:
         probs: of every class [P, C], or of class 1 of two [P].
@@ -45,13 +46,20 @@ def log_probabilities(
     probs_PC = probs_PC / sums_P[:, None]
     if zeros := int((probs_PC == 0).sum()):
         where = f"{source}: " if source else ""
+        smallest = min(_SMALLEST, float(probs_PC[probs_PC > 0].min()))
         warnings.warn(
-            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
+            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {smallest:.2g}; "
             "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
             stacklevel=2,
         )
-        probs_PC[probs_PC == 0] = _SMALLEST
-    return np.log(probs_PC).astype(np.float32)
+        probs_PC[probs_PC == 0] = smallest
+    log_probs_PC: NDArray[np.float64] = np.log(probs_PC)
+    return log_probs_PC
+
+
+def in_range(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits, infinite where 32 bits could not hold them: `Predictions` refuses that and says where it is."""
+    return np.where(np.abs(logits) > _LARGEST, np.copysign(np.inf, logits), logits)
 
 
 def class_of(value: Any, *, classes: int) -> int | None:

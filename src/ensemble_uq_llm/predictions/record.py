@@ -38,8 +38,8 @@ class Predictions:
     """Class indices, length N; None where the label is unknown."""
     members: tuple[MemberId, ...]
     """Who the members are, length M."""
-    logits_MNC: NDArray[np.float32]
-    """Unnormalised log-probabilities."""
+    logits_MNC: NDArray[np.floating]
+    """Unnormalised log-probabilities, of 64 bits where they come from elsewhere, of 32 where our models made them."""
     true_probs_NC: NDArray[np.float64] | None = None
     """The true probability of each class; known only for synthetic worlds."""
 
@@ -112,6 +112,7 @@ class Predictions:
         """Return the pyarrow table of the tidy Parquet file, member after member."""
         members, examples, classes = self.logits_MNC.shape
         logits_PC = self.logits_MNC.reshape(members * examples, classes)
+        kind = pa.float32() if logits_PC.dtype == np.float32 else pa.float64()
         columns: dict[str, Any] = {
             "id": pa.array(self.ids * members, pa.string()),
             "label": pa.array(self.labels * members, pa.int64()),
@@ -119,7 +120,7 @@ class Predictions:
         }
         if any(member.sample for member in self.members):
             columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
-        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], pa.float32()) for c in range(classes)}
+        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], kind) for c in range(classes)}
         if self.true_probs_NC is not None:
             truth_PC = np.tile(self.true_probs_NC, (members, 1))
             columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}

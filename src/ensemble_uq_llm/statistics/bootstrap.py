@@ -124,7 +124,7 @@ def compare(value: float, draws_D: NDArray[np.float64], other: float, other_draw
         other: the other number.
         other_draws_D: its draws.
     """
-    difference = float(ties.difference(np.float64(value), np.float64(other)))
+    difference = float(ties.difference(value, other))
     differences_D = ties.difference(draws_D, other_draws_D)
     defined_D = differences_D[~np.isnan(differences_D)]
     p_value = None

@@ -45,10 +45,10 @@ def at_most(
     return within
 
 
-def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def difference(first: NDArray[np.float64] | float, second: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Return first minus second; exactly 0 where they differ by rounding alone."""
-    difference: NDArray[np.float64] = first - second
-    return np.where(np.abs(difference) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)), 0.0, difference)
+    gap = np.subtract(first, second)
+    return np.where(np.abs(gap) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)), 0.0, gap)
 
 
 def bin_of(values_N: NDArray[np.float64], inner_edges: NDArray[np.float64]) -> NDArray[np.intp]:
