@@ -104,7 +104,8 @@ def test_logits_keep_the_digits_that_they_have(path):
     write_predictions(path, read(path, fine))
     assert read_predictions(path).logits_MNC.dtype == np.float64
     assert read_predictions(path).logits_MNC[:, :, 0].tolist() == [[0.1, 0.2], [0.3, 0.4]]
-    assert read(path, rows()).logits_MNC.dtype == np.float32
+    write_predictions(path, predicted(n=3))
+    assert read_predictions(path).logits_MNC.dtype == predicted(n=3).logits_MNC.dtype == np.float32
 
 
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):

@@ -37,9 +37,7 @@ def snapped(values_N: NDArray[np.float64], *, unit: float = 0.0) -> NDArray[np.f
     return equal_N
 
 
-def at_most(
-    values: NDArray[np.float64], threshold: NDArray[np.float64], *, unit: float = 0.0
-) -> NDArray[np.bool_]:
+def at_most(values: NDArray[np.float64], threshold: NDArray[np.float64], *, unit: float = 0.0) -> NDArray[np.bool_]:
     """Return where values are at most a threshold, or beyond it by rounding alone; `unit` is that of `snapped`."""
     within: NDArray[np.bool_] = values <= threshold + ROUNDING * np.maximum(np.abs(threshold), unit)
     return within

@@ -55,7 +55,9 @@ def members_mean(
     resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
 ) -> dict[str, Mean]:
     """Return the mean of the members' values by metric, from the numbers of `gain_family`."""
-    means = {metric.name: np.sort([resampled.values[metric.name, member] for member in members]).mean() for metric in metrics}
+    means = {
+        metric.name: np.sort([resampled.values[metric.name, member] for member in members]).mean() for metric in metrics
+    }
     return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
 
 
@@ -79,7 +81,9 @@ def gains(resampled: Resampled[OfPredictor], members: Sequence[MemberId], metric
         values_M = np.array([resampled.values[metric.name, member] for member in members])
         draws_MD = np.stack([resampled.draws_D[metric.name, member] for member in members])
         ours, draws_D = resampled.values[metric.name, None], resampled.draws_D[metric.name, None]
-        best = int(np.argmax(snapped(values_M if metric.higher_is_better else -values_M)))
+        ranked_M = snapped(values_M if metric.higher_is_better else -values_M)
+        by_name = sorted(range(len(members)), key=members.__getitem__)
+        best = by_name[int(np.argmax(ranked_M[by_name]))]  # of members that tie the first by name
         records[metric.name] = Gain(
             over_mean=compare(ours, draws_D, float(np.sort(values_M).mean()), np.sort(draws_MD, axis=0).mean(axis=0)),
             over_best=compare(ours, draws_D, float(values_M[best]), draws_MD[best]),
