@@ -54,9 +54,10 @@ def as_probs(tenths_MN, form):
         "divided": lambda: tenths_MN / 10,
         "multiplied": lambda: tenths_MN * 0.1,
         "complement": lambda: 1 - (10 - tenths_MN) / 10,
-        "float32": lambda: (tenths_MN / np.float32(10)).astype(np.float32),
+        "float32": lambda: tenths_MN / 10,
     }[form]()
-    return np.stack([1 - p_MN, p_MN], axis=-1)
+    probs_MNC = np.stack([1 - p_MN, p_MN], axis=-1)
+    return probs_MNC.astype(np.float32) if form == "float32" else probs_MNC
 
 
 @pytest.mark.filterwarnings("ignore:.*probabilities are exactly 0")

@@ -2,8 +2,8 @@
 
 Numbers that are equal on paper differ in their last digits once they are computed: 0.1 + 0.2 is not 0.3, and a sum
 depends on the order of its terms. Whatever ranks, bins or compares numbers asks here first, so that such digits decide
-nothing. The tolerance is that of the coarsest numbers that come in, probabilities of 32 bits; of a thousand examples with
-scores all over their range it makes a tie in one set of ten.
+nothing. The tolerance is that of the coarsest numbers that come in, probabilities of 32 bits; where scores lie all over
+their range it makes one tie in ten sets of a thousand examples.
 """
 
 from typing import Final

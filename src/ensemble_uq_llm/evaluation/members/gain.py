@@ -55,9 +55,8 @@ def members_mean(
     resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
 ) -> dict[str, Mean]:
     """Return the mean of the members' values by metric, from the numbers of `gain_family`."""
-    means = {
-        metric.name: np.sort([resampled.values[metric.name, member] for member in members]).mean() for metric in metrics
-    }
+    values = {metric.name: [resampled.values[metric.name, member] for member in members] for metric in metrics}
+    means = {name: np.sort(values_M).mean() for name, values_M in values.items()}
     return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
 
 

@@ -120,9 +120,8 @@ def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
     """Return a summary over the subsets S, one number for each of the sizes K."""
 
     def by_size(summarise: Callable[[NDArray[np.float64]], np.floating]) -> tuple[float | None, ...]:
-        return tuple(
-            None if np.isnan(values_S).any() else float(summarise(np.sort(values_S))) for values_S in values_KS
-        )
+        sorted_KS = [np.sort(values_S) for values_S in values_KS]
+        return tuple(None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in sorted_KS)
 
     return SubsetSummary(
         mean=by_size(np.mean),
