@@ -14,7 +14,7 @@ from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_colu
 from ensemble_uq_llm.evaluation.histograms import histogram_ends
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
-from ensemble_uq_llm.evaluation.metrics_json import write_metrics
+from ensemble_uq_llm.evaluation.metrics_json import make_room, write_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
@@ -125,10 +125,8 @@ def evaluate_sets(
     """
     check_resampling(draws=draws, seed=seed)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
-    given, orders = sets, {}
-    sets = {}
-    for name, predictions in given.items():
-        sets[name], orders[name] = in_order(predictions)
+    given, ordered = sets, {name: in_order(predictions) for name, predictions in sets.items()}
+    sets = {name: predictions for name, (predictions, _) in ordered.items()}
     calibration = None if calibration is None else in_order(calibration)[0]
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
@@ -147,7 +145,7 @@ def evaluate_sets(
             metrics = as_shifted(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
         evaluations[name] = Evaluation(
             predictions=given[name],
-            uncertainty=each.uncertainty.take(np.argsort(orders[name])),
+            uncertainty=each.uncertainty.take(np.argsort(ordered[name][1])),
             metrics=metrics,
             fitted=fitted,
         )
@@ -170,12 +168,12 @@ def evaluate_files(
         shifts: files of shifted sets by the sets' names.
         calibration: a file of other examples, for temperatures and conformal sets.
         output: where `uncertainty/NAME.csv`, `scores/NAME.csv`, `metrics/NAME.json` and, with a calibration set,
-            `decision.json` are written, if anywhere.
+            `decision.json` are written, if anywhere, in place of what an earlier evaluation left there.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
     Raises:
-        DataError: a file cannot be used, or two sets have one name.
+        DataError: a file cannot be used, or two sets have one name. ConfigError: the output is the folder of a run.
     """
     path, shifts = as_path(path, "path"), as_named_paths(shifts, "shifts")
     folder = None if output is None else RunFolder(as_path(output, "output"))
@@ -184,6 +182,7 @@ def evaluate_files(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
         )
     if folder is not None:
+        folder.check_is_no_run("--output")
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
     sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
@@ -239,6 +238,7 @@ def evaluate_run(
 
 
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
+    make_room(folder, evaluations)
     for name, evaluation in evaluations.items():
         write_uncertainty(folder.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
         write_scores(folder.scores(name), evaluation.predictions, evaluation.uncertainty)
