@@ -61,7 +61,7 @@ def test_a_file_of_the_first_schema_is_refused_with_what_to_do(tmp_path):
 
 def test_a_folder_holds_one_evaluation_and_says_which_it_replaces(tmp_path):
     files = {name: tmp_path / f"{name}.parquet" for name in ("a", "b", "news")}
-    for seed, (name, path) in enumerate(files.items()):
+    for seed, path in enumerate(files.values()):
         write_predictions(path, predicted(n=20 + seed, seed=seed))
     folder = RunFolder(tmp_path / "out")
     evaluate_files(files["a"], shifts={"news": files["news"]}, output=folder.root, draws=10)
