@@ -67,7 +67,16 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty-four labelled questions as JSONL."""
-    path = tmp_path_factory.mktemp("data") / "questions.jsonl"
+    return _write_questions(tmp_path_factory.mktemp("data") / "questions.jsonl", range(24))
+
+
+@pytest.fixture(scope="session")
+def other_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four other questions of the same kind."""
+    return _write_questions(tmp_path_factory.mktemp("data") / "others.jsonl", range(24, 48))
+
+
+def _write_questions(path: Path, numbers: range) -> Path:
     rows = [
         {
             "id": f"row {index}",
@@ -75,7 +84,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "passage": f"The number {index} is {'odd' if index % 2 else 'even'}.",
             "answer": index % 2 == 0,
         }
-        for index in range(24)
+        for index in numbers
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

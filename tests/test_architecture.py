@@ -21,7 +21,7 @@ TREES = {name: ast.parse((PACKAGE / name).read_text(encoding="utf-8")) for name 
 DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/run_inference.sh")
 
 ROOMS = {
-    "errors.py": 0, "utils": 0, "statistics": 0,
+    "errors.py": 0, "utils": 0, "statistics": 0, "labels": 0,
     "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
     "predictions": 1,
     "data": 2, "models": 2, "evaluation": 2,
@@ -33,6 +33,7 @@ ROOMS = {
 
 LIGHT = (
     "member.py",
+    "labels",
     "config.py",
     "config_problems.py",
     "config_file.py",
@@ -83,7 +84,10 @@ TESTED_ELSEWHERE = {
     "data/cut.py": "test_tokenize.py",
     "data/example.py": "test_data_files.py",
     "data/reading/file_formats.py": "test_data_files.py",
+    "labels/label_values.py": "test_class_names.py",
     "data/reading/problems.py": "test_data_files.py",
+    "data/repeats.py": "test_job.py",
+    "data/reading/text_lines.py": "test_data_files.py",
     "training/from_config.py": "test_outcomes.py",
     "data/embedded/world.py": "test_synthetic.py",
     "evaluation/records/curves.py": "test_metrics_json.py",

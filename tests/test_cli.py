@@ -200,9 +200,12 @@ def test_validate_says_what_the_configuration_amounts_to(cli, tiny_yaml):
         "prompt_columns": "question, passage",
         "cut_column": "passage",
         "train_examples": 24,
+        "train_classes": "no 12 (50%), yes 12 (50%)",
         "calibration_examples": 0,
         "optimizer_steps": 3,
         "validation_examples": 24,
+        "validation_classes": "no 12 (50%), yes 12 (50%)",
+        "test_in_training": 24,
     }
     text = cli("validate", tiny_yaml).out
     assert re.search(r"configuration\s+valid", text)

@@ -47,7 +47,7 @@ CONTRADICTIONS = {
         "num_ensemble_models: 3 members need as many seeds, and `seeds` has 2",
     ),
     "a name too many": (
-        {"class_names": ("a", "b", "c")},
+        {"class_names": ("a", "b", "c"), "num_labels": 2},
         ("class_names", "num_labels"),
         "class_names: 3 names for num_labels 2",
     ),
@@ -118,7 +118,7 @@ def test_the_largest_seed():
 
 def test_all_contradictions_are_told_together():
     with pytest.raises(ConfigError, match=r"seeds: 1 given.*class_names: 3 names"):
-        Config(seeds=(1, 1), class_names=("a", "b", "c"))
+        Config(seeds=(1, 1), num_labels=2, class_names=("a", "b", "c"))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, None])

@@ -78,7 +78,7 @@ def test_the_last_set_wins():
 
 
 def test_every_problem_at_once_each_with_its_line(write):
-    path = write("num_epoch: 3\nbatch_size: 0\nseeds: [1, 1]\nuse_bf16: yes\nclass_names: [a, b, c]\n")
+    path = write("num_epoch: 3\nbatch_size: 0\nseeds: [1, 1]\nuse_bf16: yes\nclass_names: [a, b, c]\nnum_labels: 2\n")
     found = problems(path, "lora_r=x", "nonsense")
     assert found == [
         "--set nonsense: write it as key=value",

@@ -48,8 +48,10 @@ def command(*words, cwd):
 def place(tmp_path):
     for name, seed in (("mine", 0), ("other", 1)):
         write_predictions(tmp_path / f"{name}.parquet", predicted(seed=seed))
-    (tmp_path / "data.jsonl").write_text(f"{json.dumps(ROW)}\n" * 4, encoding="utf-8")
-    (tmp_path / "config.yaml").write_text("train_file: data.jsonl\nvalidation_file: data.jsonl\nwarmup_steps: 0\n")
+    rows = [ROW | {"question": f"is it {number}", "answer": number % 2 == 0} for number in range(6)]
+    for name, some in (("data", rows[:4]), ("test", rows[4:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in some), encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("train_file: data.jsonl\nvalidation_file: test.jsonl\nwarmup_steps: 0\n")
     return tmp_path
 
 

@@ -66,8 +66,8 @@ def test_a_finished_run_is_not_trained_again(config, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in config.output_dir.rglob("*")} == before
 
 
-def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, monkeypatch):
-    config = load_config(tiny_yaml, ["calibration_fraction=0.25"])
+def test_a_run_loads_and_tokenises_every_split_once(tiny_yaml, other_data, monkeypatch):
+    config = load_config(tiny_yaml, ["calibration_fraction=0.25", f"validation_file={other_data}"])
     loaded, tokenised = Counter(), Counter()
     load, tokenize_all = prepare.load_split, tokenize.tokenize_examples
 

@@ -134,10 +134,10 @@ app.command()(evaluation_commands.compare)
 @app.command()
 def validate(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check a configuration and the local data it names."""
+    from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.data.check import check
 
-    settings = _load(config, overrides)
-    facts = check(settings)
+    facts = check(load_config(config, overrides or []))
     if as_json:
         print_json({"valid": True, **facts})
     else:
@@ -242,8 +242,9 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _load(config: Path | None, overrides: list[str] | None) -> "Config":
     from ensemble_uq_llm.config_file import load_config
+    from ensemble_uq_llm.data.classes import with_classes
 
-    return load_config(config, overrides or [])
+    return with_classes(load_config(config, overrides or []))
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:

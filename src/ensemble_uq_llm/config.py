@@ -7,13 +7,24 @@ The names and meanings of the specification's keys are fixed; every key says her
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ensemble_uq_llm.config_problems import field_problems
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.labels.label_values import key_of
 
 
 def _no_flag(value: object) -> object:
@@ -29,6 +40,23 @@ Number = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+FROM_DATA: Final = "from_data"
+"""What `class_names` is where the classes are the distinct labels of the training data."""
+
+
+def _as_name(value: object) -> object:
+    """Take a plain value of YAML, `true` or `5`, as the name that it spells."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+ClassName = Annotated[str, Field(strict=True, min_length=1), BeforeValidator(_as_name)]
+ClassNamesKey = Annotated[
+    Annotated[tuple[ClassName, ...], Tag("names")] | Annotated[Literal["from_data"], Tag(FROM_DATA)],
+    Discriminator(lambda value: FROM_DATA if value == FROM_DATA else "names"),
+]
 
 EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
@@ -68,12 +96,16 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         False,
         description="Take a model type that is not proved to equal transformers, if it passes a comparison first.",
     )
-    num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(2, description="Number of classes, two or more.")
+    num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(
+        2, description="Number of classes, two or more; may be left out where `class_names` names them."
+    )
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 
     # Data
     dataset: Text = Field("boolq", description="A named data set: `boolq` (from the hub) or `synthetic` (embedded).")
-    train_file: Path | None = Field(None, description="A JSONL, CSV or Parquet file to train on, instead of `dataset`.")
+    train_file: Path | None = Field(
+        None, description="A JSONL, CSV, TSV or Parquet file to train on, instead of `dataset`."
+    )
     validation_file: Path | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
     prompt_template: Text = Field(
         "Question: {question} Context: {passage}",
@@ -88,9 +120,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     id_column: Text | None = Field(
         None, description="The column of a unique id; null finds `id` or `idx`, else counts rows."
     )
-    class_names: tuple[Text, ...] | None = Field(
+    class_names: ClassNamesKey | None = Field(
         None,
-        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ...",
+        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ...; "
+        "`from_data` takes the sorted labels of the training data.",
     )
     max_train_examples: Count | None = Field(None, description="Train on the first so many examples only; null is all.")
     max_validation_examples: Count | None = Field(None, description="Evaluate on the first so many only; null is all.")
@@ -168,7 +201,13 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
     @property
     def class_labels(self) -> tuple[str, ...]:
-        """The name of every class, in the order of the class index."""
+        """The name of every class, in the order of the class index.
+
+        Raises:
+            ConfigError: they are to be taken from the training data, and nobody has (`data.classes.with_classes`).
+        """
+        if self.class_names == FROM_DATA:
+            raise ConfigError("class_names: from_data is not resolved; call with_classes on the configuration first")
         if self.class_names is not None:
             return self.class_names
         return ("no", "yes") if self.num_labels == 2 else tuple(str(c) for c in range(self.num_labels))
@@ -181,6 +220,14 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     def optimizer_steps(self, examples: int) -> int:
         """Return the optimiser steps of training on so many examples; the last partial batch of an epoch counts."""
         return -(-examples // self.effective_batch_size) * self.num_epochs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_the_names(cls, values: Any) -> Any:
+        names = values.get("class_names") if isinstance(values, dict) else None
+        if isinstance(names, list | tuple) and len(names) > 1 and "num_labels" not in values:
+            return {**values, "num_labels": len(names)}
+        return values
 
     @model_validator(mode="after")
     def _keys_fit_together(self, info: ValidationInfo) -> Self:
@@ -203,13 +250,7 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
             f"{len(config.seeds)}; add seeds or lower it",
         )
-    if config.class_names is not None and len(config.class_names) != config.num_labels:
-        yield (
-            ("class_names", "num_labels"),
-            f"class_names: {len(config.class_names)} names for num_labels {config.num_labels}; give one a class",
-        )
-    if repeated := _repeated(config.class_names or ()):
-        yield ("class_names",), f"class_names: {repeated} given more than once"
+    yield from _class_problems(config)
     if repeated := _repeated(config.lora_target_modules):
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := _repeated(config.lora_layers or ()):
@@ -226,6 +267,27 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
             "column whose end may be cut",
         )
+
+
+def _class_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    if config.class_names is None or config.class_names == FROM_DATA:
+        return
+    if len(config.class_names) != config.num_labels:
+        names = f"{len(config.class_names)} name{'' if len(config.class_names) == 1 else 's'}"
+        yield (
+            ("class_names", "num_labels"),
+            f"class_names: {names} for num_labels {config.num_labels}; give one a class",
+        )
+    if repeated := _repeated(config.class_names):
+        yield ("class_names",), f"class_names: {repeated} given more than once"
+        return
+    first: dict[object, str] = {}
+    for name in config.class_names:
+        if (other := first.setdefault(key_of(name), name)) != name:
+            yield (
+                ("class_names",),
+                f"class_names: {other!r} and {name!r} are two spellings of one label; name them differently",
+            )
 
 
 def _repeated(values: Sequence[object]) -> str:

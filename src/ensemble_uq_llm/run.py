@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
@@ -47,7 +48,7 @@ class Run:
             ConfigError: there is no run; the message names those beside it.
         """
         _check_is_run(run.output_dir if isinstance(run, Config) else as_path(run, "run"))
-        self.config = run if isinstance(run, Config) else load_config(run)
+        self.config = with_classes(run if isinstance(run, Config) else load_config(run))
         """The configuration that it is predicted and evaluated with."""
         self._paths = RunFolder(self.config.output_dir)
 
@@ -229,8 +230,9 @@ def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:
     if isinstance(config, Config):
         if overrides:
             raise ConfigError("overrides: they go with a YAML file or a run folder; change the Config itself instead")
-        return config
-    return load_config(as_path(config, "config"), [overrides] if isinstance(overrides, str) else overrides)
+        return with_classes(config)
+    several = [overrides] if isinstance(overrides, str) else overrides
+    return with_classes(load_config(as_path(config, "config"), several))
 
 
 def _sets(data: Any) -> list[str]:

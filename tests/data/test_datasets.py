@@ -62,7 +62,10 @@ def test_a_file_takes_the_place_of_the_data_set(tmp_path):
             r"unknown data set 'bolq'; did you mean 'boolq'\?; known are 'boolq', 'synthetic'; for other data",
         ),
         ("google/boolq", r"did you mean 'boolq'\?"),
-        ("imdb", r"unknown data set 'imdb'; known are .* give train_file and validation_file \(\.jsonl, \.csv or"),
+        (
+            "imdb",
+            r"unknown data set 'imdb'; known are .* give train_file and validation_file \(\.jsonl, \.csv, \.tsv",
+        ),
     ],
 )
 def test_unknown_data_sets(name, message):

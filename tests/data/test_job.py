@@ -50,6 +50,43 @@ def test_no_calibration_split_is_an_error_that_says_how_to_get_one():
         Job(Config(dataset="synthetic")).named("calibration")
 
 
+def write_csv(path, rows):
+    path.write_text("text,label\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_what_is_evaluated_is_left_out_of_calibration(tmp_path):
+    """Ids are row numbers, so the same number names two examples, and one text stands on rows of two numbers."""
+    rows = [f"question {index},{'yes' if index % 2 else 'no'}" for index in range(40)]
+    train, test = write_csv(tmp_path / "train.csv", rows), tmp_path / "test.csv"
+    config = Config(train_file=train, validation_file=test, prompt_template="{text}", calibration_fraction=0.25)
+    held_out = [example.fields["text"] for example in load_training(config).held_out]
+    write_csv(test, ["new,yes", *(row for row in reversed(rows) if row.split(",")[0] in held_out[:3])])
+    job = Job(config)
+    with pytest.warns(UserWarning, match="3 of 10 examples held out repeat the text of an evaluation example and are"):
+        calibration = job.calibration
+    assert [example.fields["text"] for example in calibration.examples] == held_out[3:]
+    assert (job.repeats.test_in_training, job.repeats.calibration_in_test) == (0, 3)
+    write_csv(test, rows)
+    with pytest.raises(DataError, match=r"each of the 10 examples held out repeats the text .* none is left to calibr"):
+        _ = Job(config).calibration
+
+
+def test_seen_texts_are_counted_and_kept(tmp_path):
+    train = write_csv(tmp_path / "train.csv", ["same,yes", "other,no"] * 20)
+    test = write_csv(tmp_path / "test.csv", ["new,no"] + ["same,yes"] * 9)
+    job = Job(Config(train_file=train, validation_file=test, prompt_template="{text}", calibration_fraction=0.25))
+    with pytest.warns(UserWarning, match="repeat") as caught:
+        repeats = job.repeats
+    assert (repeats.test_in_training, repeats.calibration_in_training, repeats.calibration_in_test) == (9, 5, 5)
+    assert [str(warning.message).partition(":")[0] for warning in caught] == [
+        "calibration",
+        "9 of 10 evaluation examples repeat the text of a training example",
+        "5 of 5 calibration examples repeat the text of a training example",
+    ]
+    assert job.repeats is repeats
+
+
 def test_other_splits_and_files(tiny_data):
     job = Job(CONFIG)
     assert job.named("unknown_words").examples[0].true_probs is not None

@@ -75,6 +75,12 @@ def test_named_sets_of_the_embedded_world():
         load_named(Config(dataset="synthetic"), "validatoin")
 
 
+def test_a_set_by_name_beside_files_of_other_classes_is_no_data_set(tiny_data):
+    config = Config(train_file=tiny_data, validation_file=tiny_data, class_names=("a", "no", "yes"))
+    with pytest.raises(DataError, match=r"'news': no set of that name: the data are those of train_file and"):
+        load_named(config, "news")
+
+
 def test_columns_and_classes_of_the_configuration(tmp_path):
     path = tmp_path / "topics.csv"
     path.write_text("key,text,topic\nk1,goals,sport\nk2,votes,politics\nk3,rain,weather\n", encoding="utf-8")

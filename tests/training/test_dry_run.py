@@ -88,8 +88,8 @@ def test_only_the_layers_and_modules_that_are_named_are_counted(config):
     assert plan.trainable_parameters_per_member == 2 * (HIDDEN + FFN) + 2 * HIDDEN
 
 
-def test_the_calibration_split_is_not_trained_on(config):
-    plan = dry_run(with_(config, calibration_fraction=0.25))
+def test_the_calibration_split_is_not_trained_on(config, other_data):
+    plan = dry_run(with_(config, calibration_fraction=0.25, validation_file=other_data))
     assert plan.calibration_examples == 6
     assert plan.train.startswith("18 prompts")
 

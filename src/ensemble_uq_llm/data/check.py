@@ -1,29 +1,46 @@
 """What `validate` can say about a configuration's data without torch: prompt, local files, counts, schedule."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.classes import class_counts, with_classes
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
-from ensemble_uq_llm.data.prepare import load_training, load_validation
+from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.prepare import check_named
 from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
+from ensemble_uq_llm.data.reading.data_files import read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.utils.text import clipped, listed
+
+MOST_CLASSES: Final = 10
 
 
 def check(config: Config) -> dict[str, Any]:
     """Return what the configuration amounts to; data on the hub are not fetched.
 
-    Warns where the warm-up outlasts training.
+    Warns where the warm-up outlasts training, where a class has no training example, and of texts in two sets.
 
     Raises:
         ConfigError: every problem of the prompt and the data together, one a line; DataError if only data are bad.
     """
     problems: list[ConfigError | DataError] = []
     facts: dict[str, Any] = {"members": len(config.member_seeds)}
-    for name, look in (("prompt", _prompt), ("train", _train), ("validation", _validation)):
+    try:
+        config = with_classes(config)
+    except (ConfigError, DataError) as error:
+        problems.append(error)
+    job = Job(config)
+    looks: dict[str, Callable[[Config, Job], dict[str, Any]]] = {"prompt": _prompt}
+    looks |= {"validation": _validation_file} if problems else {"train": _train, "validation": _validation}
+    for name, look in [*looks.items(), ("repeats", _repeats)]:
+        if name == "repeats" and problems:
+            break  # it needs what is wrong
         try:
-            facts |= look(config)
+            facts |= look(config, job)
         except (ConfigError, DataError) as error:
             problems.append(error)
             facts[name] = "unusable"
@@ -45,25 +62,68 @@ def warn_if_warmup_outlasts(config: Config, examples: int) -> int:
     return steps
 
 
-def _prompt(config: Config) -> dict[str, Any]:
+def _prompt(config: Config, _: Job) -> dict[str, Any]:
     template = parse_template(config.prompt_template)
     column = config.cut_column or default_cut_column(config.prompt_template)
     template.around(column)
     return {"prompt_columns": ", ".join(template.columns), "cut_column": column}
 
 
-def _train(config: Config) -> dict[str, Any]:
+def _train(config: Config, job: Job) -> dict[str, Any]:
+    check_named(config, "train_file", beside="validation_file", verb="train")
     if not _is_local(config, config.train_file):
         return {"train": f"{config.dataset} from the hub, not fetched here"}
-    split = load_training(config)
-    steps = warn_if_warmup_outlasts(config, len(split.kept))
-    return {"train_examples": len(split.kept), "calibration_examples": len(split.held_out), "optimizer_steps": steps}
+    kept, held_out = job.split.kept, job.split.held_out
+    counts = class_counts([*kept, *held_out], config.class_labels)
+    if absent := [name for name, count in counts.items() if not count]:
+        warnings.warn(
+            f"class_names: no training example is of {listed(absent)}: it cannot be learned; is the name right?",
+            stacklevel=3,
+        )
+    return {
+        "train_examples": len(kept),
+        "train_classes": _in_words(counts),
+        "calibration_examples": len(held_out),
+        "optimizer_steps": warn_if_warmup_outlasts(config, len(kept)),
+    }
 
 
-def _validation(config: Config) -> dict[str, Any]:
+def _validation(config: Config, job: Job) -> dict[str, Any]:
+    check_named(config, "validation_file", beside="train_file", verb="evaluate")
     if not _is_local(config, config.validation_file):
         return {"validation": f"{config.dataset} from the hub, not fetched here"}
-    return {"validation_examples": len(load_validation(config))}
+    examples = job.validation.examples
+    unlabelled = sum(example.label is None for example in examples)
+    facts = {
+        "validation_examples": len(examples),
+        "validation_classes": _in_words(class_counts(examples, config.class_labels)),
+    }
+    return facts | ({"validation_unlabelled": unlabelled} if unlabelled else {})
+
+
+def _validation_file(config: Config, _: Job) -> dict[str, Any]:
+    """Look at what can be seen of the evaluation file without the classes: whether it can be read."""
+    check_named(config, "validation_file", beside="train_file", verb="evaluate")
+    if config.validation_file is not None:
+        read_records(config.validation_file)
+    return {}
+
+
+def _repeats(config: Config, job: Job) -> dict[str, Any]:
+    if not (_is_local(config, config.train_file) and _is_local(config, config.validation_file)):
+        return {}
+    repeats = asdict(job.repeats)
+    if repeats["calibration_in_test"]:
+        repeats["calibration_examples"] = len(job.calibration.examples)
+    return {name: count for name, count in repeats.items() if count}
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    """Return the balance of the classes, the first of many: `no 726 (38%), yes 1,207 (62%)`."""
+    total = max(1, sum(counts.values()))
+    shown = [f"{clipped(name)[1:-1]} {count:,} ({count / total:.0%})" for name, count in counts.items()]
+    more = f" and {len(shown) - MOST_CLASSES} more" if len(shown) > MOST_CLASSES else ""
+    return ", ".join(shown[:MOST_CLASSES]) + more
 
 
 def _is_local(config: Config, file: Path | None) -> bool:

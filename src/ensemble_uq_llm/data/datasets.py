@@ -61,7 +61,8 @@ def check_classes(dataset: NamedDataset, class_names: Sequence[str]) -> None:
     """Raise DataError if the configuration has another number of classes than the data set."""
     if len(class_names) != len(dataset.class_names):
         classes = f"{len(dataset.class_names)} classes ({listed(dataset.class_names)})"
-        raise DataError(f"data set {dataset.name!r} has {classes}, not {len(class_names)}; set num_labels")
+        own = "or name your own files (train_file, validation_file)"
+        raise DataError(f"data set {dataset.name!r} has {classes}, not {len(class_names)}; set num_labels, {own}")
 
 
 def find_dataset(name: str) -> NamedDataset:
@@ -71,8 +72,8 @@ def find_dataset(name: str) -> NamedDataset:
             return dataset
     names = [dataset.name for dataset in DATASETS]
     hint = did_you_mean(name, names) or did_you_mean(name.rpartition("/")[2], names)
-    files = "for other data give train_file and validation_file (.jsonl, .csv or .parquet)"
-    raise DataError(f"unknown data set {name!r}{hint}; known are {listed(names)}; {files}")
+    files = "for other data give train_file and validation_file (.jsonl, .csv, .tsv or .parquet)"
+    raise DataError(f"dataset: unknown data set {name!r}{hint}; known are {listed(names)}; {files}")
 
 
 def _load_boolq(request: SplitRequest, columns: Columns) -> list[Example]:

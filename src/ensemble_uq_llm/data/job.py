@@ -1,5 +1,6 @@
 """The data of one run: every split is loaded once and tokenised once, when it is first asked for."""
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import digest_of, load_file, load_named, load_training, load_validation, tokenize
+from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.data.repeats import Repeats, count_repeats, others_than, texts_of, warn_of_seen
 from ensemble_uq_llm.data.split import Split
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
+from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
@@ -65,14 +69,44 @@ class Job:
 
     @cached_property
     def calibration(self) -> PreparedSet:
-        """What is held out of the training data.
+        """What is held out of the training data, but for texts that are evaluated on: nothing is fitted on those.
+
+        Warns of how many were left out.
 
         Raises:
-            DataError: nothing is.
+            DataError: nothing is held out, or nothing else than what is evaluated on.
         """
-        if not self.split.held_out:
+        held_out = self.split.held_out
+        if not held_out:
             raise DataError("calibration: nothing is held out; set calibration_fraction, such as 0.1, and train anew")
-        return PreparedSet(self.split.held_out, self._config)
+        template = parse_template(self._config.prompt_template)
+        kept = others_than(held_out, texts_of(self.validation.examples, template), template)
+        if not kept:
+            raise DataError(
+                f"calibration: each of the {counted(len(held_out), 'example')} held out repeats the text of an "
+                "evaluation example, so none is left to calibrate on; evaluate on other texts than those of train_file"
+            )
+        if len(kept) < len(held_out):
+            warnings.warn(
+                f"calibration: {len(held_out) - len(kept):,} of {counted(len(held_out), 'example')} held out repeat "
+                "the text of an evaluation example and are left out: nothing may be fitted on what is evaluated",
+                stacklevel=2,
+            )
+        return PreparedSet(kept, self._config)
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        """The texts that stand in more than one of the run's sets; the first look warns of them.
+
+        Raises:
+            DataError: as `calibration`, if anything is held out.
+        """
+        test, held_out = self.validation.examples, self.split.held_out
+        template = parse_template(self._config.prompt_template)
+        repeats = count_repeats(train=self.split.kept, held_out=held_out, test=test, template=template)
+        calibration = len(self.calibration.examples) if held_out else 0
+        warn_of_seen(repeats, test=len(test), calibration=calibration)
+        return repeats
 
     def named(self, name: str) -> PreparedSet:
         """Return a named set: `validation`, `calibration`, or another split of the data set, such as a shift."""

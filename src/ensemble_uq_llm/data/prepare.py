@@ -2,27 +2,34 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.datasets import SplitRequest, load_split
+from ensemble_uq_llm.data.datasets import SplitRequest, find_dataset, load_split
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.split import Split, hold_out
+from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.utils.text import enumerated
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
+
+FILE_KEYS: Final = ("train_file", "validation_file")
 
 
 def load_training(config: Config) -> Split:
     """Return the training examples, and those held out of them for calibration (none if not asked for).
 
     Raises:
-        DataError: the data cannot be had or are not what the configuration says.
+        DataError: the data cannot be had or are not what the configuration says. ConfigError: the evaluation split is
+            a file, and nothing says what to train on.
     """
+    check_named(config, "train_file", beside="validation_file", verb="train")
     examples = _load(config, "train", file=config.train_file, size=config.max_train_examples, labelled=True)
     if config.calibration_fraction == 0:
         return Split(kept=examples, held_out=[])
@@ -33,8 +40,9 @@ def load_validation(config: Config) -> list[Example]:
     """Return the examples of the configuration's own evaluation split.
 
     Raises:
-        DataError: as `load_training`.
+        DataError: as `load_training`. ConfigError: the training data are a file, and nothing says what to evaluate on.
     """
+    check_named(config, "validation_file", beside="train_file", verb="evaluate")
     return _load(config, "validation", file=config.validation_file, size=config.max_validation_examples, labelled=False)
 
 
@@ -42,8 +50,14 @@ def load_named(config: Config, name: str) -> list[Example]:
     """Return another split of the configuration's data set, such as a named shift.
 
     Raises:
-        DataError: as `load_training`.
+        DataError: as `load_training`; or the data are files of other classes than the data set's.
     """
+    own = [key for key in FILE_KEYS if getattr(config, key) is not None]
+    if own and find_dataset(config.dataset).class_names != config.class_labels:
+        raise DataError(
+            f"{name!r}: no set of that name: the data are those of {enumerated(own)}; name a data file by its path, "
+            f"with its ending or as ./{name}"
+        )
     return _load(config, name, file=None, size=None, labelled=False)
 
 
@@ -82,6 +96,25 @@ def digest_of(examples: Iterable[Example]) -> str:
         row = [example.id, sorted(example.fields.items()), example.label]
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return digest.hexdigest()
+
+
+def check_named(config: Config, key: str, *, beside: str, verb: str) -> None:
+    """Refuse to put the default data set beside a file of the user's: it would be another task.
+
+    A data set that the configuration itself names, of the same classes, is taken, with a warning.
+
+    Raises:
+        ConfigError: `key` names no file, `beside` does, and `dataset` is not given or has other classes.
+    """
+    if getattr(config, key) is not None or getattr(config, beside) is None:
+        return
+    given = "dataset" in config.model_fields_set
+    is_same_task = find_dataset(config.dataset).class_names == config.class_labels
+    if not (given and is_same_task):
+        other = f", or write dataset: {config.dataset} if its rows are what you want to {verb} on"
+        instead = other if is_same_task else ""
+        raise ConfigError(f"{key}: not given beside {beside}; name the file to {verb} on{instead}")
+    warnings.warn(f"{key}: not given beside {beside}, so it is data set {config.dataset!r} to {verb} on", stacklevel=3)
 
 
 def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool | None) -> list[Example]:

@@ -38,7 +38,9 @@ class Template:
         if len(places) != 1:
             hint = did_you_mean(column, self.columns)
             times = f"{len(places)} times" if places else "not at all"
-            raise ConfigError(f"the column that is cut, {column!r}, stands {times} in the prompt template{hint}")
+            raise ConfigError(
+                f"cut_column: the column that is cut, {column!r}, stands {times} in the prompt template{hint}"
+            )
         literal, _ = self.pieces[places[0]]
         before = (*self.pieces[: places[0]], (literal, None))
         return Template(pieces=before), Template(pieces=self.pieces[places[0] + 1 :])

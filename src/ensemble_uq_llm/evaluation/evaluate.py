@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.assemble import as_shifted, unlabelled_metrics, with_decisions, with_labels
-from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
+from ensemble_uq_llm.evaluation.decisions.disjoint import apart_from_calibration, without_test_examples
+from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.histograms import histogram_ends
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
@@ -121,7 +122,7 @@ def evaluate_sets(
     Raises:
         ConfigError: draws or seed are no whole number of at least 0.
         DataError: the sets differ in their number of classes; the calibration set lacks a member, has no label, or
-            examples of it are among the test's.
+            all of its examples are among the test's.
     """
     check_resampling(draws=draws, seed=seed)
     _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
@@ -135,7 +136,7 @@ def evaluate_sets(
     evaluations: dict[str, Evaluation] = {}
     numbers: dict[str, LabelledNumbers | None] = {}
     for name, each in measured.items():
-        fitted = fits.get(each.predictions.members)
+        fitted = fits.get(name)
         metrics = unlabelled_metrics(name, each, ends, draws=draws, seed=seed)
         metrics, numbers[name] = _measure_labelled(metrics, each, fitted, draws=draws, seed=seed)
         if name == main:
@@ -250,20 +251,22 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
         folder.decision.unlink(missing_ok=True)  # that of an earlier evaluation does not go with these metrics
 
 
-def _fit(
-    sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int
-) -> dict[tuple[MemberId, ...], Fitted]:
-    """Return what is fitted on the calibration set, by the members that it is fitted for: mostly those of all sets."""
+def _fit(sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int) -> dict[str, Fitted]:
+    """Return what is fitted on the calibration set, by the sets it holds for: one object for all of the same members.
+
+    Examples of the first set are left out of the calibration set; another set that shares examples with it has none.
+    """
+    calibration = without_test_examples(calibration, sets[next(iter(sets))])
     fits: dict[tuple[MemberId, ...], Fitted] = {}
-    for predictions in sets.values():
-        check_disjoint(predictions, calibration)
-        members = predictions.members
+    apart = apart_from_calibration(sets, calibration)
+    for name in apart:
+        members = sets[name].members
         if members not in fits:
             own = of_members(calibration, members, name="the calibration set", others="the test set")
             fits[members] = fit_decisions(
                 own, name=CALIBRATION, rng=np.random.default_rng(seed), draws=draws, seed=seed
             )
-    return fits
+    return {name: fits[sets[name].members] for name in apart}
 
 
 def _measure_labelled(

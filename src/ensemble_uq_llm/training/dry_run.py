@@ -1,6 +1,6 @@
 """What training would do and need, without doing it: counts, tokens, steps, passes, memory, disk."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ class DryRun:
     train: str
     validation: str
     calibration_examples: int
+    test_in_training: int
+    calibration_in_training: int
+    calibration_in_test: int
     token_mean: float
     token_median: float
     token_p95: float
@@ -58,7 +61,7 @@ def dry_run(config: Config) -> DryRun:
         ConfigError, ModelError, DataError: as `train` would.
     """
     job = Job(config)
-    held_out = job.split.held_out
+    calibration = job.calibration.examples if job.split.held_out else []
     folder = base_folder(config, weights=False)
     tokenizer = load_tokenizer(folder)
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
@@ -83,7 +86,8 @@ def dry_run(config: Config) -> DryRun:
         seeds_finished=finished,
         train=train.describe(),
         validation=validation.describe(),
-        calibration_examples=len(held_out),
+        calibration_examples=len(calibration),
+        **asdict(job.repeats),
         token_mean=float(train.lengths_N.mean()),
         token_median=float(np.median(train.lengths_N)),
         token_p95=float(np.quantile(train.lengths_N, 0.95)),

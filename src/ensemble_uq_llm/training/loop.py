@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ensemble_uq_llm.config import Config
@@ -46,6 +47,7 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
     if not missing:
         return folder
 
+    repeats = asdict(job.repeats)  # a look at the texts warns, and is worth more before training than after it
     shares = _shares(config, missing, job=job, base=base, digests=digests)
     outcomes, lost = train_shares(shares, listeners=[EventLog(folder.events), *listeners])
     if outcomes:
@@ -57,6 +59,7 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
             seeds=[seed for seed in missing if seed in {outcome.seed for outcome in outcomes}],
             examples=len(job.train.examples),
             devices=[describe_device(share.device) for share in shares],
+            repeated_texts=repeats,
             data_digest=digests.data,
             base_digest=digests.base,
         )

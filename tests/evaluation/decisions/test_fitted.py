@@ -7,12 +7,12 @@ import sklearn.metrics
 
 from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions import conformal
-from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, check_disjoint, fit_decisions
+from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.decisions.temperature import fit_temperatures
 from ensemble_uq_llm.evaluation.records import CalibrationSet
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
-from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.member import MemberId
 from small_predictions import predicted, unlabelled
 
 SAMPLES = (MemberId(42), MemberId(42, 1), MemberId(7))
@@ -150,30 +150,3 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path):
     path.write_text(json.dumps(content | {"classes": "many"}))
     with pytest.raises(IntegrityError, match=r"decision\.json: classes: Input should be a valid integer"):
         Fitted.read(path)
-
-
-def test_nothing_is_fitted_on_test_rows():
-    test, calibration = predicted(30, seed=1), predicted(30, seed=2)
-    leaking = calibration.logits_MNC.copy()
-    leaking[:, 12:14] = test.logits_MNC[:, 12:14]
-    leaking[0, 20] = test.logits_MNC[0, 20]  # one member's logits may be equal by chance
-
-    check_disjoint(test, calibration)  # the same names in two files need not be the same examples
-    with pytest.raises(DataError, match=r"2 of 30 test examples are calibration examples too \(the first is 'q12'\)"):
-        check_disjoint(test, replace(calibration, logits_MNC=leaking))
-
-
-def test_one_file_may_hold_both_where_the_test_rows_have_no_label_there():
-    whole = predicted(60)
-    test = replace(whole, ids=whole.ids[:20], labels=whole.labels[:20], logits_MNC=whole.logits_MNC[:, :20])
-
-    check_disjoint(test, unlabelled(whole, first=20))
-    with pytest.raises(DataError, match="20 of 20 test examples"):
-        check_disjoint(test, whole)
-
-
-def test_a_calibration_set_of_other_members_or_classes_is_refused():
-    with pytest.raises(DataError, match="the calibration set has no member of seed 43;"):
-        check_disjoint(predicted(), replace(predicted(), members=trained((42, 44, 7))))
-    with pytest.raises(DataError, match="has 3 classes, the test set 2"):
-        check_disjoint(predicted(), predicted(classes=3))

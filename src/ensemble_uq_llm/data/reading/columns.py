@@ -1,20 +1,20 @@
 """Rows -> examples: which columns a row must have, and what its values may be."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.reading.file_formats import Record
+from ensemble_uq_llm.data.reading.label_column import LabelColumn, is_missing
 from ensemble_uq_llm.data.reading.problems import Problems
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.class_names import ClassNames
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
 LABEL_COLUMNS: Final = ("answer", "label")  # official BoolQ, SuperGLUE
 ID_COLUMNS: Final = ("id", "idx")
-TRUE_FALSE: Final = {"false": 0, "true": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Columns:
     id: str | None = None
     """None: `id` or `idx`, whichever the rows have, or else the row's number from 0."""
     class_names: tuple[str, ...] = ("no", "yes")
-    """In the order of the class indices; of two classes the first is false and the second is true."""
+    """In the order of the class indices; what a label's value means is the rule of `class_names.py`."""
     require_labels: bool = True
     """Whether a row without a label is an error, or an example with the label None."""
     label_may_be_absent: bool = False
@@ -45,10 +45,25 @@ def examples_from_records(records: Sequence[Record], columns: Columns, *, source
         raise DataError(f"{source}: holds no rows; it must hold at least one")
     problems = Problems(source)
     columns = _settled(columns, records, problems)
-    examples = [_example(record, index, columns, problems) for index, record in enumerate(records)]
+    labels = _label_column_of(columns)
+    examples = [_example(record, index, columns, labels, problems) for index, record in enumerate(records)]
+    if labels is not None:
+        labels.report(problems)
     _check_ids_differ(examples, records, problems)
     problems.raise_if_any()
     return examples
+
+
+def labels_of_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Any]:
+    """Return the labels of rows as they are, without those that are missing.
+
+    Raises:
+        DataError: there are no rows, or none has one of the columns.
+    """
+    if not records:
+        raise DataError(f"{source}: holds no rows; it must hold at least one")
+    name = _settled(columns, records, Problems(source)).label or ""
+    return [value for record in records if not is_missing(value := record.values.get(name))]
 
 
 def _settled(columns: Columns, records: Sequence[Record], problems: Problems) -> Columns:
@@ -57,12 +72,14 @@ def _settled(columns: Columns, records: Sequence[Record], problems: Problems) ->
     label = columns.label or _label_column(present, records[0], problems)
     if label not in present and columns.label_may_be_absent:
         label = None
-    needed = [*columns.prompt]
-    needed += [columns.id] if columns.id else []
-    needed += [label or " or ".join(LABEL_COLUMNS)] if columns.require_labels or label else []
-    for name in needed:
+    needed = dict.fromkeys(columns.prompt, "prompt_template")
+    if columns.id:
+        needed.setdefault(columns.id, "id_column")
+    if columns.require_labels or label:
+        needed.setdefault(label or " or ".join(LABEL_COLUMNS), "label_column")
+    for name, key in needed.items():
         if name not in present:
-            _add_absent(name, present, records[0], problems)
+            _add_absent(name, key, present, records[0], problems)
     problems.raise_if_any()
     identifier = columns.id or next((name for name in ID_COLUMNS if name in present), None)
     return replace(columns, label=label, id=identifier)
@@ -75,18 +92,25 @@ def _label_column(present: Mapping[str, None], first: Record, problems: Problems
     return found[0] if found else None
 
 
-def _add_absent(name: str, present: Iterable[str], first: Record, problems: Problems) -> None:
+def _add_absent(name: str, key: str, present: Iterable[str], first: Record, problems: Problems) -> None:
     present = list(present)
     found = f"the rows have {listed(present)}" if present else "the rows are empty"
-    is_csv = problems.source.lower().endswith(".csv")
-    hint = " (the first line of a CSV file names its columns)" if is_csv else ""
-    problems.add(first.line, f"no row has the field {name!r}{did_you_mean(name, present)}; {found}{hint}")
+    suffix = problems.source[-4:].lower()
+    is_delimited = suffix in (".csv", ".tsv")
+    hint = f" (the first line of a {suffix[1:].upper()} file names its columns)" if is_delimited else ""
+    problems.add(first.line, f"no row has the field {name!r}{did_you_mean(name, present)}; {found}{hint}; see {key}")
 
 
-def _example(record: Record, index: int, columns: Columns, problems: Problems) -> Example:
+def _label_column_of(columns: Columns) -> LabelColumn | None:
+    if not columns.label:
+        return None
+    return LabelColumn(columns.label, ClassNames(columns.class_names), is_required=columns.require_labels)
+
+
+def _example(record: Record, index: int, columns: Columns, labels: LabelColumn | None, problems: Problems) -> Example:
     """Return the row's example; what is wrong with the row goes to `problems`, which are raised later."""
     fields = {name: _text(record, name, problems) for name in columns.prompt}
-    label = _label(record, columns, problems) if columns.label else None
+    label = labels.read(record) if labels is not None else None
     identifier = _identifier(record, columns.id, problems) if columns.id else str(index)
     return Example(id=identifier, fields=fields, label=label)
 
@@ -97,7 +121,7 @@ def _check_ids_differ(examples: Sequence[Example], records: Sequence[Record], pr
         earlier = first_line.setdefault(example.id, record.line)
         if earlier != record.line:
             same = f"the id {clipped(example.id)} is already that of line {earlier}"
-            problems.add(record.line, f"{same}; every row needs an id of its own")
+            problems.add(record.line, f"{same}; every row needs an id of its own (id_column)")
 
 
 def _text(record: Record, name: str, problems: Problems) -> str:
@@ -128,48 +152,8 @@ def _check_encodable(text: str, record: Record, name: str, problems: Problems) -
         problems.add(record.line, f"{bad} ({clipped(text[error.start])}); write the whole character")
 
 
-def _label(record: Record, columns: Columns, problems: Problems) -> int | None:
-    """Return the class index, or None for a row that is unlabelled (which may be a problem)."""
-    name = columns.label or ""
-    value = record.values.get(name)
-    if value is None or value == "":
-        if columns.require_labels:
-            problems.add(record.line, f"{_held(record, name)}; every row needs a label: {_allowed(columns)}")
-        return None
-    label = _class_index(value, columns.class_names)
-    if label is None:
-        hint = did_you_mean(value, columns.class_names) if isinstance(value, str) else ""
-        unknown = "NaN (for an unlabelled row write null)" if _is_nan(value) else _held(record, name)
-        problems.add(record.line, f"{unknown}; a label is {_allowed(columns)}{hint}")
-    return label
-
-
-def _class_index(value: Any, class_names: tuple[str, ...]) -> int | None:
-    """Return the class that a bool, whole number, name, or (as in CSV) text of these stands for."""
-    if isinstance(value, str):
-        if value in class_names:
-            return class_names.index(value)
-        if value.lower() in TRUE_FALSE:
-            value = value.lower() == "true"
-        elif value.isascii() and value.isdigit() and len(value) < 10:
-            value = int(value)
-    if isinstance(value, bool):
-        return int(value) if len(class_names) == 2 else None
-    return value if isinstance(value, int) and 0 <= value < len(class_names) else None
-
-
-def _allowed(columns: Columns) -> str:
-    count = len(columns.class_names)
-    true_false = "true/false, " if count == 2 else ""
-    return f"{true_false}a class number 0 to {count - 1}, or one of {listed(columns.class_names)}"
-
-
 def _held(record: Record, name: str) -> str:
     if name not in record.values:
         return f"the field {name!r} is missing"
     value = record.values[name]
     return f"the field {name!r} is {'null' if value is None else clipped(value)}"
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

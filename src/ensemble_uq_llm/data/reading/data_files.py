@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records
-from ensemble_uq_llm.data.reading.file_formats import Record, read_csv, read_jsonl, read_parquet
+from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records, labels_of_records
+from ensemble_uq_llm.data.reading.delimited import read_csv, read_tsv
+from ensemble_uq_llm.data.reading.file_formats import Record, read_jsonl, read_parquet
 from ensemble_uq_llm.data.reading.problems import Problems
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
@@ -16,22 +17,32 @@ READERS: Final[dict[str, Callable[[Path, Problems], list[Record]]]] = {
     ".jsonl": read_jsonl,
     ".json": read_jsonl,
     ".csv": read_csv,
+    ".tsv": read_tsv,
     ".parquet": read_parquet,
 }
 
 
 def read_examples(path: str | Path, columns: Columns) -> list[Example]:
-    """Read the examples of a .jsonl, .json (one object a line), .csv or .parquet file.
+    """Read the examples of a .jsonl, .json (one object a line), .csv, .tsv or .parquet file.
 
-    A label is true/false, a class number, or a class name. Raises DataError with up to ten problems,
-    each as `file:line: what is wrong and what to do`.
+    What a label means is the rule of `class_names.py`. Raises DataError with up to ten problems, each as
+    `file:line: what is wrong and what to do`.
     """
     return examples_from_records(read_records(path), columns, source=str(path))
 
 
+def read_labels(path: str | Path, columns: Columns) -> list[Any]:
+    """Return the labels of a file's rows as they are, without those that are missing.
+
+    Raises:
+        DataError: the file cannot be read as its format, or lacks one of the columns.
+    """
+    return labels_of_records(read_records(path), columns, source=str(path))
+
+
 def read_records(path: str | Path) -> list[Record]:
     """Read the rows of a file as they are. Raises DataError if the file cannot be read as its format."""
-    path = Path(path)
+    path = _at_home(path)
     problems = Problems(str(path))
     try:
         records = _reader(path)(path, problems)
@@ -39,6 +50,14 @@ def read_records(path: str | Path) -> list[Record]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     problems.raise_if_any()
     return records
+
+
+def _at_home(path: str | Path) -> Path:
+    """Return the path with `~` as the user's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{path}: {error}; write the path in full") from None
 
 
 def _reader(path: Path) -> Callable[[Path, Problems], list[Record]]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ensemble_uq_llm.data.reading.file_formats import Record
+from ensemble_uq_llm.data.reading.file_formats import Record, coded_records
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.suggest import did_you_mean
@@ -30,13 +30,15 @@ def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None) -> list[Reco
     """
     import datasets
 
+    cache_dir = cache_dir.expanduser() if cache_dir else None
     silence = why_hub_is_silent()
     try:
         with _settings(is_offline=silence is not None, cache_dir=cache_dir):
             rows = datasets.load_dataset(repo, split=split, cache_dir=str(cache_dir) if cache_dir else None)
     except Exception as error:
         raise DataError(_explained(repo, split, silence, error)) from error
-    return [Record(line=line, values=row) for line, row in enumerate(rows, start=1)]
+    named = {name: kind.names for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
+    return coded_records(rows, named)
 
 
 @contextmanager

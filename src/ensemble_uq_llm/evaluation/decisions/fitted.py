@@ -144,34 +144,6 @@ def fit_decisions(
     )
 
 
-def check_disjoint(test: Predictions, calibration: Predictions) -> None:
-    """Refuse a calibration set whose labelled examples are test examples too: same id and same logits.
-
-    Raises:
-        DataError: there are such examples; the message counts them. Or the calibration set lacks a member of the
-            test set, or has another number of classes.
-    """
-    logits_MNC = of_members(calibration, test.members, name="the calibration set", others="the test set").logits_MNC
-    if logits_MNC.shape[2] != test.logits_MNC.shape[2]:
-        raise DataError(
-            f"the calibration set has {logits_MNC.shape[2]} classes, the test set {test.logits_MNC.shape[2]}; "
-            "calibrate on a set of the same task"
-        )
-    labelled = calibration.labelled_N.tolist()
-    row_of = {example: row for row, example in enumerate(calibration.ids) if labelled[row]}
-    pairs = [(row, row_of[example]) for row, example in enumerate(test.ids) if example in row_of]
-    if not pairs:
-        return
-    test_rows, rows = (list(each) for each in zip(*pairs, strict=True))
-    same_N = (test.logits_MNC[:, test_rows] == logits_MNC[:, rows]).all(axis=(0, 2))
-    if same_N.any():
-        first = test.ids[test_rows[int(same_N.argmax())]]
-        raise DataError(
-            f"{int(same_N.sum())} of {len(test.ids)} test examples are calibration examples too (the first is "
-            f"{first!r}); nothing may be fitted on the rows that are then evaluated, so calibrate on other examples"
-        )
-
-
 def _digest(predictions: Predictions) -> str:
     members = [(member.seed, member.sample) for member in predictions.members]
     digest = hashlib.sha256(json.dumps([predictions.ids, predictions.labels, members]).encode())
