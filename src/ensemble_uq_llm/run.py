@@ -194,6 +194,8 @@ def compare(
     b: "Predictions | AnyPath",
     *,
     name: str = VALIDATION,
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
     draws: int | None = None,
     seed: int = 0,
 ) -> "RunComparison":
@@ -203,6 +205,8 @@ def compare(
         a: predictions, a file of them of any origin, or a run (folder).
         b: others, of the same examples.
         name: the predicted set to compare, of runs.
+        columns: what files call our columns, as of `load_predictions`; of runs it says nothing.
+        classes: the names of the classes, as of `load_predictions`.
         draws: of the bootstrap.
         seed: of the bootstrap.
 
@@ -212,18 +216,22 @@ def compare(
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
     from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
-    sides = [_predictions_of(each, name) for each in (a, b)]
+    sides = [_predictions_of(each, name, columns, classes) for each in (a, b)]
     return compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
-def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
+def _predictions_of(
+    what: "Predictions | AnyPath", name: str, columns: Mapping[str, str] | None, classes: Sequence[str] | None
+) -> "Predictions":
     from ensemble_uq_llm.predictions.foreign_tables import load_predictions
     from ensemble_uq_llm.predictions.record import Predictions
 
     if isinstance(what, Predictions):
         return what
     path = as_path(what, "compare")
-    return load_predictions(RunFolder(path).predictions(name) if path.is_dir() else path)
+    if path.is_dir():
+        return load_predictions(RunFolder(path).predictions(name))
+    return load_predictions(path, columns=columns, classes=classes)
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:

@@ -1,8 +1,8 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -159,6 +159,8 @@ def evaluate_files(
     shifts: Mapping[str, AnyPath] | None = None,
     calibration: AnyPath | None = None,
     output: AnyPath | None = None,
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -170,6 +172,8 @@ def evaluate_files(
         calibration: a file of other examples, for temperatures and conformal sets.
         output: where `uncertainty/NAME.csv`, `scores/NAME.csv`, `metrics/NAME.json` and, with a calibration set,
             `decision.json` are written, if anywhere, in place of what an earlier evaluation left there.
+        columns: what the files call our columns, as of `load_predictions`.
+        classes: the names of the classes, as of `load_predictions`.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
@@ -186,8 +190,10 @@ def evaluate_files(
         folder.check_is_no_run("--output")
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
-    sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
-    evaluations = evaluate_sets(sets, calibration=_load_calibration(calibration), draws=draws, seed=seed)
+    form: dict[str, Any] = {"columns": columns, "classes": classes}
+    sets = {name: load_predictions(file, **form) for name, file in {path.stem: path, **shifts}.items()}
+    held_out = _load_calibration(calibration, **form)
+    evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
     if folder is not None:
         _write(folder, evaluations)
     return evaluations
@@ -288,8 +294,8 @@ def _measure_labelled(
     return metrics, numbers
 
 
-def _load_calibration(path: AnyPath | None) -> Predictions | None:
-    return None if path is None else load_predictions(as_path(path, "calibration"))
+def _load_calibration(path: AnyPath | None, **form: Any) -> Predictions | None:
+    return None if path is None else load_predictions(as_path(path, "calibration"), **form)
 
 
 def _check_classes(sets: Mapping[str, Predictions]) -> None:

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.class_names import ClassNames
+from ensemble_uq_llm.labels.label_values import key_of
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped, listed
 
 Place: TypeAlias = Callable[[int], str]
 """Says where a row of probabilities stands, for messages: `line 7`."""
@@ -76,6 +79,37 @@ def class_of(value: Any, *, classes: int) -> int | None:
     if (number := float(text)) in range(classes):
         return int(number)
     raise ValueError(text)
+
+
+class LabelMeaning:
+    """Which of so many classes a label stands for: by number, or by the names of the classes where these are known."""
+
+    def __init__(self, count: int, names: Sequence[str] | None) -> None:
+        if names is not None and len(names) != count:
+            raise DataError(f"there are {count} classes, and {len(names)} names of them, {listed(names)}; give {count}")
+        if names is not None and len({key_of(name) for name in names}) < count:
+            raise DataError(f"the names of the classes, {listed(names)}, do not all differ; give each its own")
+        self._count = count
+        self._names = None if names is None else ClassNames(names)
+
+    def class_of(self, value: Any) -> int | None:
+        """Return the class number, or None where there is no label; raises ValueError for what is no class."""
+        if self._names is None:
+            return class_of(value, classes=self._count)
+        text = value.strip() if isinstance(value, str) else value
+        empty = text in (None, "") or (isinstance(text, float) and text != text)
+        return None if empty else self._names.index_of(text)
+
+    def refusal(self, value: Any, error: ValueError) -> str:
+        """Return what a message says of a label that is no class."""
+        if self._names is not None:
+            why = f" ({error})" if str(error) else ""
+            return f"label is {clipped(value)}{why}; it must be {self._names.in_words}, or empty where it is unknown"
+        true_false = ", true or false" if self._count == 2 else ""
+        return (
+            f"label is {clipped(value)}; it must be a class number 0 to {self._count - 1}{true_false}, or empty where "
+            "it is unknown (give the names of the classes, --classes or classes=, where labels are names)"
+        )
 
 
 def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:

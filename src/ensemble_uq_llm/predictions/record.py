@@ -61,6 +61,7 @@ class Predictions:
         seeds: Sequence[int] | ArrayLike | None = None,
         members: Sequence[MemberId] | None = None,
         true_probs: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
     ) -> Self:
         """Make the record of arrays, by the rules of NPZ files.
 
@@ -73,12 +74,20 @@ class Predictions:
             seeds: [M] whole numbers that name the members; counted from 0 by default.
             members: the members' identities in place of seeds, where a seed has several samples.
             true_probs: [N, C], where the true probability of each class is known.
+            classes: the names of the classes in the order of their numbers, where labels are names.
 
         Raises:
             DataError: not exactly one of logits and probs; an array has another shape; or a value is refused.
         """
         parts = parts_of_arrays(
-            logits=logits, probs=probs, labels=labels, ids=ids, seeds=seeds, members=members, true_probs=true_probs
+            logits=logits,
+            probs=probs,
+            labels=labels,
+            ids=ids,
+            seeds=seeds,
+            members=members,
+            true_probs=true_probs,
+            classes=classes,
         )
         return cls(**parts)
 
@@ -154,6 +163,14 @@ def _check_shapes(predictions: Predictions) -> None:
 
 
 def _check_names(predictions: Predictions) -> None:
+    try:
+        "".join(predictions.ids).encode()
+    except UnicodeEncodeError:
+        odd = next(n for n, each in enumerate(predictions.ids) if any(0xD800 <= ord(char) <= 0xDFFF for char in each))
+        raise DataError(
+            f"id {predictions.ids[odd]!a} of example {odd} (from 0) holds half a character (a lone surrogate), "
+            "which no file can hold; write the ids again as whole text"
+        ) from None
     shown = ([f"id {example!r}" for example in predictions.ids], [member.title for member in predictions.members])
     for names in shown:
         double, times = Counter(names).most_common(1)[0]
