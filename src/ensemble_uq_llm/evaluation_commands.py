@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,13 @@ Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for th
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="markdown|latex|csv", help="Print the headline table to paste.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", metavar="OURS=THEIRS,...", help="What a file calls our columns: id=qid,label=gold."),
+]
+Classes = Annotated[
+    str | None, typer.Option("--classes", metavar="NAME,NAME,...", help="The classes in order, where labels are names.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -34,6 +41,8 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Where metrics and report of a predictions file are written.")
     ] = None,
+    columns: Columns = None,
+    classes: Classes = None,
     draws: Draws = None,
     seed: Seed = None,
     table_format: Format = None,
@@ -41,9 +50,9 @@ def evaluate(
 ) -> None:
     """Measure uncertainty and quality from predictions.
 
-    Works on a run (and writes its metrics and report) or on any predictions: Parquet, CSV or NPZ of logits or
-    probabilities, of one member or many. Needs no torch. Draws and seed are the configuration's where they are
-    not given.
+    Works on a run (and writes its metrics and report) or on any predictions: Parquet, CSV, TSV, JSONL or NPZ of
+    logits or probabilities, of one member or many. Needs no torch. Draws and seed are the configuration's where they
+    are not given.
     """
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
@@ -54,17 +63,21 @@ def evaluate(
     is_run = target.is_dir() or target.suffix in (".yaml", ".yml")
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
+    form = _form_of(columns, classes)
+    if is_run and form:
+        raise ConfigError("--columns and --classes: a run's predictions have our columns; leave these options out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = load_config(target if is_run else None, overrides)
-    resampling = {"draws": settings.bootstrap_draws, "seed": settings.bootstrap_seed}
+    resampling: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.bootstrap_seed}
     folder: RunFolder | None
     if is_run:
         folder = RunFolder(settings.output_dir)
         evaluations = evaluate_run(folder, shifts=shifts, calibration=calibration, **resampling)
     else:
         folder = RunFolder(output) if output else None
-        evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
+        how = form | resampling
+        evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **how)
     show(evaluations, folder=folder, table_format=table_format, as_json=as_json)
 
 
@@ -88,6 +101,8 @@ def compare(
     run_a: Annotated[Path, typer.Argument(help="A run folder, or predictions of any origin.")],
     run_b: Annotated[Path, typer.Argument(help="Another, on the same examples.")],
     name: Annotated[str, typer.Option(help="The predicted set to compare, of run folders.")] = "validation",
+    columns: Columns = None,
+    classes: Classes = None,
     draws: Draws = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -100,7 +115,7 @@ def compare(
     from ensemble_uq_llm.report.terminal import comparison_table
     from ensemble_uq_llm.run import compare as compare_runs
 
-    result = compare_runs(run_a, run_b, name=name, draws=draws, seed=seed or 0)
+    result = compare_runs(run_a, run_b, name=name, draws=draws, seed=seed or 0, **_form_of(columns, classes))
     if as_json:
         print_json({"a": str(run_a), "b": str(run_b), **comparison_json(result)})
         return
@@ -127,6 +142,18 @@ def show(
     print_evaluations(sets, as_json=as_json)
     if written is not None and not as_json:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
+
+
+def _form_of(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
+    """Return how files of predictions are to be read, as arguments."""
+    from ensemble_uq_llm.predictions.foreign.column_names import parse_columns
+
+    form: dict[str, Any] = {}
+    if columns:
+        form["columns"] = parse_columns(columns)
+    if classes is not None:
+        form["classes"] = [name.strip() for name in classes.split(",")]
+    return form
 
 
 def _check_format(name: str | None) -> None:

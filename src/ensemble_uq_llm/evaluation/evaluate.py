@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +24,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.ordering import in_order
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
-from ensemble_uq_llm.predictions.selection import of_labelled, of_members
+from ensemble_uq_llm.predictions.selection import check_classes, of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path
@@ -125,7 +126,7 @@ def evaluate_sets(
             all of its examples are among the test's.
     """
     check_resampling(draws=draws, seed=seed)
-    _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
+    check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
     given, ordered = sets, {name: in_order(predictions) for name, predictions in sets.items()}
     sets = {name: predictions for name, (predictions, _) in ordered.items()}
     calibration = None if calibration is None else in_order(calibration)[0]
@@ -190,9 +191,10 @@ def evaluate_files(
         folder.check_is_no_run("--output")
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
-    form: dict[str, Any] = {"columns": columns, "classes": classes}
-    sets = {name: load_predictions(file, **form) for name, file in {path.stem: path, **shifts}.items()}
-    held_out = _load_calibration(calibration, **form)
+    files = {path.stem: path, **shifts}
+    read = partial(load_predictions, columns=columns, classes=classes)
+    held_out = None if calibration is None else read(as_path(calibration, "calibration"))
+    sets = {name: read(file) for name, file in files.items()}
     evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
     if folder is not None:
         _write(folder, evaluations)
@@ -232,10 +234,11 @@ def evaluate_run(
     files = {name: folder.predictions(name) for name in names}
     if taken := sorted(set(files) & set(shifts)):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
-    own = folder.predictions(CALIBRATION)
+    split = folder.predictions(CALIBRATION) if calibration is None else as_path(calibration, "calibration")
+    own = split if calibration is not None or split.exists() else None
     evaluations = evaluate_sets(
         {name: load_predictions(path) for name, path in {**files, **shifts}.items()},
-        calibration=_load_calibration(calibration or (own if own.exists() else None)),
+        calibration=None if own is None else load_predictions(own),
         compared=VALIDATION in files,
         draws=draws,
         seed=seed,
@@ -292,16 +295,3 @@ def _measure_labelled(
     if fitted is not None and decisions is not None:
         metrics = with_decisions(metrics, measured, numbers, fitted=fitted, decisions=decisions, draws=draws, seed=seed)
     return metrics, numbers
-
-
-def _load_calibration(path: AnyPath | None, **form: Any) -> Predictions | None:
-    return None if path is None else load_predictions(as_path(path, "calibration"), **form)
-
-
-def _check_classes(sets: Mapping[str, Predictions]) -> None:
-    main, *others = sets
-    expected = sets[main].logits_MNC.shape[2]
-    for name in others:
-        classes = sets[name].logits_MNC.shape[2]
-        if classes != expected:
-            raise DataError(f"set {name!r} has {classes} classes but {main!r} has {expected}; give sets of one task")
