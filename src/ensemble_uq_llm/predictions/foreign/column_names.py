@@ -134,8 +134,7 @@ def _spread(file: TableFile, name: str, prefix: str) -> TableFile:
         ) from error
     if array.ndim not in (2, 3):
         raise DataError(f"{name} holds lists of {array.ndim - 1} levels; give a number a class, or one list a member")
-    table = file.table.drop_columns([name])
-    place = file.place
+    table, place = file.table, file.place
     if array.ndim == 3:
         rows, members = array.shape[:2]
         table = table.take(np.repeat(np.arange(rows), members))
@@ -144,14 +143,10 @@ def _spread(file: TableFile, name: str, prefix: str) -> TableFile:
         if "seed" not in table.column_names:
             table = table.append_column("seed", pa.array(np.tile(np.arange(members), rows)))
         array = array.reshape(rows * members, -1)
-        return replace(_with(file, table, prefix, array), place=lambda row: place(row // members))
-    return _with(file, table, prefix, array)
-
-
-def _with(file: TableFile, table: Any, prefix: str, array_PC: Any) -> TableFile:
-    for c in range(array_PC.shape[1]):
-        table = table.append_column(f"{prefix}{c}", pa.array(array_PC[:, c]))
-    return replace(file, table=table)
+        file = replace(file, place=lambda row: place(row // members))
+    for c in range(array.shape[1]):
+        table = table.append_column(f"{prefix}{c}", pa.array(array[:, c]))
+    return replace(file, table=table.drop_columns([name]))
 
 
 def _shape_of(value: Any) -> list[int] | int | None:
