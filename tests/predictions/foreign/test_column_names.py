@@ -53,7 +53,10 @@ def test_one_mapping_serves_files_that_have_our_names(tmp_path):
     ours = {"id": TABLE["qid"], "label": TABLE["gold"], **{f"prob_{c}": TABLE[f"s{c}"] for c in range(3)}}
     same = load_predictions(written(tmp_path, ".parquet", ours), columns=COLUMNS, classes=CLASSES)
 
-    assert (theirs.ids, theirs.labels) == (same.ids, same.labels)
+    lists = {"id": TABLE["qid"], "gold": TABLE["gold"], "probs": [[0.1, 0.2, 0.7]] * 3}
+    other = load_predictions(written(tmp_path, ".jsonl", lists), columns=COLUMNS, classes=CLASSES)
+
+    assert (theirs.ids, theirs.labels) == (same.ids, same.labels) == (other.ids, other.labels)
 
 
 def test_columns_named_by_classes_say_their_order(tmp_path):

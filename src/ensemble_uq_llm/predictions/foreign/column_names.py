@@ -16,7 +16,8 @@ from ensemble_uq_llm.utils.text import listed
 LISTS: Final = {"logits": "logit_", "probs": "prob_", "true_probs": "true_"}
 """Columns that hold a list of one number a class, and how the columns of single classes begin."""
 
-OURS: Final = ("id", "label", "seed", "sample", "prob", "p_yes", *LISTS)
+_OF_ROWS: Final = ("id", "label", "seed", "sample")
+OURS: Final = (*_OF_ROWS, "prob", "p_yes", *LISTS)
 _OF_CLASS = re.compile(r"(logit_|prob_|p_|true_)(0|[1-9]\d*)")
 _KINDS: Final = ("logit_", "prob_", "p_")
 
@@ -53,13 +54,15 @@ def check_columns(columns: Mapping[str, str]) -> None:
 def renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str | None]:
     """Return our names of a file's columns, None for one whose name another column gets.
 
-    Where the file has no column of a given name, but has ours, that is it: one mapping serves several files.
+    Where the file has no column of a given name, but has ours, or ours of other scores, these are it: one mapping serves
+    several files.
 
     Raises:
         DataError: the file has neither.
     """
     for ours, theirs in columns.items():
-        if theirs not in names and ours not in names:
+        instead = {ours} if ours in _OF_ROWS else {name for name in names if _is_score(name)}
+        if theirs not in names and not instead & set(names):
             hint = did_you_mean(theirs, names) or f"; the file has {listed(names)}"
             raise DataError(f"column {theirs!r}, given as {ours}, is missing{hint}")
     ours_of = {theirs: ours for ours, theirs in columns.items() if theirs in names}
@@ -115,6 +118,10 @@ def with_class_numbers(file: TableFile, classes: Sequence[str] | None) -> tuple[
 def text_columns(columns: Mapping[str, str]) -> Collection[str]:
     """Return the names of the columns that are text whatever they look like: ids and labels."""
     return {"id", "label", *(columns[name] for name in ("id", "label") if name in columns)}
+
+
+def _is_score(name: str) -> bool:
+    return (name in OURS and name not in _OF_ROWS) or _OF_CLASS.fullmatch(name) is not None
 
 
 def _is_list(kind: Any) -> bool:
