@@ -54,8 +54,8 @@ def check_columns(columns: Mapping[str, str]) -> None:
 def renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str | None]:
     """Return our names of a file's columns, None for one whose name another column gets.
 
-    Where the file has no column of a given name, but has ours, or ours of other scores, these are it: one mapping serves
-    several files.
+    Where the file has no column of a given name, but has ours, or ours of other scores, these are it: one mapping
+    serves several files.
 
     Raises:
         DataError: the file has neither.
