@@ -87,6 +87,7 @@ TESTED_ELSEWHERE = {
     "labels/label_values.py": "test_class_names.py",
     "data/reading/problems.py": "test_data_files.py",
     "data/repeats.py": "test_job.py",
+    "predictions/foreign/table_file.py": "test_foreign_tables.py",
     "data/reading/text_lines.py": "test_data_files.py",
     "training/from_config.py": "test_outcomes.py",
     "data/embedded/world.py": "test_synthetic.py",

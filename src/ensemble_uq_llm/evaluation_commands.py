@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,6 +27,13 @@ Format = Annotated[
     typer.Option(
         "--format", metavar="table|json|markdown|latex|csv", help="How to print: for people, for programs, or to paste."
     ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", metavar="OURS=THEIRS,...", help="What a file calls our columns: id=qid,label=gold."),
+]
+Classes = Annotated[
+    str | None, typer.Option("--classes", metavar="NAME,NAME,...", help="The classes in order, where labels are names.")
 ]
 
 
@@ -57,6 +64,8 @@ def evaluate(
             metavar="PATH", parser=home_path, help="Where metrics and report of a predictions file are written."
         ),
     ] = None,
+    columns: Columns = None,
+    classes: Classes = None,
     draws: Draws = None,
     seed: Seed = None,
     table_format: Format = None,
@@ -64,9 +73,9 @@ def evaluate(
 ) -> None:
     """Measure uncertainty and quality from predictions.
 
-    Works on a run (and writes its metrics and report) or on any predictions: Parquet, CSV or NPZ of logits or
-    probabilities, of one member or many. Needs no torch. Draws and seed are the configuration's where they are
-    not given.
+    Works on a run (and writes its metrics and report) or on any predictions: Parquet, CSV, TSV, JSONL or NPZ of
+    logits or probabilities, of one member or many. Needs no torch. Draws and seed are the configuration's where they
+    are not given.
     """
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.data.datasets import declared_shifts
@@ -85,10 +94,13 @@ def evaluate(
         check_evaluable(target)
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
+    reading = _reading(columns, classes)
+    if is_run and reading:
+        raise ConfigError("--columns and --classes: a run's predictions have our columns; leave these options out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = load_config(target if is_run else None, overrides)
-    resampling = {"draws": settings.bootstrap_draws, "seed": settings.bootstrap_seed}
+    resampling: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.bootstrap_seed}
     folder = RunFolder(settings.output_dir) if is_run else RunFolder(output) if output else None
     with telling_what_is_kept(folder) if folder else nullcontext():
         if is_run and folder is not None:
@@ -97,7 +109,8 @@ def evaluate(
                 folder, shifts=shifts, declared=declared, calibration=calibration, seeds=seeds, **resampling
             )
         else:
-            evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **resampling)
+            how = reading | resampling
+            evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **how)
         show(evaluations, folder=folder, form=form, as_json=as_json)
     if folder is None and not as_json and form is None:
         say_next("evaluate", target, "--output", "results")
@@ -133,6 +146,8 @@ def compare(
         ),
     ],
     name: Annotated[str, typer.Option(help="The predicted set to compare, of run folders.")] = "validation",
+    columns: Columns = None,
+    classes: Classes = None,
     draws: Draws = None,
     seed: Seed = None,
     table_format: Format = None,
@@ -152,7 +167,8 @@ def compare(
     for each in runs:
         check_exists(each)
     baseline, *others = runs
-    results = [compare_runs(baseline, other, name=name, draws=draws, seed=seed or 0) for other in others]
+    how: dict[str, Any] = {"name": name, "draws": draws, "seed": seed or 0, **_reading(columns, classes)}
+    results = [compare_runs(baseline, other, **how) for other in others]
     if len(results) > 1:
         results = adjusted_together(results)
     _show_comparisons(str(baseline), dict(zip(map(str, others), results, strict=True)), form, as_json=as_json)
@@ -201,6 +217,18 @@ def _show_comparisons(a: str, results: "Mapping[str, RunComparison]", form: str 
         for b, result in results.items():
             console.print(f"A: {a}\nB: {b}", soft_wrap=True)
             console.print(comparison_table(result))
+
+
+def _reading(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
+    """Return how files of predictions are to be read, as arguments."""
+    from ensemble_uq_llm.predictions.foreign.column_names import parse_columns
+
+    reading: dict[str, Any] = {}
+    if columns:
+        reading["columns"] = parse_columns(columns)
+    if classes is not None:
+        reading["classes"] = [name.strip() for name in classes.split(",")]
+    return reading
 
 
 def _checked_format(name: str | None, *, as_json: bool) -> tuple[str | None, bool]:

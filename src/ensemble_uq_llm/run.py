@@ -203,6 +203,8 @@ def compare(
     b: "Predictions | AnyPath",
     *,
     name: str = VALIDATION,
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
     draws: int | None = None,
     seed: int = 0,
 ) -> "RunComparison":
@@ -212,6 +214,8 @@ def compare(
         a: predictions, a file of them of any origin, or a run (folder).
         b: others, of the same examples.
         name: the predicted set to compare, of runs.
+        columns: what files call our columns, as of `load_predictions`; of runs it says nothing.
+        classes: the names of the classes, as of `load_predictions`.
         draws: of the bootstrap.
         seed: of the bootstrap.
 
@@ -221,11 +225,13 @@ def compare(
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
     from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
-    sides = [_predictions_of(each, name) for each in (a, b)]
+    sides = [_predictions_of(each, name, columns, classes) for each in (a, b)]
     return compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
-def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
+def _predictions_of(
+    what: "Predictions | AnyPath", name: str, columns: Mapping[str, str] | None, classes: Sequence[str] | None
+) -> "Predictions":
     from ensemble_uq_llm.predictions.foreign_tables import load_predictions
     from ensemble_uq_llm.predictions.freshness import check_fresh
     from ensemble_uq_llm.predictions.record import Predictions
@@ -234,7 +240,7 @@ def _predictions_of(what: "Predictions | AnyPath", name: str) -> "Predictions":
         return what
     path = as_path(what, "compare")
     if not path.is_dir():
-        return load_predictions(path)
+        return load_predictions(path, columns=columns, classes=classes)
     RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
     predictions = load_predictions(_predicted_set(RunFolder(path), name))
     check_fresh(RunFolder(path), {name: predictions})

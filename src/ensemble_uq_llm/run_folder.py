@@ -88,6 +88,18 @@ class RunFolder:
         """The metrics JSON of the set `name`."""
         return self._named("metrics", name, ".json")
 
+    def evaluated(self) -> list[Path]:
+        """The metrics JSONs of the sets that have been evaluated, in alphabetical order."""
+        return sorted(path for path in (self.root / "metrics").glob("*.json") if _NAME.fullmatch(path.stem))
+
+    def check_is_no_run(self, what: str) -> None:
+        """Raise ConfigError where members were trained or sets predicted here: the evaluation here is of these."""
+        if self.config.exists() or self.prediction_names():
+            raise ConfigError(
+                f"{what} {self.root}: this is the folder of a run, which holds the evaluation of its own sets; name "
+                "another folder, or evaluate the run with this file as --shift NAME=FILE"
+            )
+
     def prediction_names(self) -> list[str]:
         """The names of all predicted sets, the config's own first, the others in alphabetical order."""
         stems = (path.stem for path in (self.root / "predictions").glob("*.parquet"))

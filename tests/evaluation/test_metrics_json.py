@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from ensemble_uq_llm.errors import IntegrityError
-from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
-from ensemble_uq_llm.evaluation.metrics_json import as_json, read_metrics, write_metrics
+from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_sets
+from ensemble_uq_llm.evaluation.metrics_json import as_json, make_room, read_metrics, write_metrics
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.parquet import write_predictions
+from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted, unlabelled
 
 
@@ -55,3 +57,41 @@ def test_a_file_of_the_first_schema_is_refused_with_what_to_do(tmp_path):
 
     with pytest.raises(IntegrityError, match=r"schema_version is 1, and this version reads 2; evaluate the run again"):
         read_metrics(path)
+
+
+def test_a_folder_holds_one_evaluation_and_says_which_it_replaces(tmp_path):
+    files = {name: tmp_path / f"{name}.parquet" for name in ("a", "b", "news")}
+    for seed, path in enumerate(files.values()):
+        write_predictions(path, predicted(n=20 + seed, seed=seed))
+    folder = RunFolder(tmp_path / "out")
+    evaluate_files(files["a"], shifts={"news": files["news"]}, output=folder.root, draws=10)
+    evaluate_files(files["a"], output=folder.root, draws=10)
+    assert [path.stem for path in folder.evaluated()] == ["a"]
+    folder.report.write_text("of a")
+
+    with pytest.warns(UserWarning, match=r"out: the evaluation of 'a' there is replaced by 'b'"):
+        evaluate_files(files["b"], output=folder.root, draws=10)
+
+    left = sorted(path.relative_to(folder.root).as_posix() for path in folder.root.rglob("*.*"))
+    assert left == ["metrics/b.json", "scores/b.csv", "uncertainty/b.csv"]
+    assert read_metrics(folder.metrics("b")).n == 21
+
+
+def test_metrics_that_cannot_be_read_are_left_alone(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics("theirs").parent.mkdir()
+    folder.metrics("theirs").write_text("{}")
+
+    make_room(folder, ["a"])
+
+    assert folder.metrics("theirs").read_text() == "{}"
+
+
+def test_the_folder_of_a_run_is_no_place_for_the_evaluation_of_a_file(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_predictions(path, predicted(n=20))
+    write_predictions(tmp_path / "run" / "predictions" / "validation.parquet", predicted(n=20))
+
+    with pytest.raises(ConfigError, match=r"--output .*run: this is the folder of a run.*; name another folder"):
+        evaluate_files(path, output=tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from small_predictions import predicted, unlabelled
 
@@ -177,3 +177,21 @@ def test_a_single_array_or_another_archive_is_refused(tmp_path):
         archive.writestr("readme.txt", "hello")
     with pytest.raises(DataError, match=r"y\.npz: the file has neither `logits` nor `probs`"):
         load_predictions(tmp_path / "y.npz")
+
+
+def test_samples_stand_beside_seeds(tmp_path):
+    path = tmp_path / "their.npz"
+    np.savez(path, probs=np.full((3, 2, 2), 0.5), seeds=[7, 7, 8], samples=[0, 1, 0])
+
+    assert load_predictions(path).members == (MemberId(7), MemberId(7, 1), MemberId(8))
+    np.savez(path, probs=np.full((3, 2, 2), 0.5), samples=[0, 1, 0])
+    with pytest.raises(DataError, match=r"their\.npz: there are `samples` without `seeds`"):
+        load_predictions(path)
+
+
+def test_half_a_character_in_an_id_is_named(tmp_path):
+    path = tmp_path / "their.npz"
+    np.savez(path, probs=np.full((2, 2), 0.5), ids=np.array(["a", "b\udc80"]))
+
+    with pytest.raises(DataError, match=r"their\.npz: id 'b\\udc80' of example 1 \(from 0\) holds half a character"):
+        load_predictions(path)

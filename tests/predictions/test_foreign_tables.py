@@ -223,7 +223,11 @@ def test_a_logit_that_no_float32_holds(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.json", b"{}", r"x\.json: predictions are read from \.parquet, \.csv, \.npz files; convert it, or correct"),
+        (
+            "x.json",
+            b"{}",
+            r"x\.json: predictions are read from \.parquet, \.csv, \.tsv, \.jsonl, \.npz files; convert it, or correct",
+        ),
         ("x", b"", "x: predictions are read from"),
         ("x.csv", b"", r"x\.csv: this is not a readable CSV file in UTF-8 \(Empty CSV file\); write it again"),
         ("x.csv", b"id,prob\n", r"x\.csv: the file has no rows; predict a set that has examples"),

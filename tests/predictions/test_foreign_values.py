@@ -29,9 +29,9 @@ def test_the_softmax_of_the_logits_is_the_probabilities(weights_PC):
     probs_PC = weights_PC / weights_PC.sum(axis=1, keepdims=True)
     logits_PC = logits(probs_PC, names=["x"] * probs_PC.shape[1])
 
-    assert logits_PC.dtype == np.float32
-    # A float32 logit of at most 70 is off by at most 2^-18, and its exponential by the same share.
-    assert np.allclose(softmax(logits_PC), probs_PC, rtol=2**-17, atol=0)
+    assert logits_PC.dtype == np.float64
+    # A logit of at most 70 is off by at most 2^-47, and its exponential by the same share.
+    assert np.allclose(softmax(logits_PC), probs_PC, rtol=2**-45, atol=0)
 
 
 def test_rounded_probabilities_are_divided_by_their_sum():

@@ -93,8 +93,19 @@ def test_other_systems_may_use_other_number_types_and_more_columns(path):
     assert predictions.ids == ("7", "8")
     assert predictions.labels == (0, 1)
     assert predictions.members == trained((1, 2))
-    assert predictions.logits_MNC.dtype == np.float32
+    assert predictions.logits_MNC.dtype == np.float64
     assert predictions.logits_MNC[1, 0].tolist() == [1.0, 3.0]
+
+
+def test_logits_keep_the_digits_that_they_have(path):
+    fine = rows(logit_0=pa.array([0.1, 0.2, 0.3, 0.4], pa.float64()), logit_1=pa.array([1, 2, 3, 4], pa.int64()))
+    assert read(path, fine).logits_MNC[:, :, 0].tolist() == [[0.1, 0.2], [0.3, 0.4]]
+
+    write_predictions(path, read(path, fine))
+    assert read_predictions(path).logits_MNC.dtype == np.float64
+    assert read_predictions(path).logits_MNC[:, :, 0].tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    write_predictions(path, predicted(n=3))
+    assert read_predictions(path).logits_MNC.dtype == predicted(n=3).logits_MNC.dtype == np.float32
 
 
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):

@@ -95,3 +95,11 @@ def test_a_file_that_is_being_written_is_not_read(folder):
     (folder.metrics("ant").parent / ".ant.json.0a1b.tmp.json").write_text("{")
 
     assert list(read_sets(folder)) == ["validation", "zebra", "ant"]
+
+
+def test_two_main_sets_are_named_not_chosen_from(folder):
+    metrics = json.loads(folder.metrics("validation").read_text())
+    folder.metrics("b").write_text(json.dumps(metrics | {"name": "b"}))
+
+    with pytest.raises(IntegrityError, match=r"metrics: there are several main sets, 'b', 'validation'; evaluate one"):
+        read_sets(folder)

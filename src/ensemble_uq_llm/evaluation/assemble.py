@@ -32,6 +32,7 @@ from ensemble_uq_llm.evaluation.records import (
     TemperatureScaling,
 )
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.statistics.ties import most_probable
 
 
 def unlabelled_metrics(
@@ -69,7 +70,7 @@ def with_labels(
     metrics: SetMetrics, measured: Measured, numbers: LabelledNumbers, *, draws: int, seed: int
 ) -> SetMetrics:
     """Return the metrics with what the labels say: quality, calibration, selective prediction, and the members."""
-    members, answers_N = measured.predictions.members, measured.log_probs_NC.argmax(axis=1)
+    members, answers_N = measured.predictions.members, most_probable(measured.log_probs_NC)
     metrics = replace(
         metrics,
         draws=draws,
@@ -97,17 +98,14 @@ def _with_members(
 ) -> SetMetrics:
     members, labels_N, log_probs_MNC = measured.predictions.members, measured.labels_N, measured.log_probs_MNC
     subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
-    in_order = sorted(range(len(members)), key=lambda m: (members[m].seed, members[m].sample))
     return replace(
         metrics,
         gain=gains(
             *(numbers.members, members, HEADLINE),
-            unlike_MN=(log_probs_MNC.argmax(axis=2) != labels_N) != measured.wrong_N,
+            unlike_MN=(most_probable(log_probs_MNC) != labels_N) != measured.wrong_N,
         ),
-        size_curve=size_curve(
-            *(log_probs_MNC[in_order], labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng
-        ),
-        diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
+        size_curve=size_curve(*(log_probs_MNC, labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng),
+        diversity=measure_diversity(most_probable(log_probs_MNC), labels_N, members=members, draws=draws, seed=seed),
     )
 
 
@@ -135,7 +133,7 @@ def with_decisions(
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
         after, log_probs_NC = numbers.calibrated[place], decisions.log_probs_NC[place]
-        right_N = log_probs_NC.argmax(axis=1) == measured.labels_N
+        right_N = most_probable(log_probs_NC) == measured.labels_N
         return TemperatureEffect(
             temperatures=temperatures,
             after=quality_estimates(log_probs_NC, after, draws=draws, seed=seed),

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
 from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetric, McNemar, RunComparison, Side
-from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
+from ensemble_uq_llm.predictions.ordering import by_name
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
@@ -62,11 +63,13 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         check_is_predictions(each, "compare_predictions")
     check_resampling(draws=draws, seed=seed)
     aligned = align(a, b)
-    n, classes = len(aligned.labels_N), aligned.a_MNC.shape[2]
-    side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
-    families: dict[Side, Family[str]] = {"A": _family(side_a, aligned.labels_N), "B": _family(side_b, aligned.labels_N)}
+    n, classes = len(aligned.ids), aligned.a_MNC.shape[2]
+    order_N = by_name(aligned.ids)  # so that the draws do not depend on the order of either file
+    labels_N = aligned.labels_N[order_N]
+    side_a, side_b = (measure_uncertainty(side_MNC[:, order_N]) for side_MNC in (aligned.a_MNC, aligned.b_MNC))
+    families: dict[Side, Family[str]] = {"A": _family(side_a, labels_N), "B": _family(side_b, labels_N)}
     resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
-    test, differing = _mcnemar(side_a, side_b, aligned.labels_N), _differing(side_a, side_b)
+    test, differing = _mcnemar(side_a, side_b, labels_N), _differing(side_a, side_b)
     metrics = _adjusted(
         {
             each.name: _compared(
@@ -129,7 +132,8 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
 
 def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     quality = quality_family(side.log_probs_NC, labels_N)
-    selective = selective_family(uncertainty_scores(side)[BASELINE], side.prediction_N != labels_N)
+    [scores] = scores_to_rank(side)
+    selective = selective_family(scores[BASELINE], side.prediction_N != labels_N)
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,14 @@ from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.scatter import uncertainty_scatter
-from ensemble_uq_llm.evaluation.metrics_json import write_metrics
+from ensemble_uq_llm.evaluation.metrics_json import make_room, write_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh, check_go_together
+from ensemble_uq_llm.predictions.ordering import in_order
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -111,7 +113,8 @@ def evaluate_sets(
     """Evaluate a set in distribution, and any number of others against it.
 
     Quality is measured on the labelled examples, uncertainty on all. Sets do not depend on each other but for
-    what is said of shifts and the common axis of the histograms.
+    what is said of shifts and the common axis of the histograms, and no number depends on the order of examples or
+    members: random draws follow the order of `predictions.ordering`.
 
     Args:
         sets: what every member said, by the sets' names; the first is the one in distribution.
@@ -129,6 +132,9 @@ def evaluate_sets(
     """
     check_resampling(draws=draws, seed=seed)
     check_go_together(sets, calibration=calibration, compared=compared)
+    given, ordered = sets, {name: in_order(predictions) for name, predictions in sets.items()}
+    sets = {name: predictions for name, (predictions, _) in ordered.items()}
+    calibration = None if calibration is None else in_order(calibration)[0]
     fits = {} if calibration is None else _fit(sets, calibration, draws=draws, seed=seed)
     measured = {name: Measured.of(predictions) for name, predictions in sets.items()}
     axes = histogram_axes(list(measured.values()))
@@ -146,7 +152,10 @@ def evaluate_sets(
             reference = (main, measured[main], numbers[main])
             metrics = beside_reference(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
         evaluations[name] = Evaluation(
-            predictions=each.predictions, uncertainty=each.uncertainty, metrics=metrics, fitted=fitted
+            predictions=given[name],
+            uncertainty=each.uncertainty.take(np.argsort(ordered[name][1])),
+            metrics=metrics,
+            fitted=fitted,
         )
     concluded = conclude({name: each.metrics for name, each in evaluations.items()}, measured)
     return {name: replace(each, metrics=concluded[name]) for name, each in evaluations.items()}
@@ -158,6 +167,8 @@ def evaluate_files(
     shifts: Mapping[str, AnyPath] | None = None,
     calibration: AnyPath | None = None,
     output: AnyPath | None = None,
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Evaluation]:
@@ -168,12 +179,14 @@ def evaluate_files(
         shifts: files of shifted sets by the sets' names.
         calibration: a file of other examples, for temperatures and conformal sets.
         output: where `uncertainty/NAME.csv`, `scores/NAME.csv`, `metrics/NAME.json` and, with a calibration set,
-            `decision.json` are written, if anywhere.
+            `decision.json` are written, if anywhere, in place of what an earlier evaluation left there.
+        columns: what the files call our columns, as of `load_predictions`.
+        classes: the names of the classes, as of `load_predictions`.
         draws: bootstrap draws for the intervals; 0 for none.
         seed: of every random choice.
 
     Raises:
-        DataError: a file cannot be used, or two sets have one name.
+        DataError: a file cannot be used, or two sets have one name. ConfigError: the output is the folder of a run.
     """
     path, shifts = as_path(path, "path"), as_named_paths(shifts, "shifts")
     folder = None if output is None else RunFolder(as_path(output, "output"))
@@ -182,10 +195,14 @@ def evaluate_files(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
         )
     if folder is not None:
+        folder.check_is_no_run("--output")
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
-    sets = {name: load_predictions(file) for name, file in {path.stem: path, **shifts}.items()}
-    evaluations = evaluate_sets(sets, calibration=_load_calibration(calibration), draws=draws, seed=seed)
+    files = {path.stem: path, **shifts}
+    read = partial(load_predictions, columns=columns, classes=classes)
+    held_out = None if calibration is None else read(as_path(calibration, "calibration"))
+    sets = {name: read(file) for name, file in files.items()}
+    evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
     if folder is not None:
         _write(folder, evaluations)
     return evaluations
@@ -247,6 +264,7 @@ def evaluate_run(
 
 
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
+    make_room(folder, evaluations)
     for name, evaluation in evaluations.items():
         write_uncertainty(folder.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
         write_scores(folder.scores(name), evaluation.predictions, evaluation.uncertainty)
@@ -286,7 +304,7 @@ def _measure_labelled(
     if fitted is not None:
         rng = np.random.default_rng(seed)
         rng.random(fitted.calibration.n)  # what the fit has drawn, so that no example draws the same again
-        decisions = fitted.apply(of_labelled(measured.predictions), rng=rng)
+        decisions = fitted.apply(of_labelled(measured.predictions), rng=rng, drawn_N=np.arange(measured.n))
     calibrated = {} if decisions is None else decisions.log_probs_NC
     numbers = resample_labelled(measured, calibrated, draws=draws, seed=seed)
     metrics = with_labels(metrics, measured, numbers, draws=draws, seed=seed)

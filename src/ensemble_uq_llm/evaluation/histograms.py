@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.records import Histogram, HistogramGroup, HistogramKind
+from ensemble_uq_llm.statistics.ties import bin_of
 
 HISTOGRAM_BINS: Final = 28
 HISTOGRAM_MEASURES: Final = ("mutual_information", "entropy", "variance")
@@ -117,7 +118,7 @@ def _spans_decades(positive_N: NDArray[np.float64]) -> bool:
 
 def _group(kind: HistogramKind, values_N: NDArray[np.float64], axis: HistogramAxis) -> HistogramGroup:
     shown_N = values_N[values_N >= axis.lower].clip(max=axis.upper)
-    counts_H = np.histogram(shown_N, bins=axis.edges)[0]
+    counts_H = np.bincount(bin_of(shown_N, axis.edges[1:-1]), minlength=HISTOGRAM_BINS)
     return HistogramGroup(
         kind=kind,
         n=len(values_N),

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
 from ensemble_uq_llm.predictions.record import Predictions
 
@@ -60,6 +60,7 @@ class Measured:
 
     @cached_property
     def scores(self) -> dict[str, NDArray[np.float64]]:
-        """Every uncertainty score by its name."""
+        """Every uncertainty score by its name, to be ranked."""
         known_N = self.predictions.labelled_N
-        return {name: scores_N[known_N] for name, scores_N in uncertainty_scores(self.uncertainty).items()}
+        [scores] = scores_to_rank(self.uncertainty)
+        return {name: scores_N[known_N] for name, scores_N in scores.items()}

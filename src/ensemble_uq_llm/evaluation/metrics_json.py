@@ -4,13 +4,17 @@ The file holds a `SetMetrics` record and `schema_version`. What has its default 
 apply is absent.
 """
 
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
+from ensemble_uq_llm.run_folder import RunFolder
 
 SCHEMA_VERSION: Final = 2
 """Files without a version are of the first schema, in which members were seeds."""
@@ -30,6 +34,32 @@ def as_json(metrics: SetMetrics) -> dict[str, Any]:
 def write_metrics(path: Path, metrics: SetMetrics) -> None:
     """Write a metrics JSON, whole or not at all; a number that is not finite raises ValueError."""
     _FORM.write(path, metrics)
+
+
+def make_room(folder: RunFolder, names: Collection[str]) -> None:
+    """Remove what an earlier evaluation with other sets left in a folder: it holds one evaluation, with one main set.
+
+    Where the main set was another, the report of it goes too, and a warning says what is replaced. Metrics that cannot
+    be read are left alone.
+
+    Args:
+        folder: where an evaluation is about to be written.
+        names: its sets, the main one first.
+    """
+    main, replaced = next(iter(names)), ""
+    for path in folder.evaluated():
+        try:
+            metrics = read_metrics(path)
+        except IntegrityError:
+            continue
+        if metrics.role == "main" and metrics.name != main:
+            replaced = metrics.name
+        if path.stem not in names:
+            for stale in (path, folder.uncertainty(path.stem), folder.scores(path.stem)):
+                stale.unlink(missing_ok=True)
+    if replaced:
+        folder.report.unlink(missing_ok=True)
+        warnings.warn(f"{folder.root}: the evaluation of {replaced!r} there is replaced by {main!r}", stacklevel=4)
 
 
 def read_metrics(path: Path) -> SetMetrics:

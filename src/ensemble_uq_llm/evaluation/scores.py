@@ -6,11 +6,13 @@ sure: from the probabilities of the other classes, which have digits left where 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.statistics.ties import ROUNDING, snapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,11 @@ class Score:
     """Its name for readers."""
     of: Callable[[Uncertainty], NDArray[np.float64]]
     """The score of every example."""
+    of_agreeing: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    """From one minus confidence, the most that rounding shows of it where all members agree; None where they show
+    more of it than that."""
+    is_doubt_of_two: bool = False
+    """Whether it ranks examples of two classes as one minus confidence does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +49,24 @@ class Quantity:
 def uncertainty_scores(uncertainty: Uncertainty) -> dict[str, NDArray[np.float64]]:
     """Return every score of the examples by its name, [N] each; higher is less certain."""
     return {score.name: score.of(uncertainty) for score in SCORES}
+
+
+def scores_to_rank(*sets: Uncertainty) -> tuple[dict[str, NDArray[np.float64]], ...]:
+    """Return every score of each set, equal where the scores of any two examples differ by rounding alone.
+
+    Rankings are made of these, not of the scores as they were computed; see `statistics.ties`.
+    """
+    ends = list(accumulate((len(each.prediction_N) for each in sets), initial=0))
+    doubt_N = np.concatenate([_one_minus_confidence(each) for each in sets])
+    ranked: dict[str, NDArray[np.float64]] = {}
+    for score in SCORES:
+        score_N = np.concatenate([score.of(each) for each in sets])
+        if score.is_doubt_of_two and sets[0].probs_NC.shape[1] == 2:
+            score_N = doubt_N  # entropy is flat at one half: there its own digits say less
+        if score.of_agreeing is not None:
+            score_N = np.where(score_N <= score.of_agreeing(doubt_N), 0.0, score_N)
+        ranked[score.name] = snapped(score_N)
+    return tuple({name: score_N[at:end] for name, score_N in ranked.items()} for at, end in pairwise(ends))
 
 
 def _one_minus_confidence(uncertainty: Uncertainty) -> NDArray[np.float64]:
@@ -76,11 +101,13 @@ SCORES = (
         name="margin",
         title="One minus margin",
         of=_one_minus_margin,
+        is_doubt_of_two=True,
     ),
     Score(
         name="entropy",
         title="Entropy",
         of=lambda uncertainty: uncertainty.entropy_N,
+        is_doubt_of_two=True,
     ),
     Score(
         name="expected_entropy",
@@ -91,16 +118,19 @@ SCORES = (
         name="mutual_information",
         title="Mutual information",
         of=lambda uncertainty: uncertainty.mutual_information_N,
+        of_agreeing=lambda doubt_N: ROUNDING**2 * doubt_N,
     ),
     Score(
         name="variance",
         title="Variance",
         of=lambda uncertainty: uncertainty.variance_N,
+        of_agreeing=lambda doubt_N: (ROUNDING * doubt_N) ** 2,
     ),
     Score(
         name="expected_pairwise_kl",
         title="Expected pairwise KL",
         of=lambda uncertainty: uncertainty.expected_pairwise_kl_N,
+        of_agreeing=lambda doubt_N: ROUNDING**2 * doubt_N,
     ),
     Score(
         name="disagreement",
@@ -111,5 +141,6 @@ SCORES = (
         name="spread",
         title="Spread",
         of=lambda uncertainty: uncertainty.spread_N,
+        of_agreeing=lambda doubt_N: ROUNDING * doubt_N,
     ),
 )

@@ -12,6 +12,7 @@ from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.records import ExamplesToRead, SingleExample, Vote
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.statistics.ties import most_probable, snapped
 
 LISTED = 20
 """Examples in each list."""
@@ -23,7 +24,7 @@ def most_uncertain(
     """Return the examples of the highest mutual information; of a single member, of the highest entropy."""
     several = len(predictions.members) > 1
     score_N = uncertainty.mutual_information_N if several else uncertainty.entropy_N
-    return _examples(predictions, uncertainty, np.argsort(-score_N, kind="stable")[:count])
+    return _examples(predictions, uncertainty, np.argsort(-snapped(score_N), kind="stable")[:count])
 
 
 def most_confidently_wrong(
@@ -31,7 +32,7 @@ def most_confidently_wrong(
 ) -> tuple[SingleExample, ...]:
     """Return the labelled examples that the ensemble got wrong with the highest confidence."""
     wrong_N = predictions.labelled_N & (uncertainty.prediction_N != predictions.labels_N)
-    order_N = np.argsort(-uncertainty.confidence_N, kind="stable")
+    order_N = np.argsort(-snapped(uncertainty.confidence_N), kind="stable")
     return _examples(predictions, uncertainty, order_N[wrong_N[order_N]][:count])
 
 
@@ -80,7 +81,7 @@ def _examples(
             entropy=float(uncertainty.entropy_N[n]),
             mutual_information=float(uncertainty.mutual_information_N[n]),
             votes=tuple(
-                Vote(member=member, prediction=int(probs_C.argmax()), probability=float(probs_C.max()))
+                Vote(member=member, prediction=int(most_probable(np.log(probs_C))), probability=float(probs_C.max()))
                 for member, probs_C in zip(predictions.members, probs_MNC[:, i], strict=True)
             ),
         )

@@ -1,14 +1,15 @@
 """What an ensemble is sure of and what not, example by example.
 
 Everything is computed in float64 from log-probabilities, so confident members neither round to certainty
-nor yield infinities.
+nor yield infinities. Sums over members are sums of sorted terms, so that no digit depends on the members' order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.statistics.ties import most_probable
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -21,7 +22,7 @@ class Uncertainty:
     probs_NC: NDArray[np.float64]
     """Pooled probability: the mean of the members' softmax probabilities."""
     prediction_N: NDArray[np.int64]
-    """The most probable class (the lowest index where several are)."""
+    """The most probable class; the lowest index where several are, up to rounding."""
     confidence_N: NDArray[np.float64]
     """The predicted class's pooled probability."""
     margin_N: NDArray[np.float64]
@@ -40,6 +41,10 @@ class Uncertainty:
     """Share of members whose class differs from the ensemble's."""
     spread_N: NDArray[np.float64]
     """Highest minus lowest probability that a member gives to the ensemble's class."""
+
+    def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
+        """Return the same of these examples, in this order."""
+        return Uncertainty(**{each.name: getattr(self, each.name)[rows_N] for each in fields(self)})
 
     def __repr__(self) -> str:
         means = {
@@ -69,27 +74,27 @@ def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
     probs_MNC = np.exp(log_probs_MNC)
     log_probs_NC = log_mean_exp(log_probs_MNC)
     probs_NC = np.exp(log_probs_NC)
-    prediction_N = log_probs_NC.argmax(axis=1)
+    prediction_N = most_probable(log_probs_NC)
     entropy_N = _entropy(probs_NC, log_probs_NC)
     deviation_MNC = probs_MNC - probs_NC
     log_ratio_MNC = log_probs_MNC - log_probs_NC
     # Both bounds are theorems; only rounding can pass them.
-    mutual_information_N = _mean_over_members(probs_MNC, log_ratio_MNC).clip(0.0, entropy_N)
+    mutual_information_N = _mean_product(probs_MNC, log_ratio_MNC).clip(0.0, entropy_N)
     return Uncertainty(
         log_probs_NC=log_probs_NC,
         probs_NC=probs_NC,
         prediction_N=prediction_N,
-        confidence_N=probs_NC.max(axis=1),
+        confidence_N=np.take_along_axis(probs_NC, prediction_N[:, None], axis=1)[:, 0],
         margin_N=_margin(probs_NC),
-        variance_N=_mean_over_members(deviation_MNC, deviation_MNC) / probs_NC.shape[1],
+        variance_N=_mean_product(deviation_MNC, deviation_MNC) / probs_NC.shape[1],
         entropy_N=entropy_N,
-        expected_entropy_N=_entropy(probs_MNC, log_probs_MNC).mean(axis=0),
+        expected_entropy_N=_mean_of_members(_entropy(probs_MNC, log_probs_MNC)),
         mutual_information_N=mutual_information_N,
         # The mean of KL(p_m || p_m') over all pairs is sum_c Cov_m(p_mc, log p_mc), and a covariance allows any
         # constant to be taken off the logarithms. With the pooled one no term is negative. What it has beyond
         # the mutual information is a divergence too, so only rounding can bring it below.
-        expected_pairwise_kl_N=np.maximum(_mean_over_members(deviation_MNC, log_ratio_MNC), mutual_information_N),
-        disagreement_N=(log_probs_MNC.argmax(axis=2) != prediction_N).mean(axis=0),
+        expected_pairwise_kl_N=np.maximum(_mean_product(deviation_MNC, log_ratio_MNC), mutual_information_N),
+        disagreement_N=(most_probable(log_probs_MNC) != prediction_N).mean(axis=0),
         spread_N=_spread(probs_MNC, prediction_N),
     )
 
@@ -105,7 +110,7 @@ def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 def log_mean_exp(log_probs_MNC: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log mean_m exp, the pooled log-probability; of identical members exactly their own."""
     highest_NC = log_probs_MNC.max(axis=0)
-    pooled_NC: NDArray[np.float64] = highest_NC + np.log(np.exp(log_probs_MNC - highest_NC).mean(axis=0))
+    pooled_NC: NDArray[np.float64] = highest_NC + np.log(_mean_of_members(np.exp(log_probs_MNC - highest_NC)))
     return pooled_NC
 
 
@@ -114,10 +119,15 @@ def _entropy(probs: NDArray[np.float64], log_probs: NDArray[np.float64]) -> NDAr
     return entropy
 
 
-def _mean_over_members(left_MNC: NDArray[np.float64], right_MNC: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_product(left_MNC: NDArray[np.float64], right_MNC: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return mean_m sum_c left * right, without holding the products."""
-    total_N: NDArray[np.float64] = np.einsum("mnc,mnc->n", left_MNC, right_MNC)
-    return total_N / len(left_MNC)
+    return _mean_of_members(np.einsum("mnc,mnc->mn", left_MNC, right_MNC))
+
+
+def _mean_of_members(values_M: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the first axis, to the last digit the same in whatever order the members come."""
+    mean: NDArray[np.float64] = np.sort(values_M, axis=0).mean(axis=0)
+    return mean
 
 
 def _margin(probs_NC: NDArray[np.float64]) -> NDArray[np.float64]:

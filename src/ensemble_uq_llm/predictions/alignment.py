@@ -13,10 +13,12 @@ from ensemble_uq_llm.predictions.record import Predictions
 class Aligned:
     """The labelled examples that A and B both predicted, in A's order; members in the order of their seeds."""
 
+    ids: tuple[str, ...]
+    """Their names."""
     labels_N: NDArray[np.int64]
-    a_MNC: NDArray[np.float32]
+    a_MNC: NDArray[np.floating]
     """Logits of A's members."""
-    b_MNC: NDArray[np.float32]
+    b_MNC: NDArray[np.floating]
     """Logits of B's members, whose number may be another."""
     same_test_set: bool
     """Whether ids and labels of A and B agree throughout."""
@@ -54,6 +56,7 @@ def align(a: Predictions, b: Predictions) -> Aligned:
     a_MNC, b_MNC = _by_member(a)[:, in_a], _by_member(b)[:, in_b]
     labelling = _warn_of_labels(labels_a_N, labels_b_N, differs_N, first=a.ids[in_a[int(np.argmax(differs_N))]])
     return Aligned(
+        ids=tuple(a.ids[row] for row in in_a[kept].tolist()),
         labels_N=labels_N[kept],
         a_MNC=a_MNC[:, kept],
         b_MNC=b_MNC[:, kept],
@@ -63,7 +66,7 @@ def align(a: Predictions, b: Predictions) -> Aligned:
     )
 
 
-def _by_member(predictions: Predictions) -> NDArray[np.float32]:
+def _by_member(predictions: Predictions) -> NDArray[np.floating]:
     """Return the logits in the order of members, so that no rounding tells the same members apart."""
     order = sorted(range(len(predictions.members)), key=lambda m: predictions.members[m])
     return predictions.logits_MNC[order]

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.predictions.foreign_values import log_probabilities
+from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities
 from ensemble_uq_llm.utils.text import clipped
 
 _INT64_END = 2.0**63
+_NO_LABEL = -1
 _SHAPES = {
     "logits": "[members, examples, classes] or [examples, classes]",
     "probs": "[members, examples, classes], [examples, classes], or [examples] for P(class 1) of two",
@@ -28,7 +29,7 @@ class Parts(TypedDict):
     ids: tuple[str, ...]
     labels: tuple[int | None, ...]
     members: tuple[MemberId, ...]
-    logits_MNC: NDArray[np.float32]
+    logits_MNC: NDArray[np.float64]
     true_probs_NC: NDArray[np.float64] | None
 
 
@@ -40,7 +41,9 @@ def parts_of_arrays(
     ids: Sequence[str] | ArrayLike | None = None,
     seeds: Sequence[int] | ArrayLike | None = None,
     members: Sequence[MemberId] | None = None,
+    samples: Sequence[int] | ArrayLike | None = None,
     true_probs: ArrayLike | None = None,
+    classes: Sequence[str] | None = None,
     source: Path | None = None,
 ) -> Parts:
     """Return the parts of the record that these arrays stand for; `Predictions.from_arrays` says what they hold.
@@ -63,8 +66,10 @@ def parts_of_arrays(
     truth = None if true_probs is None else _of_shape("true_probs", true_probs, like=logits_MNC)
     return Parts(
         ids=tuple(str(n) for n in range(count)) if ids is None else _ids(_of_shape("ids", ids, like=logits_MNC)),
-        labels=(None,) * count if labels is None else _labels(_of_shape("labels", labels, like=logits_MNC)),
-        members=_members(seeds, members, like=logits_MNC),
+        labels=(None,) * count
+        if labels is None
+        else _labels(_of_shape("labels", labels, like=logits_MNC), logits_MNC.shape[2], classes),
+        members=_members(seeds, samples, members, like=logits_MNC),
         logits_MNC=logits_MNC,
         true_probs_NC=None if truth is None else _numbers("true_probs", truth),
     )
@@ -79,7 +84,13 @@ def _array(name: str, given: Any) -> NDArray[Any]:
 
 def _of_shape(name: str, given: Any, *, like: NDArray[Any]) -> NDArray[Any]:
     members, examples, classes = like.shape
-    expected = {"labels": (examples,), "ids": (examples,), "seeds": (members,), "true_probs": (examples, classes)}
+    expected = {
+        "labels": (examples,),
+        "ids": (examples,),
+        "seeds": (members,),
+        "samples": (members,),
+        "true_probs": (examples, classes),
+    }
     array = _array(name, given)
     if array.shape != expected[name]:
         raise DataError(
@@ -89,13 +100,12 @@ def _of_shape(name: str, given: Any, *, like: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _logits(name: str, scores: NDArray[np.float64], source: Path | None) -> NDArray[np.float32]:
+def _logits(name: str, scores: NDArray[np.float64], source: Path | None) -> NDArray[np.float64]:
     """Return the logits [M, N, C] that the array of logits or probabilities stands for."""
     if scores.ndim not in ((2, 3) if name == "logits" else (1, 2, 3)):
         raise DataError(f"array {name!r} has shape {scores.shape}; it must be {_SHAPES[name]}")
     if name == "logits":
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which `Predictions` refuses with its place
-            logits = scores.astype(np.float32)
+        logits = in_range(scores)
         return logits if logits.ndim == 3 else logits[None]
     rows = scores.shape[: max(1, scores.ndim - 1)]
     classes = scores.shape[-1] if scores.ndim > 1 else 1
@@ -112,7 +122,16 @@ def _place_in(name: str, shape: tuple[int, ...]) -> Callable[[int], str]:
     return lambda row: f"{name}[{', '.join(str(index) for index in np.unravel_index(row, shape))}]"
 
 
-def _members(seeds: Any, members: Sequence[MemberId] | None, *, like: NDArray[Any]) -> tuple[MemberId, ...]:
+def _members(
+    seeds: Any, samples: Any, members: Sequence[MemberId] | None, *, like: NDArray[Any]
+) -> tuple[MemberId, ...]:
+    if samples is not None:
+        if seeds is None:
+            raise DataError("there are `samples` without `seeds`; give the seed of every member, too")
+        pairs = (
+            _whole(name, _of_shape(name, each, like=like)) for name, each in (("seeds", seeds), ("samples", samples))
+        )
+        return tuple(MemberId(seed, sample) for seed, sample in zip(*pairs, strict=True))
     if seeds is not None and members is not None:
         raise DataError("there are both `seeds` and `members`; keep one of them")
     if members is None:
@@ -142,12 +161,23 @@ def _whole(name: str, array: NDArray[Any]) -> list[int]:
     return whole
 
 
-def _labels(array: NDArray[Any]) -> tuple[int | None, ...]:
+def _labels(array: NDArray[Any], count: int, classes: Sequence[str] | None) -> tuple[int | None, ...]:
+    if classes is not None:
+        meaning = LabelMeaning(count, classes)
+        return tuple(_class_of(value, meaning, row) for row, value in enumerate(array.tolist()))
     if array.dtype.kind == "O":  # a list with None in it
         array = _array("labels", [np.nan if label is None else label for label in array])
     numbers = _numbers("labels", array)
     labels = _whole("labels", np.where(np.isnan(numbers), -1, numbers))
     return tuple(None if label == -1 else label for label in labels)
+
+
+def _class_of(value: Any, meaning: LabelMeaning, row: int) -> int | None:
+    try:
+        is_none = isinstance(value, int | float) and not isinstance(value, bool) and value == _NO_LABEL
+        return None if is_none else meaning.class_of(value)
+    except ValueError as error:
+        raise DataError(f"labels[{row}]: {meaning.refusal(value, error)}") from error
 
 
 def _ids(array: NDArray[Any]) -> tuple[str, ...]:

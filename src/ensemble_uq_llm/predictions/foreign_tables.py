@@ -1,23 +1,29 @@
-"""Predictions that any system made, read into our record: Parquet, CSV or NPZ, logits or probabilities."""
+"""Predictions that any system made, read into our record: tables or arrays, logits or probabilities."""
 
-import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.predictions.foreign.column_names import (
+    check_columns,
+    text_columns,
+    with_class_numbers,
+    with_lists_spread,
+    with_our_names,
+)
+from ensemble_uq_llm.predictions.foreign.delimited_table import read_delimited
+from ensemble_uq_llm.predictions.foreign.json_table import read_json_lines
+from ensemble_uq_llm.predictions.foreign.table_file import TableFile
 from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
-from ensemble_uq_llm.predictions.foreign_values import class_of, log_probabilities, refuse_misspelt
+from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities, refuse_misspelt
 from ensemble_uq_llm.predictions.parquet import from_table, read_table
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -31,78 +37,68 @@ _TRUTH = re.compile(r"true_(0|[1-9]\d*)")
 _NEEDED = "logit_0, logit_1, ... or prob_0, prob_1, ... (for two classes also prob, p_yes or prob_1 alone)"
 
 
-def load_predictions(path: AnyPath) -> Predictions:
+def load_predictions(
+    path: AnyPath, *, columns: Mapping[str, str] | None = None, classes: Sequence[str] | None = None
+) -> Predictions:
     """Read predictions of any origin; the file's ending says how.
 
-    Parquet and CSV have one row per example and member, as our own files do, with these liberties: no `seed`
-    means one member, then `id` may be missing too (rows are counted from 0); no `label` means unlabelled; labels
-    are class numbers or, for two classes, true and false; instead of `logit_c` there may be probabilities `prob_c`
-    or `p_c`, or for two classes P(class 1) alone as `prob`, `p_yes`, `prob_1` or `p_1`. True probabilities `true_c`
-    are kept, other columns are ignored. NPZ: see `foreign_arrays.read_arrays`.
+    Parquet, CSV, TSV and JSON lines have one row per example and member, as our own files do, with these liberties: no
+    `seed` means one member, then `id` may be missing too (rows are counted from 0); no `label` means unlabelled; labels
+    are class numbers or, for two classes, true and false, or names of classes; instead of `logit_c` there may be
+    probabilities `prob_c` or `p_c`, or for two classes P(class 1) alone as `prob`, `p_yes`, `prob_1` or `p_1`; c is a
+    number or the name of a class. A column `logits` or `probs` may hold a list of one number a class, or a list of such
+    lists, one a member. True probabilities `true_c` are kept, other columns are ignored. NPZ: see
+    `foreign_arrays.read_arrays`.
 
     Probabilities are stored as logits, their logarithms; see `foreign_values.log_probabilities`.
+
+    Args:
+        path: the file.
+        columns: what the file calls our columns, such as `{"id": "qid", "label": "gold"}`.
+        classes: the names of the classes in the order of their numbers, where labels or columns are named by them; by
+            default columns of probabilities named by classes say them. What a label means: `labels.class_names`.
 
     Raises:
         DataError: the file is missing, of another kind, or torn; there are neither logits nor probabilities, or
             both; a value is not what it must be; or anything that `Predictions` refuses. The message names the
             file, the line or row (from 0), the value and what to do.
+        ConfigError: `columns` has a name that is no column of predictions.
     """
     path = as_path(path, "predictions")
+    check_columns(columns or {})
     if not path.exists():
         raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
-    if path.suffix.lower() not in _READERS:
+    kind = path.suffix.lower()
+    if kind != ".npz" and kind not in _TABLES:
         raise DataError(
-            f"{path}: predictions are read from {', '.join(_READERS)} files; convert it, or correct the name"
+            f"{path}: predictions are read from {', '.join([*_TABLES, '.npz'])} files; convert it, or correct the name"
         )
     if not path.is_file():
         raise DataError(f"{path}: this is no file; correct the path")
-    return _READERS[path.suffix.lower()](path)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _TableFile:
-    """A table and the file that it came from."""
-
-    path: Path
-    table: Any
-
-    def place(self, row: int) -> str:
-        """Return where a row stands, for a message."""
-        if self.path.suffix.lower() != ".csv":
-            return f"row {row}"
-        # Counted only now, as blank lines and line breaks in quotes keep rows from being lines.
-        with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            reader = csv.reader(file)
-            return f"line {next(islice((reader.line_num for cells in reader if cells), row + 1, None))}"
-
-
-def _read_parquet(path: Path) -> Predictions:
-    table = read_table(path)
-    if set(table.column_names) >= _CONTRACT:
-        with _naming(path):
-            return from_table(table)
-    return _read(_TableFile(path=path, table=table))
-
-
-def _read_csv(path: Path) -> Predictions:
-    # Ids and labels as text: 007 is not 7, and what a label says is decided here. Line breaks in quotes cost nothing.
-    convert = pa.csv.ConvertOptions(
-        column_types={"id": pa.large_string(), "label": pa.string()}, null_values=[""], strings_can_be_null=True
-    )
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
-    try:
-        table = pa.csv.read_csv(path, parse_options=parse, convert_options=convert)
-    except pa.ArrowException as error:
-        raise DataError(f"{path}: this is not a readable CSV file in UTF-8 ({error}); write it again") from error
-    return _read(_TableFile(path=path, table=table.rename_columns([name.strip() for name in table.column_names])))
-
-
-def _read_npz(path: Path) -> Predictions:
     with _naming(path):
-        return read_arrays(path)
+        if kind == ".npz":
+            return read_arrays(path, columns=columns or {}, classes=classes)
+        return _read(_TABLES[kind](path, columns or {}), columns or {}, classes)
 
 
-_READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".npz": _read_npz}
+def _read_parquet(path: Path, _: Mapping[str, str]) -> TableFile:
+    return TableFile(path=path, table=read_table(path), place=lambda row: f"row {row}")
+
+
+def _read_text(path: Path, columns: Mapping[str, str]) -> TableFile:
+    return read_delimited(path, text=text_columns(columns))
+
+
+def _read_jsonl(path: Path, columns: Mapping[str, str]) -> TableFile:
+    return read_json_lines(path, text=text_columns(columns))
+
+
+_TABLES: dict[str, Callable[[Path, Mapping[str, str]], TableFile]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_text,
+    ".tsv": _read_text,
+    ".jsonl": _read_jsonl,
+}
 
 
 @contextmanager
@@ -110,21 +106,30 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        named = str(error).startswith(f"{path}: ")
+        raise error if named else DataError(f"{path}: {error}") from error
 
 
-def _read(file: _TableFile) -> Predictions:
+def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | None) -> Predictions:
     """Rewrite the table as one of our own, whose checks then apply."""
     names = file.table.column_names
-    with _naming(file.path):
-        if double := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"column {double[0]!r} is there twice; keep one of them")
-        logits_PC = _logits(file, _score_columns(names))
-        refuse_misspelt(names, ("id", "label", "seed", "sample"))
-        return from_table(pa.table(_our_columns(file, logits_PC)))
+    if not columns and set(names) >= _CONTRACT and _has_class_numbers(file.table.column("label").type):
+        return from_table(file.table)
+    if double := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"column {double[0]!r} is there twice; keep one of them")
+    file = with_lists_spread(with_our_names(file, columns))
+    file, classes = with_class_numbers(file, classes)
+    names = file.table.column_names
+    logits_PC = _logits(file, _score_columns(names))
+    refuse_misspelt(names, ("id", "label", "seed", "sample"))
+    return from_table(pa.table(_our_columns(file, logits_PC, classes)))
 
 
-def _our_columns(file: _TableFile, logits_PC: NDArray[np.float32]) -> dict[str, Any]:
+def _has_class_numbers(kind: Any) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
+
+
+def _our_columns(file: TableFile, logits_PC: NDArray[np.float64], classes: Sequence[str] | None) -> dict[str, Any]:
     names, rows = file.table.column_names, file.table.num_rows
     if "seed" in names and "id" not in names:
         raise DataError("column 'id' is missing; where there are seeds, every row needs its example's id")
@@ -134,7 +139,7 @@ def _our_columns(file: _TableFile, logits_PC: NDArray[np.float32]) -> dict[str, 
         _check_ids_differ(file)
     columns = {
         "id": file.table.column("id") if "id" in names else [str(row) for row in range(rows)],
-        "label": _labels(file, classes=logits_PC.shape[1]) if "label" in names else pa.nulls(rows, pa.int64()),
+        "label": _labels(file, logits_PC.shape[1], classes) if "label" in names else pa.nulls(rows, pa.int64()),
         "seed": file.table.column("seed") if "seed" in names else np.zeros(rows, np.int64),
     }
     columns |= {f"logit_{c}": logits_P for c, logits_P in enumerate(logits_PC.T)}
@@ -165,16 +170,15 @@ def _score_columns(names: Sequence[str]) -> list[str]:
     return [f"{kind}{c}" for c in range(needed)]
 
 
-def _logits(file: _TableFile, columns: Sequence[str]) -> NDArray[np.float32]:
+def _logits(file: TableFile, columns: Sequence[str]) -> NDArray[np.float64]:
     values_PC = np.stack([_numbers(file, name) for name in columns], axis=1)
     if columns[0].startswith("logit_"):
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, which `Predictions` refuses with its place
-            return values_PC.astype(np.float32)
+        return in_range(values_PC)
     probs = values_PC[:, 0] if len(columns) == 1 else values_PC
     return log_probabilities(probs, source=file.path, place=file.place, names=columns)
 
 
-def _numbers(file: _TableFile, name: str) -> NDArray[np.float64]:
+def _numbers(file: TableFile, name: str) -> NDArray[np.float64]:
     """Return a column as numbers, NaN where it is empty."""
     column = file.table.column(name)
     try:
@@ -193,13 +197,13 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _check_filled(file: _TableFile, name: str) -> None:
+def _check_filled(file: TableFile, name: str) -> None:
     if name in file.table.column_names and file.table.column(name).null_count:
         row = int(np.argmax(file.table.column(name).is_null().to_numpy()))
         raise DataError(f"{file.place(row)}: {name} is empty; give every row its example's id and its member's seed")
 
 
-def _check_ids_differ(file: _TableFile) -> None:
+def _check_ids_differ(file: TableFile) -> None:
     counts = file.table.column("id").value_counts()
     if len(counts) < file.table.num_rows:
         double = next(each["values"].as_py() for each in counts if each["counts"].as_py() > 1)
@@ -209,21 +213,18 @@ def _check_ids_differ(file: _TableFile) -> None:
         )
 
 
-def _labels(file: _TableFile, *, classes: int) -> Any:
+def _labels(file: TableFile, count: int, classes: Sequence[str] | None) -> Any:
     """Return the labels as class numbers; each distinct value is read once."""
     column = file.table.column("label")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode()
+    meaning = LabelMeaning(count, classes)
     known = []
     for value in encoded.dictionary.to_pylist():
         try:
-            known.append(class_of(value, classes=classes))
+            known.append(meaning.class_of(value))
         except ValueError as error:
             row = pc.index(column, value).as_py()
-            true_false = ", true or false" if classes == 2 else ""
-            raise DataError(
-                f"{file.place(row)}: label is {clipped(value)}; it must be a class number 0 to {classes - 1}"
-                f"{true_false}, or empty where it is unknown"
-            ) from error
+            raise DataError(f"{file.place(row)}: {meaning.refusal(value, error)}") from error
     return pa.array(known, pa.int64()).take(encoded.indices)

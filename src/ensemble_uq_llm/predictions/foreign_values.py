@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.class_names import ClassNames
+from ensemble_uq_llm.labels.label_values import key_of
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped, listed
 
 Place: TypeAlias = Callable[[int], str]
 """Says where a row of probabilities stands, for messages: `line 7`."""
@@ -18,15 +21,16 @@ SUM_TOLERANCE = 2**-8  # of probabilities rounded to bfloat16
 """How far from 1 a row of probabilities may sum."""
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def log_probabilities(
     probs: NDArray[np.float64], *, source: Path | None, place: Place, names: Sequence[str]
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Return the logarithms of probabilities, as logits [P, C].
 
     Rows are divided by their sum. A probability of exactly 0, which no logit stands for, becomes the smallest
-    normal float32; one warning says how many there are.
+    normal float32, or the smallest probability that there is if that is smaller; one warning says how many there are.
 
     Args:
         probs: of every class [P, C], or of class 1 of two [P].
@@ -45,13 +49,20 @@ def log_probabilities(
     probs_PC = probs_PC / sums_P[:, None]
     if zeros := int((probs_PC == 0).sum()):
         where = f"{source}: " if source else ""
+        smallest = min(_SMALLEST, float(probs_PC[probs_PC > 0].min()))
         warnings.warn(
-            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {_SMALLEST:.2g}; "
+            f"{where}{zeros:,} of {probs_PC.size:,} probabilities are exactly 0 and count as {smallest:.2g}; "
             "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
             stacklevel=2,
         )
-        probs_PC[probs_PC == 0] = _SMALLEST
-    return np.log(probs_PC).astype(np.float32)
+        probs_PC[probs_PC == 0] = smallest
+    log_probs_PC: NDArray[np.float64] = np.log(probs_PC)
+    return log_probs_PC
+
+
+def in_range(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits, infinite where 32 bits could not hold them: `Predictions` refuses that and says where it is."""
+    return np.where(np.abs(logits) > _LARGEST, np.copysign(np.inf, logits), logits)
 
 
 def class_of(value: Any, *, classes: int) -> int | None:
@@ -68,6 +79,37 @@ def class_of(value: Any, *, classes: int) -> int | None:
     if (number := float(text)) in range(classes):
         return int(number)
     raise ValueError(text)
+
+
+class LabelMeaning:
+    """Which of so many classes a label stands for: by number, or by the names of the classes where these are known."""
+
+    def __init__(self, count: int, names: Sequence[str] | None) -> None:
+        if names is not None and len(names) != count:
+            raise DataError(f"there are {count} classes, and {len(names)} names of them, {listed(names)}; give {count}")
+        if names is not None and len({key_of(name) for name in names}) < count:
+            raise DataError(f"the names of the classes, {listed(names)}, do not all differ; give each its own")
+        self._count = count
+        self._names = None if names is None else ClassNames(names)
+
+    def class_of(self, value: Any) -> int | None:
+        """Return the class number, or None where there is no label; raises ValueError for what is no class."""
+        if self._names is None:
+            return class_of(value, classes=self._count)
+        text = value.strip() if isinstance(value, str) else value
+        empty = text in (None, "") or (isinstance(text, float) and text != text)
+        return None if empty else self._names.index_of(text)
+
+    def refusal(self, value: Any, error: ValueError) -> str:
+        """Return what a message says of a label that is no class."""
+        if self._names is not None:
+            why = f" ({error})" if str(error) else ""
+            return f"label is {clipped(value)}{why}; it must be {self._names.in_words}, or empty where it is unknown"
+        true_false = ", true or false" if self._count == 2 else ""
+        return (
+            f"label is {clipped(value)}; it must be a class number 0 to {self._count - 1}{true_false}, or empty where "
+            "it is unknown (give the names of the classes, --classes or classes=, where labels are names)"
+        )
 
 
 def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:

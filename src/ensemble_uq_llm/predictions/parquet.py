@@ -77,7 +77,8 @@ def from_table(table: Any) -> Predictions:
         return column_P[order_P].reshape(len(members), len(ids))
 
     labels_N = _agreed(cells("label", pa.int64(), _NO_LABEL), "label", ids=ids, members=members)
-    logits_MNC = np.stack([cells(f"logit_{c}", pa.float32(), np.nan) for c in range(classes)], axis=-1)
+    kind = _kind_of_logits(table, classes)
+    logits_MNC = np.stack([cells(f"logit_{c}", kind, np.nan) for c in range(classes)], axis=-1)
     truth_NC = None
     if any(name.startswith("true_") for name in table.column_names):
         names = [f"true_{c}" for c in range(classes)]
@@ -98,6 +99,13 @@ def _count_classes(table: Any) -> int:
         raise DataError("the file has no rows; predict a set that has examples")
     found = [int(match[1]) for name in table.column_names if (match := re.fullmatch(r"logit_(\d+)", name))]
     return max([1, *found]) + 1  # two at least, so that a missing logit_1 is named
+
+
+def _kind_of_logits(table: Any, classes: int) -> Any:
+    """Return float32 where no logit has more digits, as where our models made them, else float64."""
+    short = (pa.float16(), pa.float32())
+    given = [table.column(name).type for c in range(classes) if (name := f"logit_{c}") in table.column_names]
+    return pa.float32() if all(kind in short for kind in given) else pa.float64()
 
 
 def _column(table: Any, name: str, kind: Any) -> Any:

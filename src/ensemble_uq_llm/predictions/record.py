@@ -39,8 +39,8 @@ class Predictions:
     """Class indices, length N; None where the label is unknown."""
     members: tuple[MemberId, ...]
     """Who the members are, length M."""
-    logits_MNC: NDArray[np.float32]
-    """Unnormalised log-probabilities."""
+    logits_MNC: NDArray[np.floating]
+    """Unnormalised log-probabilities, of 64 bits where they come from elsewhere, of 32 where our models made them."""
     true_probs_NC: NDArray[np.float64] | None = None
     """The true probability of each class; known only for synthetic worlds."""
     origin: Origin | None = None
@@ -64,6 +64,7 @@ class Predictions:
         seeds: Sequence[int] | ArrayLike | None = None,
         members: Sequence[MemberId] | None = None,
         true_probs: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
     ) -> Self:
         """Make the record of arrays, by the rules of NPZ files.
 
@@ -76,12 +77,20 @@ class Predictions:
             seeds: [M] whole numbers that name the members; counted from 0 by default.
             members: the members' identities in place of seeds, where a seed has several samples.
             true_probs: [N, C], where the true probability of each class is known.
+            classes: the names of the classes in the order of their numbers, where labels are names.
 
         Raises:
             DataError: not exactly one of logits and probs; an array has another shape; or a value is refused.
         """
         parts = parts_of_arrays(
-            logits=logits, probs=probs, labels=labels, ids=ids, seeds=seeds, members=members, true_probs=true_probs
+            logits=logits,
+            probs=probs,
+            labels=labels,
+            ids=ids,
+            seeds=seeds,
+            members=members,
+            true_probs=true_probs,
+            classes=classes,
         )
         return cls(**parts)
 
@@ -115,6 +124,7 @@ class Predictions:
         """Return the pyarrow table of the tidy Parquet file, member after member."""
         members, examples, classes = self.logits_MNC.shape
         logits_PC = self.logits_MNC.reshape(members * examples, classes)
+        kind = pa.float32() if logits_PC.dtype == np.float32 else pa.float64()
         columns: dict[str, Any] = {
             "id": pa.array(self.ids * members, pa.string()),
             "label": pa.array(self.labels * members, pa.int64()),
@@ -122,7 +132,7 @@ class Predictions:
         }
         if any(member.sample for member in self.members):
             columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
-        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], pa.float32()) for c in range(classes)}
+        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], kind) for c in range(classes)}
         if self.true_probs_NC is not None:
             truth_PC = np.tile(self.true_probs_NC, (members, 1))
             columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
@@ -156,6 +166,14 @@ def _check_shapes(predictions: Predictions) -> None:
 
 
 def _check_names(predictions: Predictions) -> None:
+    try:
+        "".join(predictions.ids).encode()
+    except UnicodeEncodeError:
+        odd = next(n for n, each in enumerate(predictions.ids) if any(0xD800 <= ord(char) <= 0xDFFF for char in each))
+        raise DataError(
+            f"id {predictions.ids[odd]!a} of example {odd} (from 0) holds half a character (a lone surrogate), "
+            "which no file can hold; write the ids again as whole text"
+        ) from None
     shown = ([f"id {example!r}" for example in predictions.ids], [member.title for member in predictions.members])
     for names in shown:
         double, times = Counter(names).most_common(1)[0]

@@ -1,6 +1,6 @@
 """Parts of predictions: of some of the members, or of the labelled examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,3 +46,13 @@ def of_labelled(predictions: Predictions) -> Predictions:
         true_probs_NC=None if truth_NC is None else truth_NC[rows],
         origin=predictions.origin,
     )
+
+
+def check_classes(sets: Mapping[str, Predictions]) -> None:
+    """Raise DataError where a set has another number of classes than the first."""
+    main, *others = sets
+    expected = sets[main].logits_MNC.shape[2]
+    for name in others:
+        classes = sets[name].logits_MNC.shape[2]
+        if classes != expected:
+            raise DataError(f"set {name!r} has {classes} classes but {main!r} has {expected}; give sets of one task")

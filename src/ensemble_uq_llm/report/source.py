@@ -13,6 +13,7 @@ from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.training_log import MemberLog, read_training_log
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import read_object
+from ensemble_uq_llm.utils.text import listed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,17 +81,18 @@ def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
         DataError: no set has been evaluated.
         IntegrityError: a file is torn or none of ours.
     """
-    place = folder.metrics(VALIDATION).parent
-    files = sorted(place.glob("[!.]*.json"))
+    files = folder.evaluated()
     if not files:
-        raise DataError(f"{place}: no set has been evaluated; predict one and evaluate the run first")
+        raise DataError(
+            f"{folder.metrics(VALIDATION).parent}: no set has been evaluated; predict one and evaluate the run first"
+        )
     main = _find_main(files)
     return {main.name: main} | {name: _read_other(folder.metrics(name)) for name in main.other_sets}
 
 
 def _find_main(files: Sequence[Path]) -> SetMetrics:
-    """Return the first main set; a file that cannot be read counts only where there is none."""
-    unreadable = []
+    """Return the main set; a file that cannot be read counts only where there is none."""
+    unreadable, mains = [], []
     for path in files:
         try:
             metrics = read_metrics(path)
@@ -98,7 +100,12 @@ def _find_main(files: Sequence[Path]) -> SetMetrics:
             unreadable.append(error)  # such as what an earlier version left, of a set that is evaluated no more
             continue
         if metrics.role == "main":
-            return metrics
+            mains.append(metrics)
+    if len(mains) > 1:
+        names = listed(each.name for each in mains)
+        raise IntegrityError(f"{files[0].parent}: there are several main sets, {names}; evaluate one of them again")
+    if mains:
+        return mains[0]
     if unreadable:
         raise unreadable[0]
     raise IntegrityError(f"{files[0]}: no metrics here are those of a main set; evaluate the run again")

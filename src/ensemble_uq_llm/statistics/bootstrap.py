@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.statistics import ties
 from ensemble_uq_llm.statistics.draws import over_draws
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, sign_flip_limit
@@ -143,8 +144,8 @@ def compare(
         examples: how many there are; of two unpaired sets, in the smaller.
         differing: how many of them differ at all between the two sides; None for all.
     """
-    difference = value - other
-    differences_D = draws_D - other_draws_D
+    difference = float(ties.difference(value, other))
+    differences_D = ties.difference(draws_D, other_draws_D)
     defined_D = differences_D[~np.isnan(differences_D)]
     p_value, at_floor = None, False
     if defined_D.size and not np.isnan(difference) and examples >= FEWEST_EXAMPLES:

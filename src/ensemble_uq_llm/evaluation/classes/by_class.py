@@ -11,6 +11,7 @@ from ensemble_uq_llm.statistics.binomial import clopper_pearson
 from ensemble_uq_llm.statistics.bootstrap import Resampled
 from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.statistic import Family, Statistic
+from ensemble_uq_llm.statistics.ties import most_probable
 
 LARGEST_MATRIX: Final = 100
 """The most classes for which the whole confusion matrix is told."""
@@ -112,7 +113,7 @@ class _Sums:
 
     @staticmethod
     def of(log_probs_NC: NDArray[np.float64], labels_N: NDArray[np.int64]) -> "_Sums":
-        answers_N = log_probs_NC.argmax(axis=1)
+        answers_N = most_probable(log_probs_NC)
         right_W = np.flatnonzero(answers_N == labels_N)
         return _Sums(labels_N=labels_N, answers_N=answers_N, right_W=right_W, classes=log_probs_NC.shape[1])
 

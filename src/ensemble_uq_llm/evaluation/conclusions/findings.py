@@ -13,8 +13,10 @@ from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.records import Finding, FindingKind, SetMetrics, Shift
 from ensemble_uq_llm.evaluation.scores import BASELINE
+from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL
+from ensemble_uq_llm.statistics.ties import most_probable
 
 _HIGHER_IS_BETTER = {metric.name: bool(metric.higher_is_better) for metric in METRICS}
 
@@ -114,7 +116,7 @@ def _constant(metrics: SetMetrics, measured: Measured) -> Iterator[Finding]:
     if metrics.n < FEWEST_EXAMPLES:
         return
     only = _only_label(metrics)
-    answers_MN = measured.predictions.logits_MNC.argmax(axis=2)
+    answers_MN = most_probable(log_softmax(measured.predictions.logits_MNC))
     constant_M = (answers_MN == answers_MN[:, :1]).all(axis=1)
     for label in np.unique(answers_MN[constant_M, 0]).tolist():
         those = np.flatnonzero(constant_M & (answers_MN[:, 0] == label))

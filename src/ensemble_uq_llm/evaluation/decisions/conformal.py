@@ -19,11 +19,15 @@ from ensemble_uq_llm.statistics.binomial import clopper_pearson
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.statistics.statistic import family_of, weighted_mean
+from ensemble_uq_llm.statistics.ties import at_most, snapped
 
 LEVELS: Final = (0.8, 0.9, 0.95)
 
 Method: TypeAlias = Literal["lac", "aps", "class_conditional"]
 METHODS: Final[tuple[Method, ...]] = ("lac", "aps", "class_conditional")
+
+_UNIT = 1e-6  # below it 1 - p has lost the digits by which scores could differ
+_ROUNDING = 1e-9  # so that 0.9 * 30, which is a little more than 27 in binary, asks for the 27th score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,7 @@ def include(
         rng: of the random parts of `aps`.
     """
     scores_NC = {method: _scores(method, probs_NC, rng) for method in dict.fromkeys(rule.method for rule in rules)}
-    return tuple(scores_NC[rule.method] <= _threshold_C(rule) for rule in rules)
+    return tuple(at_most(scores_NC[rule.method], _threshold_C(rule), unit=_UNIT) for rule in rules)
 
 
 def measure(
@@ -184,7 +188,7 @@ def _scores(method: Method, probs_NC: NDArray[np.float64], rng: np.random.Genera
     """Return how strange each class would be; lower conforms better."""
     if method != "aps":
         return 1.0 - probs_NC
-    order_NC = np.argsort(-probs_NC, axis=1, kind="stable")
+    order_NC = np.argsort(-snapped(probs_NC), axis=1, kind="stable")
     sorted_NC = np.take_along_axis(probs_NC, order_NC, axis=1)
     more_probable_NC = np.cumsum(sorted_NC, axis=1) - sorted_NC
     scores_NC = np.empty_like(probs_NC)

@@ -20,6 +20,7 @@ from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.ordering import by_name
 from ensemble_uq_llm.predictions.origin import differences
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
@@ -65,12 +66,16 @@ class Fitted:
         members, rules = counted(len(self.members), "member"), counted(len(self.rules), "set rule")
         return f"Fitted({members}, {self.classes} classes, {counted(self.calibration.n, 'example')}, {rules})"
 
-    def apply(self, predictions: Predictions, *, rng: np.random.Generator) -> Decisions:
+    def apply(
+        self, predictions: Predictions, *, rng: np.random.Generator, drawn_N: NDArray[np.intp] | None = None
+    ) -> Decisions:
         """Return the decisions on any examples, labelled or not, shifted or not.
 
         Args:
             predictions: of the members that these decisions were fitted on, in any order; further ones are left out.
             rng: of the random parts of the conformal method `aps`.
+            drawn_N: the order of the examples in which these are drawn; that of their ids where it is None, so that no
+                set depends on where in a file its example stands.
 
         Raises:
             DataError: a member is missing or has other weights, or the number of classes is another.
@@ -88,9 +93,11 @@ class Fitted:
                 "and evaluate again"
             )
         uncertainty = measure_uncertainty(own.logits_MNC)
+        order_N = by_name(own.ids) if drawn_N is None else drawn_N
+        ordered_RNC = include(self.rules, uncertainty.probs_NC[order_N], rng=rng)
         return Decisions(
             log_probs_NC=self.temperatures.apply(own.logits_MNC),
-            sets_RNC=include(self.rules, uncertainty.probs_NC, rng=rng),
+            sets_RNC=tuple(sets_NC[np.argsort(order_N)] for sets_NC in ordered_RNC),
             score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
         )
 
@@ -150,5 +157,5 @@ def fit_decisions(
 def _digest(predictions: Predictions) -> str:
     members = [(member.seed, member.sample) for member in predictions.members]
     digest = hashlib.sha256(json.dumps([predictions.ids, predictions.labels, members]).encode())
-    digest.update(np.ascontiguousarray(predictions.logits_MNC, dtype="<f4").tobytes())
+    digest.update(np.ascontiguousarray(predictions.logits_MNC, dtype="<f8").tobytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.records import RocCurve
-from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.statistics.statistic import Ranking
 
@@ -40,7 +40,7 @@ def roc_curve(
 
 def shift_roc_curves(shifted: Uncertainty, reference: Uncertainty) -> dict[str, RocCurve]:
     """Return, by score, the ROC curve of finding the shifted examples among those and the reference's."""
-    ours, theirs = uncertainty_scores(shifted), uncertainty_scores(reference)
+    ours, theirs = scores_to_rank(shifted, reference)
     shifted_N = np.arange(len(shifted.prediction_N) + len(reference.prediction_N)) < len(shifted.prediction_N)
     curves = {name: roc_curve(np.concatenate([ours[name], theirs[name]]), shifted_N) for name in ours}
     return {name: curve for name, curve in curves.items() if curve is not None}

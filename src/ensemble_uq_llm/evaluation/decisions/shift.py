@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.records import Detection, Seen, Shift
-from ensemble_uq_llm.evaluation.scores import Quantity, uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import Quantity, scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.statistics.bootstrap import resample_together
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
@@ -53,7 +53,7 @@ def measure_shift(
         draws: of the bootstrap.
         seed: of the bootstrap.
     """
-    ours, theirs = uncertainty_scores(shifted), uncertainty_scores(reference)
+    ours, theirs = scores_to_rank(shifted, reference)
     sizes = [len(each.prediction_N) for each in (shifted, reference)]
     families = {score: separation_family(ours[score], theirs[score]) for score in ours}
     resampled = resample_together(families, sizes=sizes, draws=draws, seed=seed)

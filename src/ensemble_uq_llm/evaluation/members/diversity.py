@@ -1,6 +1,7 @@
 """How differently the members answer: an ensemble of equal members is one member."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample
 from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.statistic import Family, weighted_mean
+from ensemble_uq_llm.statistics.ties import snapped
 
 LARGEST_MATRIX: Final = 20
 """The most members for which the numbers of all pairs are told."""
@@ -117,8 +119,10 @@ def _mean_of_defined(values_DP: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pairwise(matrix_MM: NDArray[np.float64], members: Sequence[MemberId], *, mean: Estimate) -> PairwiseNumber:
-    upper = np.triu_indices(len(members), k=1)
-    values_P = matrix_MM[upper]
+    pairs = combinations(sorted(range(len(members)), key=members.__getitem__), 2)  # of pairs that tie the first by name
+    upper = np.array([sorted(pair) for pair in pairs]).T
+    values_P = matrix_MM[tuple(upper)]
+    ranked_P = np.where(np.isnan(values_P), np.nan, snapped(np.nan_to_num(values_P), unit=1.0))
     defined = not np.isnan(values_P).all()
 
     def pair(number: np.intp) -> Pair:
@@ -128,7 +132,7 @@ def _pairwise(matrix_MM: NDArray[np.float64], members: Sequence[MemberId], *, me
     rows = tuple(tuple(None if np.isnan(value) else value for value in row) for row in matrix_MM.tolist())
     return PairwiseNumber(
         mean=mean,
-        min=pair(np.nanargmin(values_P)) if defined else None,
-        max=pair(np.nanargmax(values_P)) if defined else None,
+        min=pair(np.nanargmin(ranked_P)) if defined else None,
+        max=pair(np.nanargmax(ranked_P)) if defined else None,
         matrix=rows if len(members) <= LARGEST_MATRIX else None,
     )

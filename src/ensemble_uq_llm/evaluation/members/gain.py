@@ -12,6 +12,7 @@ from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
 from ensemble_uq_llm.statistics.statistic import Family, family_of
+from ensemble_uq_llm.statistics.ties import snapped
 
 OfPredictor: TypeAlias = tuple[str, MemberId | None]
 """A metric's name, and of whom it is: of a member, or (None) of the ensemble."""
@@ -54,7 +55,8 @@ def members_mean(
     resampled: Resampled[OfPredictor], members: Sequence[MemberId], metrics: Sequence[Metric]
 ) -> dict[str, Mean]:
     """Return the mean of the members' values by metric, from the numbers of `gain_family`."""
-    means = {metric.name: np.mean([resampled.values[metric.name, member] for member in members]) for metric in metrics}
+    values = {metric.name: [resampled.values[metric.name, member] for member in members] for metric in metrics}
+    means = {name: np.sort(values_M).mean() for name, values_M in values.items()}
     return {name: Mean(value=None if np.isnan(mean) else float(mean)) for name, mean in means.items()}
 
 
@@ -86,11 +88,13 @@ def gains(
         values_M = np.array([resampled.values[metric.name, member] for member in members])
         draws_MD = np.stack([resampled.draws_D[metric.name, member] for member in members])
         ours, draws_D = resampled.values[metric.name, None], resampled.draws_D[metric.name, None]
-        best = int(np.argmax(values_M if metric.higher_is_better else -values_M))
+        ranked_M = snapped(values_M if metric.higher_is_better else -values_M)
+        by_name = sorted(range(len(members)), key=members.__getitem__)
+        best = by_name[int(np.argmax(ranked_M[by_name]))]  # of members that tie the first by name
         of_mean, of_best = None, None
         if metric.name == "accuracy" and unlike_MN is not None:
             of_mean, of_best = int(unlike_MN.any(axis=0).sum()), int(unlike_MN[best].sum())
-        mean = (float(values_M.mean()), draws_MD.mean(axis=0))
+        mean = (float(np.sort(values_M).mean()), np.sort(draws_MD, axis=0).mean(axis=0))
         records[metric.name] = Gain(
             over_mean=compare(ours, draws_D, *mean, examples=resampled.examples, differing=of_mean),
             over_best=compare(

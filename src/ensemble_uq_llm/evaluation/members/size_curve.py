@@ -12,6 +12,7 @@ from ensemble_uq_llm.evaluation.members.added_member import MEANS, added_members
 from ensemble_uq_llm.evaluation.quality.metrics import Metric
 from ensemble_uq_llm.evaluation.records import SizeCurve, SubsetSummary
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
+from ensemble_uq_llm.predictions.ordering import members_by_content
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.statistics.draws import worker_threads
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
@@ -51,6 +52,7 @@ def size_curve(
         seed: of the bootstrap.
         rng: of the subsets.
     """
+    log_probs_MNC = log_probs_MNC[members_by_content(log_probs_MNC)]
     members = len(log_probs_MNC)
     sizes = _sizes(members)
     chosen = _draw_subsets(members, sizes, subsets, rng)
@@ -140,7 +142,8 @@ def _summary(values_KS: Sequence[NDArray[np.float64]]) -> SubsetSummary:
     """Return a summary over the subsets S, one number for each of the sizes K."""
 
     def by_size(summarise: Callable[[NDArray[np.float64]], np.floating]) -> tuple[float | None, ...]:
-        return tuple(None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in values_KS)
+        sorted_KS = [np.sort(values_S) for values_S in values_KS]
+        return tuple(None if np.isnan(values_S).any() else float(summarise(values_S)) for values_S in sorted_KS)
 
     return SubsetSummary(
         mean=by_size(np.mean),

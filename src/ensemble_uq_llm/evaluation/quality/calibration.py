@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.statistics.statistic import Statistic
+from ensemble_uq_llm.statistics.ties import bin_of, most_probable, snapped
 
 ECE_BINS = 15
 
@@ -82,15 +83,15 @@ def mce(log_probs_NC: LogProbs) -> CalibrationError:
 
 def confidence_bin(probability_N: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return each probability's bin [b/15, (b+1)/15); exactly 1.0 belongs to the last."""
-    inner_edges = np.linspace(0.0, 1.0, ECE_BINS + 1)[1:-1]
-    return np.searchsorted(inner_edges, probability_N, side="right")
+    return bin_of(probability_N, np.linspace(0.0, 1.0, ECE_BINS + 1)[1:-1])
 
 
 def equal_mass_bin(probability_N: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return each probability's bin of 15 with equally many examples; an edge belongs to the bin below it."""
     rank_of_edge = [-(-len(probability_N) * b // ECE_BINS) for b in range(1, ECE_BINS)]  # rounded up
-    inner_edges = np.sort(probability_N)[np.array(rank_of_edge) - 1]
-    return np.searchsorted(inner_edges, probability_N, side="left")
+    ranked_N = snapped(probability_N)
+    inner_edges = np.sort(ranked_N)[np.array(rank_of_edge) - 1]
+    return np.searchsorted(inner_edges, ranked_N, side="left")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +108,9 @@ class Forecast:
 
 def top_label(log_probs_NC: LogProbs) -> Forecast:
     """Return the forecast that the label is the most probable class (the lowest index where several are)."""
-    return Forecast(probability_N=np.exp(log_probs_NC.max(axis=1)), answer_N=log_probs_NC.argmax(axis=1))
+    answer_N = most_probable(log_probs_NC)
+    log_prob_N1 = np.take_along_axis(log_probs_NC, answer_N[:, None], axis=1)
+    return Forecast(probability_N=np.exp(log_prob_N1[:, 0]), answer_N=answer_N)
 
 
 def of_class(log_probs_NC: LogProbs, label: int) -> Forecast:

@@ -25,13 +25,14 @@ from ensemble_uq_llm.statistics.statistic import (
     roc_area,
     weighted_mean,
 )
+from ensemble_uq_llm.statistics.ties import most_probable, snapped
 
 _Labels: TypeAlias = NDArray[np.int64]
 
 
 def accuracy(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
     """Share of examples whose most probable class is the label."""
-    return weighted_mean(log_probs_NC.argmax(axis=1) == labels_N)
+    return weighted_mean(most_probable(log_probs_NC) == labels_N)
 
 
 def auc(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
@@ -73,10 +74,17 @@ def _over_classes(
 ) -> Statistic:
     classes = log_probs_NC.shape[1]
     if classes == 2:
-        # The log-odds rank like p_yes, but do not tie where p_yes rounds to 1.
-        return of_class(log_probs_NC[:, 1] - log_probs_NC[:, 0], labels_N == 1)
-    parts = [of_class(log_probs_NC[:, c], labels_N == c) for c in range(classes)]
+        return of_class(_log_odds(log_probs_NC, 1), labels_N == 1)
+    parts = [of_class(_log_odds(log_probs_NC, c), labels_N == c) for c in range(classes)]
     return lambda weights_DN: np.mean([part(weights_DN) for part in parts], axis=0)
+
+
+def _log_odds(log_probs_NC: LogProbs, label: int) -> NDArray[np.float64]:
+    """Return log p_c - log(1 - p_c), to be ranked: they rank like p_c, but do not tie where that rounds to 1."""
+    others_NC = np.delete(log_probs_NC, label, axis=1)
+    highest_N1 = others_NC.max(axis=1, keepdims=True)
+    log_rest_N = highest_N1[:, 0] + np.log(np.exp(others_NC - highest_N1).sum(axis=1))
+    return snapped(log_probs_NC[:, label] - log_rest_N, unit=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from ensemble_uq_llm.statistics.bootstrap import resample
 from ensemble_uq_llm.statistics.correlation import correlation, rank_correlation
 from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.statistic import Statistic, family_of, weighted_mean, weighted_ratio
+from ensemble_uq_llm.statistics.ties import most_probable, snapped
 
 CENTRED: Final = frozenset({"calibration_error"})
 """The statistics that noise can only raise, so that their bootstrap draws must be centred."""
@@ -35,7 +36,6 @@ TRUTH_NUMBERS: Final = (
 """The numbers that compare predicted with true probabilities."""
 
 _TIE = 1e-12  # true probabilities this near each other are equal up to rounding
-_DIGITS = 12  # of true entropies: those of mirrored probabilities are equal, but not bit by bit
 
 
 def measure_truth(
@@ -91,7 +91,7 @@ def truth_statistics(
         expected_entropy_N: mean over members of the entropy, in nats.
     """
     rows = np.arange(len(labels_N))
-    prediction_N = log_probs_NC.argmax(axis=1)
+    prediction_N = most_probable(log_probs_NC)
     best_N = true_probs_NC.max(axis=1)
     labelled_N = labels_N >= 0
     # Where the true probability is 0 its term is 0: the logarithm there is taken of 1 instead.
@@ -106,10 +106,10 @@ def truth_statistics(
         "calibration_error": _calibration_error(np.exp(log_probs_NC.max(axis=1)), chosen_true_N),
     }
     if expected_entropy_N is not None:
-        true_entropy_N = np.round(-(true_probs_NC * log_true_NC).sum(axis=1), _DIGITS)
+        true_entropy_N = -(true_probs_NC * log_true_NC).sum(axis=1)
         statistics |= {
             "aleatoric_correlation": correlation(expected_entropy_N, true_entropy_N),
-            "aleatoric_rank_correlation": rank_correlation(expected_entropy_N, true_entropy_N),
+            "aleatoric_rank_correlation": rank_correlation(snapped(expected_entropy_N), snapped(true_entropy_N)),
             "aleatoric_gap": weighted_mean(expected_entropy_N - true_entropy_N),
         }
     return statistics
