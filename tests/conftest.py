@@ -102,7 +102,7 @@ def finished_run(tiny_base: Path, tiny_data: Path, tmp_path_factory: pytest.Temp
     from rich.console import Console
 
     from ensemble_uq_llm.config_file import load_config
-    from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
     from ensemble_uq_llm.pipeline import run_all
     from ensemble_uq_llm.report.page import write_report
     from ensemble_uq_llm.run_folder import RunFolder

@@ -6,7 +6,7 @@ import numpy as np
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.decisions.shift import DETECTION_NUMBERS, detection_score
-from ensemble_uq_llm.evaluation.metrics_json import write_metrics
+from ensemble_uq_llm.evaluation.files.metrics_json import write_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import (

@@ -91,6 +91,7 @@ TESTED_ELSEWHERE = {
     "data/reading/text_lines.py": "test_data_files.py",
     "training/from_config.py": "test_outcomes.py",
     "data/embedded/world.py": "test_synthetic.py",
+    "evaluation/files/evaluate_files.py": "test_evaluate.py",
     "evaluation/records/curves.py": "test_metrics_json.py",
     "evaluation/records/class_records.py": "test_metrics_json.py",
     "evaluation/records/decision_records.py": "test_metrics_json.py",

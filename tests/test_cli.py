@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.evaluation.evaluate import evaluate_files
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files
 from ensemble_uq_llm.inference.predict import write_set
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.cli import main
-from ensemble_uq_llm.evaluation.metrics_json import read_metrics
+from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.predictions.parquet import write_predictions

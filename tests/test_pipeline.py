@@ -13,7 +13,7 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data import prepare, tokenize
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
-from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
 from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.evaluation.evaluate import evaluate
-from ensemble_uq_llm.evaluation.metrics_json import SCHEMA_VERSION, as_json
+from ensemble_uq_llm.evaluation.files.metrics_json import SCHEMA_VERSION, as_json
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_record

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
-    from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate, evaluate_files, evaluate_run
+    from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate
+    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
     from ensemble_uq_llm.evaluation.records import SetMetrics
     from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier, Prediction
@@ -72,8 +73,8 @@ _HOMES: Final = {
     "compare": "run",
     "compare_predictions": "evaluation.comparison",
     "evaluate": "evaluation.evaluate",
-    "evaluate_files": "evaluation.evaluate",
-    "evaluate_run": "evaluation.evaluate",
+    "evaluate_files": "evaluation.files.evaluate_files",
+    "evaluate_run": "evaluation.files.evaluate_files",
     "load_config": "config_file",
     "load_predictions": "predictions.foreign_tables",
     "predict": "run",

@@ -280,7 +280,7 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
 def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
     from ensemble_uq_llm.data.datasets import declared_shifts
-    from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
     from ensemble_uq_llm.pipeline import finished_seeds
     from ensemble_uq_llm.run_folder import RunFolder
 

@@ -79,7 +79,7 @@ def evaluate(
     """
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.data.datasets import declared_shifts
-    from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run
+    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
     form, as_json = _checked_format(table_format, as_json=as_json)

@@ -83,7 +83,7 @@ def print_evaluations(
     `class_labels` say how the classes are called, where that is known.
     """
     if as_json:
-        from ensemble_uq_llm.evaluation import metrics_json
+        from ensemble_uq_llm.evaluation.files import metrics_json
 
         print_json({name: metrics_json.as_json(metrics) for name, metrics in sets.items()})
         return

@@ -106,7 +106,7 @@ class Run:
         `shifts` and `calibration`, the returned mapping and errors are those of `evaluate_run`.
         """
         from ensemble_uq_llm.data.datasets import declared_shifts
-        from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+        from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 
         return evaluate_run(
             self,

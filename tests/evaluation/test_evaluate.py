@@ -8,8 +8,9 @@ import sklearn.metrics
 
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
-from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_run, evaluate_sets
-from ensemble_uq_llm.evaluation.metrics_json import read_metrics
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
+from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.evaluation.records import CalibrationSet, MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
@@ -382,9 +383,10 @@ def test_a_broken_set_leaves_no_files(folder):
 def test_evaluation_imports_no_torch(folder):
     program = (
         "import sys; from pathlib import Path\n"
-        "from ensemble_uq_llm.evaluation import comparison, evaluate\n"
+        "from ensemble_uq_llm.evaluation import comparison\n"
+        "from ensemble_uq_llm.evaluation.files import evaluate_files\n"
         "from ensemble_uq_llm.run_folder import RunFolder\n"
-        f"evaluate.evaluate_run(RunFolder(Path({str(folder.root)!r})), draws=5)\n"
+        f"evaluate_files.evaluate_run(RunFolder(Path({str(folder.root)!r})), draws=5)\n"
         "heavy = {'torch', 'transformers', 'peft', 'datasets', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )

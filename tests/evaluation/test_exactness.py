@@ -9,7 +9,7 @@ import sklearn.metrics
 
 from ensemble_uq_llm.evaluation.comparison import compare_predictions, comparison_json
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
-from ensemble_uq_llm.evaluation.metrics_json import as_json
+from ensemble_uq_llm.evaluation.files.metrics_json import as_json
 from ensemble_uq_llm.predictions.record import Predictions
 
 BINS = 15

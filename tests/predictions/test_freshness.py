@@ -7,7 +7,8 @@ import pytest
 
 from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
-from ensemble_uq_llm.evaluation.evaluate import evaluate_files, evaluate_run, evaluate_sets
+from ensemble_uq_llm.evaluation.evaluate import evaluate_sets
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.freshness import absent_members, check_fresh, weights_of
 from ensemble_uq_llm.predictions.origin import Origin

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.evaluate import evaluate_run
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.evaluation.records import ExamplesToRead
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.parquet import write_predictions

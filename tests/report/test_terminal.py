@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_run, evaluate_sets
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.report.terminal import headline_table, shift_table
 from ensemble_uq_llm.run_folder import RunFolder

@@ -1,36 +1,32 @@
 """From predictions to the metrics JSON and the table of uncertainties: of records, of files, or of a whole run."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
 from ensemble_uq_llm.evaluation.conclusions.findings import conclude
 from ensemble_uq_llm.evaluation.decisions.disjoint import apart_from_calibration, without_test_examples
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
-from ensemble_uq_llm.evaluation.example_tables import frame_of, uncertainty_columns, write_scores, write_uncertainty
+from ensemble_uq_llm.evaluation.files.example_tables import frame_of, uncertainty_columns
 from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.scatter import uncertainty_scatter
-from ensemble_uq_llm.evaluation.metrics_json import make_room, write_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.predictions.foreign_tables import load_predictions
-from ensemble_uq_llm.predictions.freshness import check_fresh, check_go_together
+from ensemble_uq_llm.predictions.freshness import check_go_together
 from ensemble_uq_llm.predictions.ordering import in_order
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
-from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,121 +157,6 @@ def evaluate_sets(
     return {name: replace(each, metrics=concluded[name]) for name, each in evaluations.items()}
 
 
-def evaluate_files(
-    path: AnyPath,
-    *,
-    shifts: Mapping[str, AnyPath] | None = None,
-    calibration: AnyPath | None = None,
-    output: AnyPath | None = None,
-    columns: Mapping[str, str] | None = None,
-    classes: Sequence[str] | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Evaluation]:
-    """Evaluate predictions files wherever they lie and whoever wrote them; the main set is named by its file.
-
-    Args:
-        path: predictions in any form that `load_predictions` reads.
-        shifts: files of shifted sets by the sets' names.
-        calibration: a file of other examples, for temperatures and conformal sets.
-        output: where `uncertainty/NAME.csv`, `scores/NAME.csv`, `metrics/NAME.json` and, with a calibration set,
-            `decision.json` are written, if anywhere, in place of what an earlier evaluation left there.
-        columns: what the files call our columns, as of `load_predictions`.
-        classes: the names of the classes, as of `load_predictions`.
-        draws: bootstrap draws for the intervals; 0 for none.
-        seed: of every random choice.
-
-    Raises:
-        DataError: a file cannot be used, or two sets have one name. ConfigError: the output is the folder of a run.
-    """
-    path, shifts = as_path(path, "path"), as_named_paths(shifts, "shifts")
-    folder = None if output is None else RunFolder(as_path(output, "output"))
-    if path.stem in shifts:
-        raise DataError(
-            f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
-        )
-    if folder is not None:
-        folder.check_is_no_run("--output")
-        for name in (path.stem, *shifts):
-            folder.metrics(name)  # a name that cannot be a file's is refused before any work
-    files = {path.stem: path, **shifts}
-    read = partial(load_predictions, columns=columns, classes=classes)
-    held_out = None if calibration is None else read(as_path(calibration, "calibration"))
-    sets = {name: read(file) for name, file in files.items()}
-    evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
-    if folder is not None:
-        _write(folder, evaluations)
-    return evaluations
-
-
-def evaluate_run(
-    run: AnyPath,
-    *,
-    shifts: Mapping[str, AnyPath] | None = None,
-    declared: Collection[str] = (),
-    calibration: AnyPath | None = None,
-    seeds: Sequence[int] | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Evaluation]:
-    """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
-
-    The others are compared with the run's own `validation` set, if there is one; only declared shifts are called that.
-    Temperatures and conformal sets are fitted to its own `calibration` split, which is no set to evaluate.
-
-    Args:
-        run: the run, or the path of its folder.
-        shifts: further, shifted sets, as `evaluate_files` takes them.
-        declared: the names of predicted sets that are shifted, too, such as those of `declared_shifts`.
-        calibration: a file to use in place of the run's own calibration split.
-        seeds: whose members the sets must be predicted by; those of the run's configuration without.
-        draws: bootstrap draws for the intervals; 0 for none.
-        seed: of every random choice.
-
-    Raises:
-        ConfigError: a name cannot be a set's; nothing has been written.
-        DataError: there are no predictions, or other members made them than those that the run has now; two sets have
-            one name, or a file cannot be used.
-    """
-    folder, shifts = RunFolder(as_path(run, "run")), as_named_paths(shifts, "shifts")
-    names = [name for name in folder.prediction_names() if name != CALIBRATION]
-    if not names:
-        raise DataError(f"{folder.root}: there are no predictions; train and predict first")
-    for name in shifts:
-        folder.metrics(name)  # a name that cannot be a file's is refused before any work
-    files = {name: folder.predictions(name) for name in names}
-    if taken := sorted(set(files) & set(shifts)):
-        raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
-    own = {name: load_predictions(path) for name, path in files.items()}
-    held_out = folder.predictions(CALIBRATION)
-    split = _load_calibration(calibration or (held_out if held_out.exists() else None))
-    own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
-    check_fresh(folder, {**own, **own_split}, seeds=seeds)
-    evaluations = evaluate_sets(
-        {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
-        calibration=split,
-        compared=VALIDATION in files,
-        shifted={*shifts, *declared},
-        draws=draws,
-        seed=seed,
-    )
-    _write(folder, evaluations)
-    return evaluations
-
-
-def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
-    make_room(folder, evaluations)
-    for name, evaluation in evaluations.items():
-        write_uncertainty(folder.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
-        write_scores(folder.scores(name), evaluation.predictions, evaluation.uncertainty)
-        write_metrics(folder.metrics(name), evaluation.metrics)
-    main = next(iter(evaluations.values()))
-    if main.fitted is not None:
-        main.fitted.write(folder.decision)
-    else:
-        folder.decision.unlink(missing_ok=True)  # that of an earlier evaluation does not go with these metrics
-
-
 def _fit(sets: Mapping[str, Predictions], calibration: Predictions, *, draws: int, seed: int) -> dict[str, Fitted]:
     """Return what is fitted on the calibration set, by the sets it holds for: one object for all of the same members.
 
@@ -311,7 +192,3 @@ def _measure_labelled(
     if fitted is not None and decisions is not None:
         metrics = with_decisions(metrics, measured, numbers, fitted=fitted, decisions=decisions, draws=draws, seed=seed)
     return metrics, numbers
-
-
-def _load_calibration(path: AnyPath | None) -> Predictions | None:
-    return None if path is None else load_predictions(as_path(path, "calibration"))

@@ -14,11 +14,11 @@ from ensemble_uq_llm.evaluation.decisions.conformal import SetRule, fit_rules, i
 from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
 from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place, Temperatures, fit_temperatures
+from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.records import BestScore, CalibrationSet
 from ensemble_uq_llm.evaluation.scores import uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
-from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.ordering import by_name
 from ensemble_uq_llm.predictions.origin import differences

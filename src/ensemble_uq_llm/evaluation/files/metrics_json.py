@@ -12,8 +12,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
 from ensemble_uq_llm.run_folder import RunFolder
 
 SCHEMA_VERSION: Final = 2

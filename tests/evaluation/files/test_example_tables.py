@@ -6,7 +6,7 @@ import pytest
 
 from ensemble_uq_llm.errors import MissingExtraError
 from ensemble_uq_llm.evaluation.evaluate import evaluate
-from ensemble_uq_llm.evaluation.example_tables import write_scores, write_uncertainty
+from ensemble_uq_llm.evaluation.files.example_tables import write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.scores import SCORES
 from small_predictions import predicted, unlabelled
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.errors import IntegrityError
-from ensemble_uq_llm.evaluation.versioned_json import VersionedJson
+from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 
 
 @dataclass(frozen=True)

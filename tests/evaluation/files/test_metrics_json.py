@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_files, evaluate_sets
-from ensemble_uq_llm.evaluation.metrics_json import as_json, make_room, read_metrics, write_metrics
+from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files
+from ensemble_uq_llm.evaluation.files.metrics_json import as_json, make_room, read_metrics, write_metrics
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.run_folder import RunFolder

@@ -1,0 +1,1 @@
+"""What is read and written: predictions into evaluations, metrics and tables out of them."""
