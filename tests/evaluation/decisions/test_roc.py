@@ -77,7 +77,7 @@ def test_the_curves_of_a_shifted_set_have_the_areas_that_are_given_elsewhere():
     shifted, usual = (
         Measured.of(predicted(n=n, noise=noise, seed=n)).uncertainty for n, noise in ((70, 3.0), (190, 1.0))
     )
-    aurocs = measure_shift(shifted, usual, name="usual", change={}, draws=0, seed=0).numbers["auroc"]
+    aurocs = measure_shift(shifted, usual, members=3, name="usual", change={}, draws=0, seed=0).numbers["auroc"]
     curves = shift_roc_curves(shifted, usual)
 
     assert set(curves) == set(aurocs)

@@ -65,7 +65,7 @@ def risk_coverage_curve(
     """Return the selective risk by coverage, to be drawn.
 
     Every point is one that a threshold on the score can reach, and exact. The first is the group of the most
-    certain examples, the last is everything; the others lie evenly between in coverage.
+    certain examples, the last is everything; of the others all are there, or so many as lie evenly in coverage.
 
     Args:
         scores_N: higher is less certain.
@@ -74,8 +74,9 @@ def risk_coverage_curve(
     """
     kept = Ranking.ascending(scores_N, wrong_N).tally(np.ones((1, len(scores_N))))
     errors_G, kept_G = kept.positive_up_to_DG[0], kept.all_up_to_DG[0]
-    wanted_P = np.linspace(kept_G[0], kept_G[-1], points)
-    at_P = np.unique(np.searchsorted(kept_G, wanted_P))
+    at_P = np.arange(len(kept_G))
+    if len(kept_G) > points:
+        at_P = np.unique(np.searchsorted(kept_G, np.linspace(kept_G[0], kept_G[-1], points)))
     return RiskCoverageCurve(
         coverage=tuple((kept_G[at_P] / len(scores_N)).tolist()), risk=tuple((errors_G[at_P] / kept_G[at_P]).tolist())
     )
