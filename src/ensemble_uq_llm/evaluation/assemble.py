@@ -18,7 +18,7 @@ from ensemble_uq_llm.evaluation.members.diversity import measure_diversity
 from ensemble_uq_llm.evaluation.members.gain import gains, member_metrics, members_mean
 from ensemble_uq_llm.evaluation.members.size_curve import enough_subsets, size_curve
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
-from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates, unpaired
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates
 from ensemble_uq_llm.evaluation.quality.reliability import reliability
 from ensemble_uq_llm.evaluation.quality.truth import measure_truth
 from ensemble_uq_llm.evaluation.records import (
@@ -71,7 +71,9 @@ def with_labels(
     metrics = replace(
         metrics,
         draws=draws,
-        ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
+        ensemble=quality_estimates(
+            measured.log_probs_NC, numbers.ensemble, numbers.errors[None], draws=draws, seed=seed
+        ),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),
         reliability=reliability(measured.confidence_N, ~measured.wrong_N, draws=draws, seed=seed),
@@ -93,7 +95,7 @@ def _with_members(
     subsets, rng = enough_subsets(measured.n), np.random.default_rng(seed)
     return replace(
         metrics,
-        gain=gains(numbers.members, members, HEADLINE),
+        gain=gains(numbers.members, members, HEADLINE, numbers.errors),
         size_curve=size_curve(log_probs_MNC, labels_N, HEADLINE, subsets=subsets, rng=rng),
         diversity=measure_diversity(log_probs_MNC.argmax(axis=2), labels_N, members=members, draws=draws, seed=seed),
     )
@@ -122,11 +124,11 @@ def with_decisions(
     """
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
-        after = numbers.calibrated[place]
+        after, errors = numbers.calibrated[place], numbers.errors[place]
         return TemperatureEffect(
             temperatures=temperatures,
-            after=quality_estimates(decisions.log_probs_NC[place], after, draws=draws, seed=seed),
-            change=quality_changes(after, numbers.ensemble),
+            after=quality_estimates(decisions.log_probs_NC[place], after, errors, draws=draws, seed=seed),
+            change=quality_changes(after, numbers.ensemble, errors, numbers.errors[None], paired=True),
         )
 
     return replace(
@@ -165,6 +167,8 @@ def as_shifted(
     name, usual, usual_numbers = reference
     change = {}
     if numbers is not None and usual_numbers is not None:
-        change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
+        change = quality_changes(
+            numbers.ensemble, usual_numbers.ensemble, numbers.errors[None], usual_numbers.errors[None], paired=False
+        )
     shift = measure_shift(measured.uncertainty, usual.uncertainty, name=name, change=change, draws=draws, seed=seed)
     return replace(metrics, role="shifted", reference=name, shift=shift)

@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
-from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
-from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetric, McNemar, RunComparison, Side
+from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family, summed_for
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes
+from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, error_laws
+from ensemble_uq_llm.evaluation.records import (
+    AdjustedComparison,
+    ComparedMetric,
+    McNemar,
+    MetricEstimate,
+    RunComparison,
+    Side,
+)
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
@@ -19,7 +28,6 @@ from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
     Resampled,
     check_resampling,
-    compare,
     resample_together,
 )
 from ensemble_uq_llm.statistics.intervals import Comparison
@@ -63,9 +71,24 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
     side_a, side_b = measure_uncertainty(aligned.a_MNC), measure_uncertainty(aligned.b_MNC)
     families: dict[Side, Family[str]] = {"A": _family(side_a, aligned.labels_N), "B": _family(side_b, aligned.labels_N)}
     resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
-    metrics = _adjusted(
-        {each.name: _compared(each, resampled["A"], resampled["B"]) for each in compared_quantities(classes)}
+    errors = error_laws(
+        {"A": side_a.log_probs_NC, "B": side_b.log_probs_NC},
+        aligned.labels_N,
+        summed_for(metrics_for(classes)),
+        draws=draws,
+        seed=seed,
     )
+    differences = quality_changes(resampled["B"], resampled["A"], errors["B"], errors["A"], paired=True)
+    compared = {
+        each.name: _compared(
+            each,
+            a=_estimate(each.name, resampled["A"], errors["A"]),
+            b=_estimate(each.name, resampled["B"], errors["B"]),
+            difference=differences[each.name],
+        )
+        for each in compared_quantities(classes)
+    }
+    metrics = _adjusted(compared)
     comparisons = sum(each.difference.p_value is not None for each in metrics.values())
     return RunComparison(
         n=n,
@@ -85,7 +108,8 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
 def compared_quantities(classes: int) -> list[Metric | Quantity]:
     """Return what two runs are compared by: the metrics that have a better side, and the AURC."""
     # The other metrics tell of the labels, which A and B share.
-    return [*(metric for metric in metrics_for(classes) if metric.higher_is_better is not None), _AURC]
+    metrics = [metric for metric in metrics_for(classes) if metric.higher_is_better is not None]
+    return [*(metric for metric in metrics if metric.same_as is None), _AURC]
 
 
 def comparison_json(result: RunComparison) -> dict[str, Any]:
@@ -110,13 +134,17 @@ def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 
-def _compared(each: Metric | Quantity, a: Resampled[str], b: Resampled[str]) -> ComparedMetric:
-    name, centred = each.name, each.name in CENTRED
-    of_a, of_b = (side.centred(CENTRED).draws_D[name] for side in (a, b))
-    difference = compare(b.values[name], of_b, a.values[name], of_a)
+def _estimate(name: str, resampled: Resampled[str], errors: Mapping[str, ErrorLaw]) -> MetricEstimate:
+    estimate = resampled.estimate(name, centred=name in CENTRED)
+    return MetricEstimate(**asdict(estimate), debiased=errors[name].estimate() if name in errors else None)
+
+
+def _compared(
+    each: Metric | Quantity, *, a: MetricEstimate, b: MetricEstimate, difference: Comparison
+) -> ComparedMetric:
     return ComparedMetric(
-        a=a.estimate(name, centred=centred),
-        b=b.estimate(name, centred=centred),
+        a=a,
+        b=b,
         difference=AdjustedComparison(**asdict(difference), p_holm=None),
         better=_better(difference, higher_is_better=bool(each.higher_is_better)),
     )

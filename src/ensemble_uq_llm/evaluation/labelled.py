@@ -6,7 +6,7 @@ with those after.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,14 @@ from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.gain import OfPredictor, gain_family
-from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, metrics_for, quality_family, summed_for
+from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, error_laws
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
 from ensemble_uq_llm.statistics.statistic import Family
+
+Whose: TypeAlias = MemberId | Place | None
+"""A member, the ensemble after the temperature of a place, or (None) the ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +37,8 @@ class LabelledNumbers:
     """By score."""
     calibrated: dict[Place, Resampled[str]]
     """By metric, after the temperature applied there; empty without a calibration split."""
+    errors: dict[Whose, dict[str, ErrorLaw]]
+    """The laws of the calibration errors by metric; of members those of the headline."""
 
 
 def resample_labelled(
@@ -54,10 +61,18 @@ def resample_labelled(
         families["selective", score] = selective_family(scores_N, measured.wrong_N)
     for place, log_probs_NC in calibrated.items():
         families["calibrated", place] = quality_family(log_probs_NC, labels_N)
+    kinds = summed_for(metrics_for(measured.classes))
+    of_members: dict[Whose, NDArray[np.float64]] = dict(zip(members, measured.log_probs_MNC, strict=True))
+    predictors: dict[Whose, NDArray[np.float64]] = {None: measured.log_probs_NC}
+    predictors |= {place: log_probs_NC for place, log_probs_NC in calibrated.items()}
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
     return LabelledNumbers(
         ensemble=resampled["ensemble"],
         members=resampled["members"],
         selective={score: resampled["selective", score] for score in measured.scores},
         calibrated={place: resampled["calibrated", place] for place in calibrated},
+        errors={
+            **error_laws(of_members, labels_N, summed_for(HEADLINE), draws=draws, seed=seed),
+            **error_laws(predictors, labels_N, kinds, draws=draws, seed=seed),
+        },
     )

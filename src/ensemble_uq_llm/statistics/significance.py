@@ -8,6 +8,9 @@ import numpy as np
 SIGNIFICANCE_LEVEL: Final = 0.05
 """The p-value below which a difference counts as more than chance."""
 
+FEWEST_EXAMPLES: Final = 20
+"""Below so many examples nothing is said of a difference: no p-value, no verdict."""
+
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the two-sided p-value of the exact McNemar test: are A and B right equally often?
