@@ -49,9 +49,11 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
 
     For every metric that has a better side, and for the AURC of the baseline score: both values with their
     intervals, and the difference B - A, bootstrapped on the same draws for both, with its 95% interval, its p-value
-    and the p-value adjusted for the number of comparisons. `better` is "A" or "B" where the interval excludes 0 and
-    the plain p-value is below 0.05. No p-value is below 2 / (draws + 1), no adjusted one below that many times the
-    comparisons: with few draws nothing passes. Beside it stands the exact McNemar test of the accuracy.
+    and the p-value adjusted for the number of comparisons. The difference of calibration errors is that of the true
+    errors (`debiased`), for noise raises the values; of the largest gap and the resolution, which cannot be freed of
+    noise, it has neither interval nor p-value. `better` is "A" or "B" where the interval excludes 0 and the plain
+    p-value is below 0.05. No p-value is below 2 / (draws + 1), no adjusted one below that many times the comparisons:
+    with few draws nothing passes. Beside it stands the exact McNemar test of the accuracy.
 
     Args:
         a: the predictions of A.
@@ -123,9 +125,15 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
     for each in content["metrics"].values():
         for side in ("A", "B"):
             each[side] = each.pop(side.lower())
-            if not each[side]["undefined_draws"]:
-                del each[side]["undefined_draws"]
+            each[side] = _without_defaults(each[side])
     return {key: content[key] for key in _KEYS}
+
+
+def _without_defaults(estimate: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in estimate.items() if value or key in ("value", "ci95")}
+    if "debiased" in kept:
+        kept["debiased"] = _without_defaults(kept["debiased"])
+    return kept
 
 
 def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:

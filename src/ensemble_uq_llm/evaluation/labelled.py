@@ -64,7 +64,7 @@ def resample_labelled(
     kinds = summed_for(metrics_for(measured.classes))
     of_members: dict[Whose, NDArray[np.float64]] = dict(zip(members, measured.log_probs_MNC, strict=True))
     predictors: dict[Whose, NDArray[np.float64]] = {None: measured.log_probs_NC}
-    predictors |= {place: log_probs_NC for place, log_probs_NC in calibrated.items()}
+    predictors |= dict(calibrated.items())
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
     return LabelledNumbers(
         ensemble=resampled["ensemble"],

@@ -21,6 +21,7 @@ from ensemble_uq_llm.evaluation.records import (
 from ensemble_uq_llm.report.formats import (
     UNCERTAINTY_ROWS,
     UNDEFINED,
+    debiased_in_words,
     direction,
     show_interval,
     show_value,
@@ -97,22 +98,22 @@ def _metric_table(metrics: SetMetrics) -> Table:
 
 def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> Table:
     """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
-    table = _table("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
+    table = _table("Calibration error ↓", "Ensemble", "Without noise", "If calibrated", "at most*")
     table.collapse_padding = True
     for column in table.columns:
         column.no_wrap = False  # a narrow terminal breaks between words, never within a number
     for metric in METRICS:
         estimate = estimates.get(metric.name)
-        if estimate is None or estimate.noise_floor is None:
+        if estimate is None or estimate.noise_floor is None or metric.same_as:
             continue
         table.add_row(
             metric.title,
             Text(show_value(estimate.value, metric.format), style="bold"),
-            show_interval(estimate.ci95, metric.format),
+            debiased_in_words(estimate.debiased, metric.format),
             show_value(estimate.noise_floor.mean, metric.format),
             show_value(estimate.noise_floor.p95, metric.format),
         )
-    table.caption = "* in 95 of 100 draws; an error below it may be noise"
+    table.caption = "* in 95 of 100 draws; an error below it may be noise. In brackets: 95% interval"
     table.caption_justify = "left"
     return table
 
@@ -187,7 +188,8 @@ def comparison_table(result: RunComparison) -> RenderableType:
         table.add_row(title, *_compared_cells(result.metrics[each.name], each.format))
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
-    words = (f"{answers}; exact McNemar test p = {test.p_value:.2g}.", result.verdict)
+    errors = "Differences of calibration errors are those of the errors without noise."
+    words = (errors, f"{answers}; exact McNemar test p = {test.p_value:.2g}.", result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
 
 

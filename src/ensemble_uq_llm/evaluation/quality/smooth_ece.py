@@ -50,9 +50,9 @@ def coarse_error(residuals_DG: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     value_SD = np.stack([np.abs(residuals_DG @ kernel_GG).sum(axis=1) for kernel_GG in _coarse_kernels()])
     over_SD = value_SD - _WIDTHS_S[:, None]
-    at_D, rows = np.maximum((over_SD > 0).sum(axis=0), 1) - 1, np.arange(len(residuals_DG))
+    at_D, rows = np.clip((over_SD > 0).sum(axis=0) - 1, 0, len(_WIDTHS_S) - 2), np.arange(len(residuals_DG))
     low_D, high_D = over_SD[at_D, rows], over_SD[at_D + 1, rows]
-    share_D = np.clip(low_D / (low_D - high_D), 0.0, 1.0)
+    share_D = np.clip(low_D / (low_D - high_D), 0.0, 1.0)  # their difference is at least that of the widths
     error_D: NDArray[np.float64] = (1 - share_D) * value_SD[at_D, rows] + share_D * value_SD[at_D + 1, rows]
     return error_D
 
