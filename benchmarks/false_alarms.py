@@ -30,9 +30,11 @@ Found = dict[str, bool]
 Case = Callable[[np.random.Generator, int], Found]
 
 
-def probabilities(rng: np.random.Generator, examples: int, classes: int) -> NDArray[np.float64]:
-    """Draw true probabilities, of two classes from log-odds of standard deviation 1.5."""
-    logits_NC = 1.5 * rng.normal(size=(examples, classes))
+def probabilities(
+    rng: np.random.Generator, examples: int, classes: int, *, sharpness: float = 1.5
+) -> NDArray[np.float64]:
+    """Draw true probabilities, of two classes from log-odds of this standard deviation."""
+    logits_NC = sharpness * rng.normal(size=(examples, classes))
     logits_NC[:, 0] *= classes > 2
     return softmax(logits_NC)
 
@@ -79,6 +81,15 @@ def paired(
     labels_N = labels_from(rng, truth_NC)
     a_NC, b_NC = sharpened(truth_NC, factors[0]), sharpened((truth_NC + other_NC) / 2, factors[1])
     laws = error_laws({"a": a_NC, "b": b_NC}, labels_N, KINDS, draws=draws, seed=int(rng.integers(2**31)))
+    return differ(laws["a"], laws["b"])
+
+
+def far_apart(rng: np.random.Generator, draws: int, *, classes: int, size: int) -> Found:
+    """One who is nearly certain and one who knows next to nothing, both calibrated."""
+    eight_KNC = np.stack([probabilities(rng, size, classes, sharpness=8.0) for _ in range(8)])
+    labels_N = labels_from(rng, eight_KNC[0])
+    predictors = {"a": np.log(np.maximum(eight_KNC[0], 1e-30)), "b": np.log(eight_KNC.mean(axis=0))}
+    laws = error_laws(predictors, labels_N, KINDS, draws=draws, seed=int(rng.integers(2**31)))
     return differ(laws["a"], laws["b"])
 
 
@@ -159,6 +170,9 @@ def cases(which: str) -> Iterator[tuple[str, Case]]:
             name = f"not: factors 1 and 2, n 3,270 and 300, {classes} classes"
             yield name, partial(unpaired, classes=classes, sizes=(3270, 300), factors=(1.0, 2.0))
         elif which == "paired":
+            for size in (500, 2000):
+                name = f"equal: very sharp and very blunt, n {size:,}, {classes} classes"
+                yield name, partial(far_apart, classes=classes, size=size)
             for size in (100, 500, 2000):
                 yield (
                     f"equal: sharp and blunt, n {size:,}, {classes} classes",
