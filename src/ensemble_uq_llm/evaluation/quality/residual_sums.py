@@ -78,7 +78,9 @@ class ResidualSums:
         n_G, sums_G, variance_G = (np.bincount(self.group_H, x) for x in (self.n_H, self.sums_H, self.variance_H))
         square_G = sums_G**2 + _NOISE_VARIANCES[shape] * variance_G
         size_G = scale * np.sqrt(np.maximum(square_G, _LEAST**2 * variance_G)) / (n_G + _PRIOR)
-        size_H, over_H = size_G[self.group_H], (sums_G >= 0)[self.group_H]
+        # A spread error is one of too much or too little confidence, which smoothing does not cancel.
+        over_G = sums_G >= 0 if shape == "concentrated" else np.full(len(sums_G), sums_G.sum() >= 0)
+        size_H, over_H = size_G[self.group_H], over_G[self.group_H]
         room_over_H = self.expected_H / self.n_H
         room_under_H = 1 - room_over_H
         over_H = np.where(over_H, (size_H <= room_over_H) | (room_over_H >= room_under_H), size_H > room_under_H)
