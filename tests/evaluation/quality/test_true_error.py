@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,15 +93,33 @@ def test_an_error_on_a_ladder_of_its_own():
     noise_D = np.random.default_rng(0).normal(size=5_000)
     true_G = np.linspace(0, 20, 11)
     ladder = Ladder(true_G=true_G, draws_GD=true_G[:, None] + 1 + noise_D)
-    law = ErrorLaw(n=100, observed=9.0, ladders=(ladder, ladder), degree=1)
+    law = ErrorLaw(n=100, observed=9.0, ladders=(ladder, ladder), degree=1, largest=20.0)
 
     assert law.value == pytest.approx(8, abs=0.05)
     assert law.estimate().ci95 == pytest.approx([8 - 1.96, 8 + 1.96], abs=0.12)
-    other = ErrorLaw(n=100, observed=6.0, ladders=(ladder, ladder), degree=1)
+    other = replace(law, observed=6.0)
     difference = compare_errors(law, other, paired=False)
     assert difference.value == pytest.approx(3, abs=0.05)
     assert difference.ci95 == pytest.approx([3 - 1.96 * np.sqrt(2), 3 + 1.96 * np.sqrt(2)], abs=0.25)
     assert difference.p_value == pytest.approx(0.0339 + 0.001, abs=0.012)  # 2 * (1 - Phi(3 / sqrt(2)))
+
+
+def certain(labels_N):
+    log_probs_NC = np.tile([0.0, -800.0], (len(labels_N), 1))
+    return error_laws({"it": log_probs_NC}, labels_N, KINDS, draws=200, seed=0)["it"]
+
+
+def test_a_perfect_record_is_no_certainty_and_no_error_is_beyond_1():
+    for name, law in certain(np.zeros(50, dtype=int)).items():
+        estimate = law.estimate()
+        assert (estimate.value, estimate.ci95[0]) == (0.0, 0.0)
+        # Without a mistake in 50 the share of mistakes may be up to 7% (Clopper and Pearson 1934).
+        share = estimate.ci95[1] ** (1 / law.degree)
+        assert 0.05 < share < 0.2, name
+    for law in certain(np.ones(50, dtype=int)).values():
+        estimate = law.estimate()
+        assert estimate.value == pytest.approx(1.0, abs=0.02)
+        assert 0.8**law.degree < estimate.ci95[0] < estimate.ci95[1] <= 1.0
 
 
 def test_the_mean_and_the_least_of_several():

@@ -26,6 +26,7 @@ from ensemble_uq_llm.evaluation.quality.smooth_ece import COARSE, coarse_error
 
 _BLOCK = 64  # draws whose multipliers are held at once
 _PRIOR = 10.0  # examples of no gap that are added to every group: the gap of a single example says nothing
+_CERTAIN = 0.01  # variance of a sum whose probabilities are 0 and 1: they may be wrong all the same
 _LEAST = 0.25  # of its noise that a group's gap is assumed to be at least, so that the assumed truths can grow
 
 Shape: TypeAlias = Literal["spread", "concentrated"]
@@ -75,7 +76,9 @@ class ResidualSums:
 
         Where probability minus gap would leave 0 to 1, the gap is taken to the other side.
         """
-        n_G, sums_G, variance_G = (np.bincount(self.group_H, x) for x in (self.n_H, self.sums_H, self.variance_H))
+        cells = (self.n_H, self.sums_H, self.variance_H)
+        n_G, sums_G, variance_G = (np.bincount(self.group_H, each).astype(np.float64) for each in cells)
+        variance_G += _CERTAIN
         square_G = sums_G**2 + _NOISE_VARIANCES[shape] * variance_G
         size_G = scale * np.sqrt(np.maximum(square_G, _LEAST**2 * variance_G)) / (n_G + _PRIOR)
         # A spread error is one of too much or too little confidence, which smoothing does not cancel.
@@ -191,8 +194,10 @@ def noise_of(several: Sequence[ResidualSums], *, draws: int, seed: int) -> list[
 def _parts(sums: ResidualSums) -> list[tuple[Bins, NDArray[np.float64]]]:
     """Return for each event the cells, and what a multiplier of 1 adds to its cell, sorted by cell."""
     square_H = np.bincount(sums.cell_EN.ravel(), (sums.residual_EN**2).ravel(), len(sums.n_H))
-    scale_H = np.sqrt(np.maximum(square_H, np.finfo(float).tiny))
-    scaled_EN = sums.residual_EN / scale_H[sums.cell_EN]
+    # Where every residual is 0, for probabilities of 0 and 1, examples count alike.
+    residual_EN = np.where(square_H[sums.cell_EN] > 0, sums.residual_EN, 1.0)
+    scale_H = np.sqrt(np.where(square_H > 0, square_H, sums.n_H))
+    scaled_EN = residual_EN / scale_H[sums.cell_EN]
     events = [(Bins.of(cell_N), scaled_N) for cell_N, scaled_N in zip(sums.cell_EN, scaled_EN, strict=True)]
     return [(bins, scaled_N[bins.order_N]) for bins, scaled_N in events]
 

@@ -24,6 +24,7 @@ from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANC
 Whose = TypeVar("Whose", bound=Hashable)
 
 _LADDER: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.3, 3.2)  # true errors, in units of the observed
+_ALL_OF_IT: Final = 1e12  # a scale at which every gap is as large as it can be
 _LEFT_OUT: Final = 0.001  # the probability that the common truth is not among those tried
 _DEVIATIONS: Final = 3.48  # within which a truth is compatible, two predictors leaving out that probability
 _TRUTHS: Final = 15  # common truths tried
@@ -37,6 +38,8 @@ class Ladder:
     true_G: NDArray[np.float64]
     """The true errors, from 0 up."""
     draws_GD: NDArray[np.float64]
+    of_one: float = 0.0
+    """The error of a single example among all."""
 
     @cached_property
     def mean_G(self) -> NDArray[np.float64]:
@@ -67,7 +70,9 @@ class Ladder:
         return self._between(observed, np.maximum(mean_G - far_G, 0.0) ** degree, (mean_G + far_G) ** degree)
 
     def _between(self, observed: float, low_G: NDArray[np.float64], high_G: NDArray[np.float64]) -> Interval:
-        at_least = max(observed, float(self.mean_G[0]))  # to look too good is luck, not knowledge
+        # To look too good, or perfect, is luck, not knowledge: no better than a calibrated predictor does, and than an
+        # error of one example.
+        at_least = max(observed, float(self.mean_G[0]), self.of_one)
         return float(self.inverse(np.array(observed), high_G)), float(self.inverse(np.array(at_least), low_G))
 
 
@@ -80,6 +85,8 @@ class ErrorLaw:
     ladders: tuple[Ladder, ...]
     degree: int
     """The power by which the error grows with the gaps."""
+    largest: float
+    """No truth errs more with these probabilities."""
 
     @staticmethod
     def of(kind: Summed, sums: ResidualSums, noise_DH: NDArray[np.float64]) -> "ErrorLaw":
@@ -93,21 +100,29 @@ class ErrorLaw:
         norm, degree = kind.norm, kind.degree
         observed = float(norm(sums.sums_H[None], sums)[0])
         calibrated_D = norm(sums.drawn(np.zeros_like(sums.n_H), noise_DH), sums)
-        largest = max(observed, float(calibrated_D.mean()))
+        of_one = (1 / sums.n) ** degree
+        usual = max(observed, float(calibrated_D.mean()), 4**degree * of_one)
+
+        def true(scale: float, shape: Shape) -> float:
+            return float(norm((sums.n_H * sums.gap_H(scale, shape))[None], sums)[0])
 
         def ladder(shape: Shape) -> Ladder:
-            def true(scale: float) -> float:
-                return float(norm((sums.n_H * sums.gap_H(scale, shape))[None], sums)[0])
-
-            unit = largest / max(true(1.0), np.finfo(float).tiny)
+            unit = usual / max(true(1.0, shape), np.finfo(float).tiny)
             scales = [(step * unit) ** (1 / degree) for step in _LADDER]
             draws = [norm(sums.drawn(sums.gap_H(scale, shape), noise_DH), sums) for scale in scales[1:]]
             return Ladder(
-                true_G=np.maximum.accumulate([true(scale) for scale in scales]),
+                true_G=np.maximum.accumulate([true(scale, shape) for scale in scales]),
                 draws_GD=np.stack([calibrated_D, *draws]),
+                of_one=of_one,
             )
 
-        return ErrorLaw(n=sums.n, observed=observed, ladders=tuple(map(ladder, SHAPES)), degree=degree)
+        return ErrorLaw(
+            n=sums.n,
+            observed=observed,
+            ladders=tuple(map(ladder, SHAPES)),
+            degree=degree,
+            largest=max(observed, *(true(_ALL_OF_IT, shape) for shape in SHAPES)),
+        )
 
     @staticmethod
     def mean_of(laws: Sequence["ErrorLaw"]) -> "ErrorLaw":
@@ -132,7 +147,7 @@ class ErrorLaw:
     def debias(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the truths, the mean of both shapes', whose mean error is that."""
         values = [ladder.inverse(error, ladder.mean_G) for ladder in self.ladders]
-        mean: NDArray[np.float64] = np.mean(values, axis=0)
+        mean: NDArray[np.float64] = np.minimum(np.mean(values, axis=0), self.largest)
         return mean
 
     def estimate(self) -> Estimate:
@@ -143,7 +158,7 @@ class ErrorLaw:
         if self.n < FEWEST_EXAMPLES:
             return Estimate(value=self.value, ci95=None)
         ends = [self.value, *(end for ladder in self.ladders for end in ladder.interval(self.observed))]
-        return Estimate(value=self.value, ci95=(min(ends), max(ends)))
+        return Estimate(value=self.value, ci95=(min(ends), min(max(ends), self.largest)))
 
     @cached_property
     def compatible(self) -> tuple[Interval, ...]:
@@ -205,10 +220,12 @@ def _combined(laws: Sequence[ErrorLaw], how: Callable[..., Any]) -> ErrorLaw:
             Ladder(
                 true_G=how([law.ladders[shape].true_G for law in laws], axis=0),
                 draws_GD=how([law.ladders[shape].draws_GD for law in laws], axis=0),
+                of_one=first.ladders[shape].of_one,
             )
             for shape in range(len(first.ladders))
         ),
         degree=first.degree,
+        largest=float(how([law.largest for law in laws])),
     )
 
 
