@@ -106,17 +106,18 @@ def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:
     rows = []
     for name, estimate in estimates.items():
         floor = estimate.noise_floor
-        if floor is None or name not in METRIC_BY_NAME:
+        if floor is None or name not in METRIC_BY_NAME or METRIC_BY_NAME[name].same_as:
             continue
         metric = METRIC_BY_NAME[name]
         cells = [
-            estimate_cell(estimate, metric.format, strong=True),
+            value_cell(estimate.value, metric.format, strong=True),
+            estimate_cell(estimate.debiased, metric.format),
             value_cell(floor.mean, metric.format),
             value_cell(floor.p95, metric.format),
             _judged(floor),
         ]
         rows.append(Row(title=metric.title, cells=cells))
-    columns = ("Calibration error", "Ensemble", "Chance alone, mean", "Chance alone, up to", "Reading")
+    columns = ("Calibration error", "Ensemble", "Without noise", "Chance alone, mean", "Chance alone, up to", "Reading")
     return Table(label="Calibration errors and their noise floors", columns=columns, rows=rows) if rows else None
 
 
