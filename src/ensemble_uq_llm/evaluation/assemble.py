@@ -58,6 +58,7 @@ def unlabelled_metrics(
         members=len(predictions.members),
         classes=measured.classes,
         member_ids=predictions.members,
+        class_names=predictions.class_names,
         uncertainty=averages | {"mean_confidence": float(uncertainty.confidence_N.mean())},
         histograms=histograms(measured, axes),
         truth={}

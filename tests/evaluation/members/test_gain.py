@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble_uq_llm.evaluation.members.gain import gain_family, gains, member_metrics, members_mean
@@ -42,6 +43,17 @@ def test_samples_of_one_seed_are_members_of_their_own():
     assert mean == pytest.approx(np.mean([one.metrics["nll"].value for one in each]))
     best = min(each, key=lambda one: one.metrics["nll"].value)
     assert gains(numbers, members, HEADLINE, {})["nll"].best_member == best.member
+
+
+def test_a_member_that_is_always_right_has_the_exact_interval():
+    predictions = predicted(30, members=2)
+    right = replace(predictions, labels=tuple(int(c) for c in predictions.logits_MNC[0].argmax(axis=1)))
+    first, other = member_metrics(drawn(right, draws=30), right.members, HEADLINE)
+
+    exact = binomtest(30, 30).proportion_ci(method="exact")
+    assert first.metrics["accuracy"].ci95 == pytest.approx((exact.low, exact.high))
+    assert 0 < other.metrics["accuracy"].value < 1
+    assert member_metrics(drawn(right, draws=0), right.members, HEADLINE)[0].metrics["accuracy"].ci95 is None
 
 
 def test_gains_are_paired_differences():

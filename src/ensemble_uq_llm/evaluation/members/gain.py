@@ -1,6 +1,7 @@
 """What pooling gains: the ensemble against each of its members."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,8 +12,9 @@ from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, compare_erro
 from ensemble_uq_llm.evaluation.records import Gain, Mean, MemberMetrics
 from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.statistics.binomial import clopper_pearson
 from ensemble_uq_llm.statistics.bootstrap import Resampled, compare
-from ensemble_uq_llm.statistics.intervals import Comparison
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 from ensemble_uq_llm.statistics.statistic import Family, family_of
 from ensemble_uq_llm.statistics.ties import snapped
 
@@ -43,14 +45,18 @@ def member_metrics(
 ) -> tuple[MemberMetrics, ...]:
     """Return the metrics of each member, from the numbers of `gain_family`."""
     return tuple(
-        MemberMetrics(
-            member=member,
-            metrics={
-                metric.name: resampled.estimate((metric.name, member), centred=metric.centred) for metric in metrics
-            },
-        )
+        MemberMetrics(member=member, metrics={metric.name: _estimate(resampled, metric, member) for metric in metrics})
         for member in members
     )
+
+
+def _estimate(resampled: Resampled[OfPredictor], metric: Metric, member: MemberId) -> Estimate:
+    estimate = resampled.estimate((metric.name, member), centred=metric.centred)
+    if metric.name == "accuracy" and estimate.ci95 and estimate.value in (0.0, 1.0):
+        # As that of the ensemble (`predictor`): no resampling of answers that are all right contains a wrong one.
+        exact = clopper_pearson(round(estimate.value * resampled.examples), resampled.examples)
+        return replace(estimate, ci95=exact)
+    return estimate
 
 
 def members_mean(
