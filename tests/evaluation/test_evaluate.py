@@ -17,6 +17,8 @@ from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled
+from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.report.words.findings_in_words import classes_in_words
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.statistics.intervals import Estimate
 from small_predictions import predicted, unlabelled
@@ -280,6 +282,15 @@ def test_no_digit_depends_on_the_order_of_a_files_rows_and_members(tmp_path):
     ours, theirs = (evaluate_files(each / "mine.npz", draws=50)["mine"].metrics for each in folders)
 
     assert as_json(ours) == as_json(theirs)
+
+
+def test_the_names_of_classes_that_files_are_read_with_stand_in_metrics_and_report(folder, tmp_path):
+    file = folder.predictions("validation")
+    evaluate_files(file, classes=("wrong", "right"), output=tmp_path / "out", draws=20)
+    source = read_source(RunFolder(tmp_path / "out"))
+
+    assert source.class_labels == source.main.class_names == ("wrong", "right")
+    assert "'right'" in classes_in_words(source.main)[0]
 
 
 def test_files_leave_their_results_where_they_are_told_to(folder, tmp_path):

@@ -46,8 +46,10 @@ class ReportSource:
 
     @property
     def class_labels(self) -> tuple[str, ...]:
-        """How the classes are called: by the configuration if it fits, else by their index."""
+        """How the classes are called: by who gave the predictions, by the configuration if it fits, or by index."""
         classes = self.main.classes
+        if self.main.class_names is not None:
+            return self.main.class_names
         if self.config is not None and len(self.config.class_labels) == classes:
             return self.config.class_labels
         return tuple(f"class {c}" for c in range(classes))

@@ -1,6 +1,7 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
@@ -63,6 +64,9 @@ def evaluate_files(
     held_out = None if calibration is None else read(as_path(calibration, "calibration"))
     sets = {name: read(file) for name, file in files.items()}
     evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
+    if classes is not None:
+        named = {name: replace(each.metrics, class_names=tuple(classes)) for name, each in evaluations.items()}
+        evaluations = {name: replace(each, metrics=named[name]) for name, each in evaluations.items()}
     if folder is not None:
         _write(folder, evaluations)
     return evaluations

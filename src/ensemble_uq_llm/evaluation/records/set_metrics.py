@@ -45,6 +45,8 @@ class SetMetrics:
     """By metric; empty where nothing is labelled."""
     members_mean: dict[str, Mean] = field(default_factory=dict)
     per_member: tuple[MemberMetrics, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    """How the classes are called, where whoever gave the predictions said it."""
     other_sets: tuple[str, ...] = ()
     """Of the main set: the sets evaluated with it."""
     reference: str | None = None
