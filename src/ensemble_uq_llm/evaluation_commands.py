@@ -125,15 +125,18 @@ def report(
 ) -> None:
     """Write the report of an evaluation again, or print what was measured."""
     from ensemble_uq_llm.report.page import write_report
-    from ensemble_uq_llm.report.source import read_sets
+    from ensemble_uq_llm.report.source import read_sets, read_source
     from ensemble_uq_llm.run_folder import RunFolder
 
     form, as_json = _checked_format(table_format, as_json=as_json)
     check_evaluated(folder)
     if table_format is None and not as_json:
         console_for(as_json=False).print(f"report: {write_report(RunFolder(folder))}", soft_wrap=True)
+    elif as_json:
+        _show_sets(read_sets(RunFolder(folder)), form, as_json=True)
     else:
-        _show_sets(read_sets(RunFolder(folder)), form, as_json=as_json)
+        source = read_source(RunFolder(folder))
+        _show_sets(source.sets, form, as_json=False, class_labels=source.class_labels)
 
 
 def compare(
@@ -186,7 +189,7 @@ def show(
     from ensemble_uq_llm.report.source import read_source
 
     written = write_report(folder) if folder is not None else None
-    labels = read_source(folder).class_labels if folder is not None and form is None and not as_json else None
+    labels = read_source(folder).class_labels if folder is not None and not as_json else None
     _show_sets({name: each.metrics for name, each in evaluations.items()}, form, as_json=as_json, class_labels=labels)
     if written is not None and folder is not None and not as_json and form is None:
         console_for(as_json=as_json).print(f"report: {written}", soft_wrap=True)
@@ -199,7 +202,7 @@ def _show_sets(
     if form is None:
         print_evaluations(sets, as_json=as_json, class_labels=class_labels)
     else:
-        print_plain(sets, form)
+        print_plain(sets, form, class_labels=class_labels)
 
 
 def _show_comparisons(a: str, results: "Mapping[str, RunComparison]", form: str | None, *, as_json: bool) -> None:

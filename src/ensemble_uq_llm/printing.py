@@ -96,11 +96,16 @@ def print_evaluations(
         console.print(shift_table(sets, class_labels))
 
 
-def print_plain(sets: "Mapping[str, SetMetrics]", form: str) -> None:
-    """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets)."""
+def print_plain(sets: "Mapping[str, SetMetrics]", form: str, *, class_labels: "Sequence[str] | None" = None) -> None:
+    """Print the headline table of every set in a form to paste: markdown, latex, or csv (one table of all sets).
+
+    `class_labels` say how the classes are called, where that is known.
+    """
     from ensemble_uq_llm.report.paste import headline_plain
 
-    print_tables([headline_plain(name, each, raw=form == "csv") for name, each in sets.items()], form)
+    raw = form == "csv"
+    tables = [headline_plain(name, each, raw=raw, class_labels=class_labels) for name, each in sets.items()]
+    print_tables(tables, form)
 
 
 def print_tables(tables: "Sequence[PlainTable]", form: str) -> None:

@@ -10,13 +10,15 @@ from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
-from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
+from ensemble_uq_llm.evaluation.files.metrics_json import as_json, read_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.evaluation.records import CalibrationSet, MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled
+from ensemble_uq_llm.report.source import read_source
+from ensemble_uq_llm.report.words.findings_in_words import classes_in_words
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.statistics.intervals import Estimate
 from small_predictions import predicted, unlabelled
@@ -266,6 +268,29 @@ def test_a_set_does_not_depend_on_the_others_but_for_shift_and_axes(folder):
 
     only_together = ("role", "reference", "shift", "histograms", "other_sets", "examples", "scatter")
     assert replace(alone, **{name: getattr(together, name) for name in only_together}) == together
+
+
+def test_no_digit_depends_on_the_order_of_a_files_rows_and_members(tmp_path):
+    rng = np.random.default_rng(0)
+    probs_MNC = rng.multinomial(10, [0.3, 0.7], (3, 60)) / 10  # confidences on a grid of .1, so that many tie
+    arrays = {"labels": rng.integers(0, 2, 60), "ids": np.arange(60), "seeds": np.array([1, 2, 3])}
+    np.savez(tmp_path / "mine.npz", probs=np.maximum(probs_MNC, 1e-9), **arrays)
+    (tmp_path / "back").mkdir()
+    turned = {name: array[::-1] for name, array in arrays.items()}
+    np.savez(tmp_path / "back" / "mine.npz", probs=np.maximum(probs_MNC, 1e-9)[::-1, ::-1], **turned)
+    folders = (tmp_path, tmp_path / "back")
+    ours, theirs = (evaluate_files(each / "mine.npz", draws=50)["mine"].metrics for each in folders)
+
+    assert as_json(ours) == as_json(theirs)
+
+
+def test_the_names_of_classes_that_files_are_read_with_stand_in_metrics_and_report(folder, tmp_path):
+    file = folder.predictions("validation")
+    evaluate_files(file, classes=("wrong", "right"), output=tmp_path / "out", draws=20)
+    source = read_source(RunFolder(tmp_path / "out"))
+
+    assert source.class_labels == source.main.class_names == ("wrong", "right")
+    assert "'right'" in classes_in_words(source.main)[0]
 
 
 def test_files_leave_their_results_where_they_are_told_to(folder, tmp_path):

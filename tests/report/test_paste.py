@@ -88,6 +88,8 @@ def test_what_is_concluded_stands_with_the_table_but_not_among_programs_rows():
     assert (title, note) == ("**validation**", said)
     assert said in as_latex(table)
     assert said not in as_csv(table)
+    named = headline_plain("validation", replace(MEASURED, findings=(finding,)), raw=False, class_labels=("no", "yes"))
+    assert named.notes == (said.replace("class 0", "no"),)
 
 
 def test_the_forms_by_name():

@@ -31,6 +31,13 @@ def in_order(predictions: Predictions) -> tuple[Predictions, NDArray[np.intp]]:
     return ordered, order_N
 
 
+def members_by_identity(predictions: Predictions) -> Predictions:
+    """Return predictions whose members stand in order of seed and sample, in whatever order a file mentions them."""
+    order_M = sorted(range(len(predictions.members)), key=predictions.members.__getitem__)
+    members = tuple(predictions.members[m] for m in order_M)
+    return replace(predictions, members=members, logits_MNC=predictions.logits_MNC[order_M])
+
+
 def by_name(ids: Sequence[str]) -> NDArray[np.intp]:
     """Return the order of the examples by id, numbers by their size."""
     return np.array(sorted(range(len(ids)), key=lambda n: (len(ids[n]), ids[n])), dtype=np.intp)

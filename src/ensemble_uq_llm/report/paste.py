@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -33,7 +33,9 @@ class PlainTable:
     """What to know before the numbers; not for programs, so CSV leaves it out."""
 
 
-def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
+def headline_plain(
+    name: str, metrics: SetMetrics, *, raw: bool, class_labels: Sequence[str] | None = None
+) -> PlainTable:
     """Return the ensemble's metrics of one evaluated set, with their noise floors where there are some.
 
     Args:
@@ -42,6 +44,7 @@ def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
         raw: for programs: every metric in full precision, a column for every bound, empty where undefined, and the
             set named in every row, so that tables of several sets can be joined. Otherwise the headline metrics as
             their formats say.
+        class_labels: how the classes are called; by their index without.
     """
     shown = [metric for metric in (METRICS if raw else HEADLINE) if metric.name in metrics.ensemble]
     if raw:
@@ -58,7 +61,7 @@ def headline_plain(name: str, metrics: SetMetrics, *, raw: bool) -> PlainTable:
             *("Noise floor", "Its 95th percentile"),
         ),
         rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
-        notes=tuple(findings_in_words(metrics)),
+        notes=tuple(findings_in_words(metrics, class_labels)),
     )
 
 

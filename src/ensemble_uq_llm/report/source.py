@@ -46,11 +46,13 @@ class ReportSource:
 
     @property
     def class_labels(self) -> tuple[str, ...]:
-        """How the classes are called: by the configuration if it fits, else by who gave the predictions, or number."""
+        """How the classes are called: by who gave the predictions, by the configuration if it fits, or by index."""
         classes = self.main.classes
+        if self.main.class_names:
+            return self.main.class_names
         if self.config is not None and len(self.config.class_labels) == classes:
             return self.config.class_labels
-        return self.main.class_names or tuple(f"class {c}" for c in range(classes))
+        return tuple(f"class {c}" for c in range(classes))
 
 
 def read_source(folder: RunFolder) -> ReportSource:

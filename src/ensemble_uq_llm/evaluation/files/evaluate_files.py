@@ -1,7 +1,6 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
@@ -12,6 +11,7 @@ from ensemble_uq_llm.evaluation.files.example_tables import (
 from ensemble_uq_llm.evaluation.files.metrics_json import make_room, write_metrics
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
+from ensemble_uq_llm.predictions.ordering import members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
@@ -56,7 +56,10 @@ def evaluate_files(
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {path.stem: path, **shifts}
-    read = partial(load_predictions, columns=columns, classes=classes)
+
+    def read(file: AnyPath) -> Predictions:
+        return members_by_identity(load_predictions(file, columns=columns, classes=classes))
+
     held_out = None if calibration is None else read(as_path(calibration, "calibration"))
     sets = {name: read(file) for name, file in files.items()}
     evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)

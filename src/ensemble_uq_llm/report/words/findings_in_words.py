@@ -18,7 +18,7 @@ _MEMBERS = 5
 
 
 def unnamed_classes(metrics: SetMetrics) -> tuple[str, ...]:
-    """Return how the classes are called where no configuration names them: as with the predictions, or by number."""
+    """Return how the classes are called where no run names them: as the predictions' giver says, or by index."""
     return metrics.class_names or tuple(f"class {c}" for c in range(metrics.classes))
 
 
