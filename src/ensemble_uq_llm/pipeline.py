@@ -1,7 +1,7 @@
 """The stages joined: train, predict, and what the embedded demo adds. What the command line calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
 from ensemble_uq_llm.models.base import base_digest
-from ensemble_uq_llm.predictions.freshness import weights_of
+from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
@@ -174,14 +174,16 @@ def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wa
     What cannot be had any more is left alone; the evaluation says so.
     """
     folder = RunFolder(config.output_dir)
-    weights = weights_of(folder, folder.members_of(config.member_seeds))
+    members = folder.members_of(config.member_seeds)
+    weights, scales = weights_of(folder, members), scales_of(folder, members)
     base, settings = base_digest(base_folder(config)), prediction_settings(config)
     for name, text in sets.items():
         wanted = _Wanted.of(job, config, name, text)
         origin = Origin(
             weights=weights, base=base, data=wanted.prepared.digest, source=wanted.source, settings=settings
         )
-        if read_origin(folder.predictions(name)) != origin:
+        # Predictions of an earlier version do not tell the scales, which cannot have changed in a run.
+        if read_origin(folder.predictions(name)) not in (origin, replace(origin, scales=scales)):
             yield wanted
     for name in folder.prediction_names():
         before = read_origin(folder.predictions(name))

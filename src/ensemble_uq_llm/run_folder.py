@@ -64,6 +64,10 @@ class RunFolder:
         """The PEFT adapter folder of a member."""
         return self.root / member.folder_name
 
+    def adapter_settings(self, member: MemberId) -> Path:
+        """PEFT's settings of a member's adapter."""
+        return self.member(member) / "adapter_config.json"
+
     def member_record(self, member: MemberId) -> Path:
         """How the member was made, and the digest of its weights; lies inside its adapter folder."""
         return self.member(member) / MEMBER_RECORD

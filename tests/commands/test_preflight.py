@@ -9,6 +9,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config, usable_part
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError, ModelError, UnreachableModelError
 from ensemble_uq_llm.models import base
+from ensemble_uq_llm.utils.files import read_json, write_json
 
 
 @pytest.fixture
@@ -79,6 +80,28 @@ def test_members_that_were_made_otherwise(own_run):
     assert "  lora_r: 2 there, 4 now" in lines
     _, lines = told(config, max_train_examples=20)
     assert "  the training data differ" in lines
+
+
+def test_classes_that_the_data_do_not_tell_are_no_other_number_of_them(own_run, tmp_path):
+    config = load_config(own_run).model_copy(update={"class_names": "from_data"})
+    (tmp_path / "one.jsonl").write_text('{"question": "q", "passage": "p", "answer": true}\n', encoding="utf-8")
+    _, lines = told(config, train_file=tmp_path / "one.jsonl")
+    assert lines == [
+        f"{tmp_path / 'one.jsonl'}: the labels of label_column are 'true'; class_names: from_data needs two or more "
+        "classes"
+    ]
+
+
+def test_an_error_of_the_evaluation_file_does_not_hide_the_classes_of_the_training_file(own_run, tmp_path):
+    for path in own_run.glob("seed_*/member.json"):
+        record = read_json(path)
+        write_json(path, record | {"settings": record["settings"] | {"num_labels": 3}})
+    rows = [{"question": "q", "passage": f"p{row}", "answer": "abc"[row % 3]} for row in range(6)]
+    (tmp_path / "three.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    values = load_config(own_run).model_dump(exclude={"num_labels"})
+    config = Config(**values | {"class_names": "from_data", "train_file": tmp_path / "three.jsonl"})
+    _, lines = told(config, validation_file=tmp_path / "absent.jsonl")
+    assert [line.partition(":")[0] for line in lines] == [str(tmp_path / "absent.jsonl")]
 
 
 def test_a_torn_record_is_seen_before_training(own_run):

@@ -11,6 +11,7 @@ from ensemble_uq_llm.evaluation.quality.metrics import accuracy, metrics_for, nl
 from ensemble_uq_llm.evaluation.records import AdjustedComparison, McNemar
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.statistics.bootstrap import compare, resample
 from ensemble_uq_llm.statistics.significance import holm, mcnemar
 from ensemble_uq_llm.statistics.statistic import family_of
@@ -42,9 +43,12 @@ def test_every_metric_that_has_a_better_side_is_compared(classes):
     a, b = (predicted(n=50, classes=classes, noise=noise) for noise in (1.0, 2.0))
     result = compare_predictions(a, b, draws=20)
 
-    expected = [metric.name for metric in metrics_for(classes) if metric.higher_is_better is not None]
-    assert list(result.metrics) == [*expected, "aurc"]
-    assert result.comparisons == len(expected) + 1
+    expected = [each for each in metrics_for(classes) if each.higher_is_better is not None and not each.same_as]
+    assert list(result.metrics) == [*(each.name for each in expected), "aurc"]
+    untested = {name for name, each in result.metrics.items() if each.difference.p_value is None}
+    assert untested == {"mce", "brier_resolution"}
+    assert all(result.metrics[name].difference.ci95 is None for name in untested)
+    assert result.comparisons == len(result.metrics) - 2
 
 
 def test_both_values_and_their_difference(a, worse, result):
@@ -54,7 +58,8 @@ def test_both_values_and_their_difference(a, worse, result):
         assert nll.value == pytest.approx(log_loss(predictions.labels, probs_NC))
         assert auc.value == pytest.approx(roc_auc_score(predictions.labels, probs_NC[:, 1]))
     for each in result.metrics.values():
-        assert each.difference.value == each.b.value - each.a.value
+        a_value, b_value = (side.value if side.debiased is None else side.debiased.value for side in (each.a, each.b))
+        assert each.difference.value == pytest.approx(b_value - a_value, abs=1e-12)
     assert (result.members_a, result.members_b) == (3, 2)
     assert (result.n, result.same_test_set, result.same_predictions, result.warnings) == (300, True, False, ())
 
@@ -85,7 +90,7 @@ def test_a_worse_run_is_found_worse_either_way(a, worse, result):
 
 
 def test_p_values_are_adjusted_for_their_number(result):
-    differences = [each.difference for each in result.metrics.values()]
+    differences = [each.difference for each in result.metrics.values() if each.difference.p_value is not None]
 
     assert [each.p_holm for each in differences] == holm([each.p_value for each in differences])
     assert f"after correction for {len(differences)} comparisons (Holm)" in result.verdict
@@ -93,6 +98,9 @@ def test_p_values_are_adjusted_for_their_number(result):
 
 def test_better_needs_the_interval_and_the_p_value(result):
     for each in result.metrics.values():
+        if each.difference.p_value is None:
+            assert each.better is None
+            continue
         low, high = each.difference.ci95
         assert (each.better is not None) == ((low > 0 or high < 0) and each.difference.p_value < 0.05)
 
@@ -105,14 +113,50 @@ def test_mcnemar_counts_the_answers_that_differ(a, worse, result):
     assert only_a > only_b > 0
 
 
-def test_the_difference_of_an_error_that_noise_raises_lies_in_its_interval():
-    # B is overconfident, A nearly calibrated: resampling raises A's error far more than B's.
-    a = predicted(n=200, members=1, noise=0.0)
-    b = replace(a, logits_MNC=3 * a.logits_MNC)
-    difference = compare_predictions(a, b, draws=400).metrics["ece"].difference
-    low, high = difference.ci95
+def sharp_and_blunt(n, seed):
+    """Two perfectly calibrated predictors of the same labels, of which B knows but half of what A knows."""
+    rng = np.random.default_rng(seed)
+    p_sharp_N, p_other_N = (1 / (1 + np.exp(-1.5 * rng.normal(size=n))) for _ in range(2))
+    labels_N = (rng.random(n) < p_sharp_N).astype(int)
+    a, b = (
+        Predictions(
+            ids=tuple(map(str, range(n))),
+            labels=tuple(labels_N.tolist()),
+            members=trained((1,)),
+            logits_MNC=np.log(np.stack([1 - p_N, p_N], axis=1))[None].astype(np.float32),
+        )
+        for p_N in (p_sharp_N, (p_sharp_N + p_other_N) / 2)
+    )
+    return a, b
 
-    assert difference.value - low == pytest.approx(high - difference.value, rel=0.5)
+
+def test_calibrated_models_of_other_sharpness_seldom_differ_in_calibration():
+    # At 5% more than 3 false alarms of one metric among 12 have a probability of 0.2%; compared as they are, the
+    # errors of equal mass gave 10.
+    alarms = dict.fromkeys(("ece", "equal_mass_ece", "classwise_ece", "smooth_ece", "brier_reliability"), 0)
+    for seed in range(12):
+        result = compare_predictions(*sharp_and_blunt(500, seed), draws=100)
+        for name in alarms:
+            alarms[name] += result.metrics[name].better is not None
+    assert max(alarms.values()) <= 3, alarms
+
+
+def test_what_is_overconfident_is_found_worse_calibrated():
+    a, b = sharp_and_blunt(1000, 0)
+    result = compare_predictions(a, replace(b, logits_MNC=3 * b.logits_MNC), draws=200)
+
+    for name in ("ece", "equal_mass_ece", "classwise_ece", "smooth_ece", "brier_reliability"):
+        assert result.metrics[name].better == "A", name
+        low, high = result.metrics[name].difference.ci95
+        assert 0 < low < result.metrics[name].difference.value < high
+
+
+def test_the_error_of_class_1_is_counted_once():
+    a, b = sharp_and_blunt(60, 0)
+    result = compare_predictions(a, b, draws=20)
+
+    assert "classwise_ece" in result.metrics
+    assert "binary_ece" not in result.metrics
 
 
 def test_chance_alone_seldom_seems_better():
@@ -135,8 +179,10 @@ def test_a_run_against_itself(a):
 
     assert result.same_predictions
     assert result.verdict == "A and B are the same predictions: a run was compared with itself."
-    for each in result.metrics.values():
-        assert each.difference == AdjustedComparison(value=0.0, ci95=(0.0, 0.0), p_value=1.0, p_holm=1.0)
+    for name, each in result.metrics.items():
+        tested = {} if name in ("mce", "brier_resolution") else {"ci95": (0.0, 0.0), "p_value": 1.0, "p_holm": 1.0}
+        nothing = AdjustedComparison(value=0.0, ci95=None, p_value=None, p_holm=None)
+        assert each.difference == replace(nothing, **tested)
         assert each.better is None
 
 
@@ -216,9 +262,10 @@ def test_a_handful_of_answers_that_differ_is_no_evidence_in_accuracy(a, flipped)
     result = compare_predictions(a, replace(a, logits_MNC=logits_MNC), draws=400)
 
     assert (result.mcnemar.only_a, result.mcnemar.only_b) == (flipped, 0)
-    for each in result.metrics.values():
-        assert each.difference.p_value >= 2 / 2**flipped > 0.05
+    for name, each in result.metrics.items():
         assert each.better is None
+        if name not in ("mce", "brier_resolution"):  # of which no difference is tested
+            assert each.difference.p_value >= 2 / 2**flipped > 0.05
 
 
 def test_the_same_probabilities_from_other_logits_answer_alike(a):

@@ -255,3 +255,24 @@ def test_zeros_are_told_once(tmp_path):
     with pytest.warns(UserWarning, match=r"their\.csv: 3 of 8 probabilities are exactly 0") as caught:
         read_text(tmp_path, "prob\n0\n1\n0.0\n0.5\n")
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "classes"),
+    [
+        ("named.csv", ["id,label,prob_cat,prob_dog", "a,dog,0.2,0.8"], None),
+        ("numbered.csv", ["id,label,prob_0,prob_1", "a,1,0.2,0.8"], ["cat", "dog"]),
+        ("contract.csv", ["id,label,seed,logit_0,logit_1", "a,1,7,0.2,0.8"], ["cat", "dog"]),
+    ],
+)
+def test_the_names_of_classes_go_with_the_predictions(tmp_path, name, lines, classes):
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+
+    assert load_predictions(tmp_path / name, classes=classes).class_names == ("cat", "dog")
+
+
+def test_too_few_names_of_classes_are_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("id,prob_0,prob_1,prob_2\na,0.2,0.5,0.3\n")
+
+    with pytest.raises(DataError, match=r"x\.csv: 2 classes are named, but there are 3; name every class, in order"):
+        load_predictions(tmp_path / "x.csv", classes=["cat", "dog"])

@@ -206,3 +206,33 @@ def test_a_trained_run_knows_its_predictions(own_run):
     assert origin.weights == {name: record["weights_sha256"] for name, record in records.items()}
     assert {origin.base} == {record["base_digest"] for record in records.values()}
     assert (origin.source, origin.foreign) == ("validation", False)
+
+
+def scaled(folder, alpha, *, record=4.0):
+    """Give seed 43 an adapter's settings with this lora_alpha; its record says what training wrote."""
+    member = MemberId(43)
+    write_json(folder.adapter_settings(member), {"r": 4, "lora_alpha": alpha, "peft_version": "0.1"})
+    write_json(folder.member_record(member), {"weights_sha256": "b", "settings": {"lora_r": 4, "lora_alpha": record}})
+
+
+def test_the_same_weights_with_an_altered_scale_are_refused_before_anything_is_evaluated(folder):
+    scaled(folder, 4)
+    assert evaluate_run(folder, draws=0).keys() == {"validation", "far"}
+    scaled(folder, 64)
+    with pytest.raises(
+        IntegrityError, match=r"seed_43/adapter_config\.json: not as training .* lora_alpha is 64, not 4"
+    ):
+        evaluate_run(folder, draws=0)
+
+
+def test_sets_predicted_with_the_same_weights_at_another_scale_are_told_apart(folder):
+    scales = {"seed_43": {"r": 4, "lora_alpha": 4}}
+    one, other = made(scales=scales), made(seed=1, scales={"seed_43": {"r": 4, "lora_alpha": 64}})
+    with pytest.raises(DataError, match=r"b was predicted with another scale \(lora_alpha .* of seed 43"):
+        evaluate_sets({"a": one, "b": other}, draws=0)
+    assert evaluate_sets({"a": one, "b": made(seed=1)}, draws=0).keys() == {"a", "b"}  # an earlier version's
+    assert evaluate_sets({"a": one, "b": made(seed=1, scales=scales)}, draws=0).keys() == {"a", "b"}
+    scaled(folder, 4)
+    write_predictions(folder.predictions("validation"), made(scales={"seed_43": {"r": 4, "lora_alpha": 64}}))
+    with pytest.raises(DataError, match="validation: predicted with another scale"):
+        evaluate_run(folder, draws=0)

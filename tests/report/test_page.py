@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
+from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
 from ensemble_uq_llm.evaluation.records import ExamplesToRead
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.parquet import write_predictions
@@ -16,6 +16,7 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
 from report_page import Page
 from small_metrics import main_metrics, shifted_metrics, write_run
+from small_predictions import predicted as drawn
 
 NAMES = [section.name for section in SECTIONS]
 THREE = trained(range(3))
@@ -254,3 +255,13 @@ def predicted(seed, n=80, members=THREE):
         members=members,
         logits_MNC=(logits_NC + rng.normal(size=(len(members), n, 2))).astype(np.float32),
     )
+
+
+def test_classes_that_are_named_with_the_predictions_bear_their_names(tmp_path):
+    answers, names = drawn(60, classes=3), ("red", "green", "blue")
+    np.savez(tmp_path / "colours.npz", logits=answers.logits_MNC, labels=answers.labels_N)
+    evaluate_files(tmp_path / "colours.npz", classes=names, output=tmp_path / "out", draws=20)
+    page = page_of(RunFolder(tmp_path / "out"))
+
+    assert "always answering 'class" not in page.text
+    assert all(f"answered {name}" in page.text for name in names)

@@ -41,8 +41,12 @@ def test_the_headline_shows_every_metric_with_its_interval_and_the_mean_member()
     for title in ("ROC AUC ↑", "Average precision ↑", "NLL (nats) ↓", "Brier score ↓"):
         assert row(text, title)
     ece = metrics.ensemble["ece"]
-    shown = [f"{number:.3f}" for number in (ece.value, ece.noise_floor.mean, ece.noise_floor.p95)]
-    assert row(text, "ECE (15 bins)").split()[3:] == [shown[0], *row(text, "ECE (15 bins)").split()[4:7], *shown[1:]]
+    low, high = ece.debiased.ci95
+    numbers = [ece.value, ece.debiased.value, low, high, ece.noise_floor.mean, ece.noise_floor.p95]
+    value, debiased, low, high, mean, p95 = (f"{number:.3f}" for number in numbers)
+    assert row(text, "ECE (15 bins)").split()[3:] == [value, debiased, f"({low}", "to", f"{high})", mean, p95]
+    assert row(text, "Classwise ECE")
+    assert "ECE of class 1" not in text  # the same number
     for block in (metrics.best_score, metrics.size_curve):
         assert block.answer in " ".join(text.split())
     assert f"{metrics.truth['bayes_accuracy'].value:.1%}" in row(text, "Bayes accuracy (the ceiling)")

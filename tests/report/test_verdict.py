@@ -43,6 +43,7 @@ def test_abstention_counts_the_mistakes_of_the_score_to_use(tmp_path):
     assert "Of the 80% of questions that it is surest of, it gets 11.1% wrong." in said(tmp_path, metrics)
     unsure = replace(metrics, best_score=replace(metrics.best_score, really_better=False))
     assert "it gets 22.2% wrong." in said(tmp_path, unsure)
+    assert "surest of" not in said(tmp_path, replace(metrics, labelled=19))
 
 
 def test_what_went_wrong_follows_at_once(tmp_path):

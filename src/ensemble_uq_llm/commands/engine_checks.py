@@ -9,6 +9,7 @@ from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.models.base import base_digest, load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.checks.weights import INDEX, WEIGHTS, check_weights
 from ensemble_uq_llm.models.local import local_folder
@@ -89,6 +90,9 @@ def _check_members(config: Config, found: CheckList, job: Job | None, base: _Bas
     if not members:
         return
     found.facts["members_finished"] = len(members)
+    if config.class_names == FROM_DATA:
+        found.not_checked.append("settings of the finished members: the classes of the data are not known")
+        return
     digests = None
     if job is not None and base.digest is not None:
         digests = Digests(data=job.train.digest, base=base.digest)

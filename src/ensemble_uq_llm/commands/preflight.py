@@ -36,8 +36,9 @@ def check_everything(
     found = CheckList(problems, wrong)
     if found.are_right(DATA_KEYS):
         with found.noting():
-            found.facts |= check(config)
             config = with_classes(config)
+        with found.noting():
+            found.facts |= check(config)
     with found.noting():
         _check_output(config, found)
     with found.noting(), naming_extras():

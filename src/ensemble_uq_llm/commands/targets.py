@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.suggest import did_you_mean
@@ -27,6 +28,8 @@ def check_evaluable(folder: Path) -> None:
     """Raise ConfigError where a folder is no run, with the files of predictions in it, which can be named."""
     if RunFolder(folder).config.exists():
         return
+    if RunFolder(folder).members():
+        load_config(folder)  # which says how a folder of members becomes a run again
     files = sorted(each.name for each in folder.iterdir() if each.suffix in PREDICTIONS)
     if files:
         advice = f"name one of the files in it: {listed(files)}"

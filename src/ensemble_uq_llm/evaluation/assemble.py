@@ -20,7 +20,7 @@ from ensemble_uq_llm.evaluation.members.diversity import measure_diversity
 from ensemble_uq_llm.evaluation.members.gain import gains, member_metrics, members_mean
 from ensemble_uq_llm.evaluation.members.size_curve import enough_subsets, size_curve
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
-from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates, unpaired
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes, quality_estimates
 from ensemble_uq_llm.evaluation.quality.reliability import reliability
 from ensemble_uq_llm.evaluation.quality.truth import measure_truth
 from ensemble_uq_llm.evaluation.records import (
@@ -58,6 +58,7 @@ def unlabelled_metrics(
         members=len(predictions.members),
         classes=measured.classes,
         member_ids=predictions.members,
+        class_names=predictions.class_names,
         uncertainty=averages | {"mean_confidence": float(uncertainty.confidence_N.mean())},
         histograms=histograms(measured, axes),
         truth={}
@@ -74,7 +75,9 @@ def with_labels(
     metrics = replace(
         metrics,
         draws=draws,
-        ensemble=quality_estimates(measured.log_probs_NC, numbers.ensemble, draws=draws, seed=seed),
+        ensemble=quality_estimates(
+            measured.log_probs_NC, numbers.ensemble, numbers.errors[None], draws=draws, seed=seed
+        ),
         constant_answers=measure_constant(answers_N, measured.labels_N, numbers.constant, numbers.ensemble),
         by_class=measure_classes(answers_N, measured.labels_N, numbers.by_class, classes=measured.classes),
         members_mean=members_mean(numbers.members, members, HEADLINE),
@@ -101,7 +104,7 @@ def _with_members(
     return replace(
         metrics,
         gain=gains(
-            *(numbers.members, members, HEADLINE),
+            *(numbers.members, members, HEADLINE, numbers.errors),
             unlike_MN=(most_probable(log_probs_MNC) != labels_N) != measured.wrong_N,
         ),
         size_curve=size_curve(*(log_probs_MNC, labels_N, HEADLINE), subsets=subsets, draws=draws, seed=seed, rng=rng),
@@ -133,12 +136,14 @@ def with_decisions(
 
     def effect(place: Place, temperatures: tuple[FittedTemperature, ...]) -> TemperatureEffect:
         after, log_probs_NC = numbers.calibrated[place], decisions.log_probs_NC[place]
-        right_N = most_probable(log_probs_NC) == measured.labels_N
+        errors, right_N = numbers.errors[place], most_probable(log_probs_NC) == measured.labels_N
         return TemperatureEffect(
             temperatures=temperatures,
-            after=quality_estimates(log_probs_NC, after, draws=draws, seed=seed),
+            after=quality_estimates(log_probs_NC, after, errors, draws=draws, seed=seed),
             change=quality_changes(
-                after, numbers.ensemble, differing={"accuracy": int((right_N == measured.wrong_N).sum())}
+                *(after, numbers.ensemble, errors, numbers.errors[None]),
+                paired=True,
+                differing={"accuracy": int((right_N == measured.wrong_N).sum())},
             ),
             reliability=reliability(np.exp(log_probs_NC.max(axis=1)), right_N, draws=draws, seed=seed),
         )
@@ -179,7 +184,9 @@ def beside_reference(
     name, usual, usual_numbers = reference
     change = {}
     if numbers is not None and usual_numbers is not None and min(measured.n, usual.n) > 1:  # one is not resampled
-        change = quality_changes(numbers.ensemble, unpaired(usual_numbers.ensemble))
+        change = quality_changes(
+            numbers.ensemble, usual_numbers.ensemble, numbers.errors[None], usual_numbers.errors[None], paired=False
+        )
     shift = measure_shift(
         measured.uncertainty,
         usual.uncertainty,

@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
-from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family
-from ensemble_uq_llm.evaluation.records import AdjustedComparison, ComparedMetric, McNemar, RunComparison, Side
+from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family, summed_for
+from ensemble_uq_llm.evaluation.quality.predictor import quality_changes
+from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, error_laws
+from ensemble_uq_llm.evaluation.records import (
+    AdjustedComparison,
+    ComparedMetric,
+    McNemar,
+    MetricEstimate,
+    RunComparison,
+    Side,
+)
 from ensemble_uq_llm.evaluation.scores import BASELINE, Quantity, scores_to_rank
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, measure_uncertainty
 from ensemble_uq_llm.predictions.alignment import align
@@ -20,7 +29,6 @@ from ensemble_uq_llm.statistics.bootstrap import (
     DRAWS,
     Resampled,
     check_resampling,
-    compare,
     resample_together,
 )
 from ensemble_uq_llm.statistics.intervals import Comparison
@@ -44,9 +52,11 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
 
     For every metric that has a better side, and for the AURC of the baseline score: both values with their
     intervals, and the difference B - A, bootstrapped on the same draws for both, with its 95% interval, its p-value
-    and the p-value adjusted for the number of comparisons. `better` is "A" or "B" where the interval excludes 0 and
-    the plain p-value is below 0.05. p-values are two-sided. None is below 2 / (draws + 1), no adjusted one below that
-    many times the comparisons: with few draws nothing passes; none is below 2 / 2^n of n examples that A and B predict
+    and the p-value adjusted for the number of comparisons. The difference of calibration errors is that of the true
+    errors (`debiased`), for noise raises the values; of the largest gap and the resolution, which cannot be freed of
+    noise, it has neither interval nor p-value. `better` is "A" or "B" where the interval excludes 0 and the plain
+    p-value is below 0.05. p-values are two-sided. None is below 2 / (draws + 1), no adjusted one below that many times
+    the comparisons: with few draws nothing passes; none is below 2 / 2^n of n examples that A and B predict
     differently; and below 20 examples there is none. Beside it stands the exact McNemar test of the accuracy.
 
     Args:
@@ -70,15 +80,28 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
     families: dict[Side, Family[str]] = {"A": _family(side_a, labels_N), "B": _family(side_b, labels_N)}
     resampled = resample_together(families, sizes=[n], draws=draws, seed=seed)
     test, differing = _mcnemar(side_a, side_b, labels_N), _differing(side_a, side_b)
-    metrics = _adjusted(
-        {
-            each.name: _compared(
-                *(each, resampled["A"], resampled["B"]),
-                differing=test.only_a + test.only_b if each.name == "accuracy" else differing,
-            )
-            for each in compared_quantities(classes)
-        }
+    errors = error_laws(
+        {"A": side_a.log_probs_NC, "B": side_b.log_probs_NC},
+        labels_N,
+        summed_for(metrics_for(classes)),
+        draws=draws,
+        seed=seed,
     )
+    hangs_on = {each.name: differing for each in compared_quantities(classes)}
+    hangs_on["accuracy"] = test.only_a + test.only_b
+    differences = quality_changes(
+        *(resampled["B"], resampled["A"], errors["B"], errors["A"]), paired=True, differing=hangs_on
+    )
+    compared = {
+        each.name: _compared(
+            each,
+            a=_estimate(each.name, resampled["A"], errors["A"]),
+            b=_estimate(each.name, resampled["B"], errors["B"]),
+            difference=differences[each.name],
+        )
+        for each in compared_quantities(classes)
+    }
+    metrics = _adjusted(compared)
     comparisons = sum(each.difference.p_value is not None for each in metrics.values())
     return RunComparison(
         n=n,
@@ -111,7 +134,8 @@ def adjusted_together(results: Sequence[RunComparison]) -> list[RunComparison]:
 def compared_quantities(classes: int) -> list[Metric | Quantity]:
     """Return what two runs are compared by: the metrics that have a better side, and the AURC."""
     # The other metrics tell of the labels, which A and B share.
-    return [*(metric for metric in metrics_for(classes) if metric.higher_is_better is not None), _AURC]
+    metrics = [metric for metric in metrics_for(classes) if metric.higher_is_better is not None]
+    return [*(metric for metric in metrics if metric.same_as is None), _AURC]
 
 
 def comparison_json(result: RunComparison) -> dict[str, Any]:
@@ -125,9 +149,15 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
     for each in content["metrics"].values():
         for side in ("A", "B"):
             each[side] = each.pop(side.lower())
-            if not each[side]["undefined_draws"]:
-                del each[side]["undefined_draws"]
+            each[side] = _without_defaults(each[side])
     return {key: content[key] for key in _KEYS}
+
+
+def _without_defaults(estimate: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in estimate.items() if value or key in ("value", "ci95")}
+    if "debiased" in kept:
+        kept["debiased"] = _without_defaults(kept["debiased"])
+    return kept
 
 
 def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
@@ -137,13 +167,17 @@ def _family(side: Uncertainty, labels_N: NDArray[np.int64]) -> Family[str]:
     return lambda weights_DN: {**quality(weights_DN), _AURC.name: selective(weights_DN)[_AURC.name]}
 
 
-def _compared(each: Metric | Quantity, a: Resampled[str], b: Resampled[str], *, differing: int) -> ComparedMetric:
-    name, centred = each.name, each.name in CENTRED
-    of_a, of_b = (side.centred(CENTRED).draws_D[name] for side in (a, b))
-    difference = compare(b.values[name], of_b, a.values[name], of_a, examples=a.examples, differing=differing)
+def _estimate(name: str, resampled: Resampled[str], errors: Mapping[str, ErrorLaw]) -> MetricEstimate:
+    estimate = resampled.estimate(name, centred=name in CENTRED)
+    return MetricEstimate(**asdict(estimate), debiased=errors[name].estimate() if name in errors else None)
+
+
+def _compared(
+    each: Metric | Quantity, *, a: MetricEstimate, b: MetricEstimate, difference: Comparison
+) -> ComparedMetric:
     return ComparedMetric(
-        a=a.estimate(name, centred=centred),
-        b=b.estimate(name, centred=centred),
+        a=a,
+        b=b,
         difference=AdjustedComparison(**asdict(difference), p_holm=None),
         better=_better(difference, higher_is_better=bool(each.higher_is_better)),
     )

@@ -6,7 +6,7 @@ with those after.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,15 @@ from ensemble_uq_llm.evaluation.decisions.selective import risk_coverage_curve, 
 from ensemble_uq_llm.evaluation.decisions.temperature import Place
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.gain import OfPredictor, gain_family
-from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, quality_family
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, metrics_for, quality_family, summed_for
+from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, error_laws
 from ensemble_uq_llm.evaluation.records import RiskCoverageCurve
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import Resampled, resample_together
 from ensemble_uq_llm.statistics.statistic import Family
+
+Whose: TypeAlias = MemberId | Place | None
+"""A member, the ensemble after the temperature of a place, or (None) the ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +47,8 @@ class LabelledNumbers:
     """By score, with their bands."""
     calibrated: dict[Place, Resampled[str]]
     """By metric, after the temperature applied there; empty without a calibration split."""
+    errors: dict[Whose, dict[str, ErrorLaw]]
+    """The laws of the calibration errors by metric; of members those of the headline."""
 
 
 def resample_labelled(
@@ -68,6 +75,10 @@ def resample_labelled(
         families["risks", score] = risk_family(scores_N, measured.wrong_N, curves[score].coverage)
     for place, log_probs_NC in calibrated.items():
         families["calibrated", place] = quality_family(log_probs_NC, labels_N)
+    kinds = summed_for(metrics_for(measured.classes))
+    of_members: dict[Whose, NDArray[np.float64]] = dict(zip(members, measured.log_probs_MNC, strict=True))
+    predictors: dict[Whose, NDArray[np.float64]] = {None: measured.log_probs_NC}
+    predictors |= dict(calibrated.items())
     resampled = resample_together(families, sizes=[measured.n], draws=draws, seed=seed)
     return LabelledNumbers(
         ensemble=resampled["ensemble"],
@@ -77,4 +88,8 @@ def resample_labelled(
         selective={score: resampled["selective", score] for score in measured.scores},
         curves={score: with_band(curve, resampled["risks", score]) for score, curve in curves.items()},
         calibrated={place: resampled["calibrated", place] for place in calibrated},
+        errors={
+            **error_laws(of_members, labels_N, summed_for(HEADLINE), draws=draws, seed=seed),
+            **error_laws(predictors, labels_N, kinds, draws=draws, seed=seed),
+        },
     )

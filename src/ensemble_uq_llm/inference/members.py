@@ -14,7 +14,8 @@ from ensemble_uq_llm.models.base import base_digest, find_base, load_decoder, lo
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import token_budget
-from ensemble_uq_llm.predictions.freshness import absent_members, warn_of_absent_members
+from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
+from ensemble_uq_llm.predictions.origin import scale_of
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, read_json, sha256_of
@@ -31,6 +32,8 @@ class LoadedEnsemble:
     """The folder of the base's files."""
     weights: Mapping[str, str]
     """The SHA-256 of every member's weights, by the name of its folder in a run."""
+    scales: Mapping[str, Mapping[str, Any]]
+    """What every member's weights are multiplied by, likewise."""
     foreign: bool
     """Whether the members were given as adapter folders, in place of the run's own."""
 
@@ -67,6 +70,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
         weights={member.folder_name: sha256_of(folder / WEIGHTS) for member, folder in folders.items()},
+        scales={m.folder_name: scale_of(each.settings) for m, each in zip(folders, adapters_read, strict=True)},
         foreign=bool(adapters),
     )
 
@@ -84,7 +88,7 @@ def _own(config: Config) -> dict[MemberId, Path]:
         )
     warn_of_absent_members(folder, config.member_seeds)
     for member in members:
-        _check_unaltered(folder.member(member))
+        check_same_scale(folder, member, _unaltered_record(folder.member(member)))
     return {member: folder.member(member) for member in members}
 
 
@@ -118,15 +122,16 @@ def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     return Path(named).name.lower() == (base.resolve().name if is_folder else model_name.rpartition("/")[2]).lower()
 
 
-def _check_unaltered(folder: Path) -> None:
+def _unaltered_record(folder: Path) -> dict[str, Any]:
     try:
-        recorded = read_json(folder / MEMBER_RECORD).get("weights_sha256")
+        record = read_json(folder / MEMBER_RECORD)
     except ValueError as error:
         raise IntegrityError(
             f"{folder / MEMBER_RECORD}: not a member's record ({error}); delete {folder} and train again"
         ) from None
-    if recorded != sha256_of(folder / WEIGHTS):
+    if record.get("weights_sha256") != sha256_of(folder / WEIGHTS):
         raise IntegrityError(
             f"{folder / WEIGHTS}: not the file that training wrote (its SHA-256 differs from {MEMBER_RECORD}'s); "
             f"delete {folder} and train again to get the member back"
         )
+    return record

@@ -74,6 +74,7 @@ def write_set(
         foreign=loaded.foreign,
         source=source,
         settings=prediction_settings(config),
+        scales=loaded.scales,
     )
     write_predictions(path, replace(predict_examples(loaded, prepared, tell=tell), origin=origin))
     template = parse_template(config.prompt_template)

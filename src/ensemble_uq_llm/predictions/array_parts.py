@@ -31,6 +31,7 @@ class Parts(TypedDict):
     members: tuple[MemberId, ...]
     logits_MNC: NDArray[np.float64]
     true_probs_NC: NDArray[np.float64] | None
+    class_names: tuple[str, ...]
 
 
 def parts_of_arrays(
@@ -72,6 +73,7 @@ def parts_of_arrays(
         members=_members(seeds, samples, members, like=logits_MNC),
         logits_MNC=logits_MNC,
         true_probs_NC=None if truth is None else _numbers("true_probs", truth),
+        class_names=tuple(classes or ()),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | 
     """Rewrite the table as one of our own, whose checks then apply."""
     names = file.table.column_names
     if not columns and set(names) >= _CONTRACT and _has_class_numbers(file.table.column("label").type):
-        return from_table(file.table)
+        return replace(from_table(file.table), class_names=tuple(classes or ()))
     if double := [name for name in names if names.count(name) > 1]:
         raise DataError(f"column {double[0]!r} is there twice; keep one of them")
     file = with_lists_spread(with_our_names(file, columns))
@@ -122,7 +123,8 @@ def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | 
     names = file.table.column_names
     logits_PC = _logits(file, _score_columns(names))
     refuse_misspelt(names, ("id", "label", "seed", "sample"))
-    return from_table(pa.table(_our_columns(file, logits_PC, classes)))
+    ours = from_table(pa.table(_our_columns(file, logits_PC, classes)))
+    return replace(ours, class_names=tuple(classes or ()))
 
 
 def _has_class_numbers(kind: Any) -> bool:

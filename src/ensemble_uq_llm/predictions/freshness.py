@@ -4,16 +4,17 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.predictions.origin import differences, titles
+from ensemble_uq_llm.predictions.origin import differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import read_object
 from ensemble_uq_llm.utils.provenance import read_record
-from ensemble_uq_llm.utils.text import counted, enumerated
+from ensemble_uq_llm.utils.text import clipped, counted, enumerated
 
 
 def check_go_together(sets: Mapping[str, Predictions], *, calibration: Predictions | None, compared: bool) -> None:
@@ -88,9 +89,9 @@ def stale_sets(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Seq
     wanted, present = folder.members_of(seeds), folder.members()
     if not wanted:
         return {}
-    weights = weights_of(folder, present)
+    weights, scales = weights_of(folder, present), scales_of(folder, present)
     reasons = {
-        name: differences(each.members, each.origin, wanted=wanted, allowed=present, weights=weights)
+        name: differences(each.members, each.origin, wanted=wanted, allowed=present, weights=weights, scales=scales)
         for name, each in sets.items()
         if each.origin is None or not each.origin.foreign
     }
@@ -125,15 +126,50 @@ def weights_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, str]
     """Return the recorded SHA-256 of finished members' weights, by the names of their folders.
 
     Raises:
-        IntegrityError: a record is torn.
+        IntegrityError: a record is torn, or an adapter's settings were altered after training.
     """
     found = {}
     for member in members:
         path = folder.member_record(member)
         record = read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
+        check_same_scale(folder, member, record)
         if isinstance(digest := record.get("weights_sha256"), str):
             found[member.folder_name] = digest
     return found
+
+
+def scales_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, dict[str, Any]]:
+    """Return what finished members' weights are multiplied by, by the names of their folders.
+
+    Raises:
+        IntegrityError: an adapter's settings are torn.
+    """
+    paths = {member.folder_name: folder.adapter_settings(member) for member in members}
+    return {name: scale_of(_adapter_settings(path)) for name, path in paths.items() if path.is_file()}
+
+
+def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, Any]) -> None:
+    """Refuse a member whose adapter's settings multiply its weights by something else than its record says.
+
+    Raises:
+        IntegrityError: they do, or are torn.
+    """
+    path, made = folder.adapter_settings(member), record.get("settings")
+    if not path.is_file() or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
+        return
+    wanted = scale_of({"r": made["lora_r"], "lora_alpha": made["lora_alpha"]})
+    found = scale_of(_adapter_settings(path))
+    if altered := [
+        f"{key} is {clipped(found[key])}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]
+    ]:
+        raise IntegrityError(
+            f"{path}: not as training wrote it: {' and '.join(altered)}; put that back, or delete {path.parent} and "
+            "train again"
+        )
+
+
+def _adapter_settings(path: Path) -> dict[str, Any]:
+    return read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
 
 
 def _seeds(folder: RunFolder) -> Sequence[int]:
@@ -156,8 +192,14 @@ def _check_pair(
     name: str, predictions: Predictions, with_name: str, with_which: Predictions, *, allowed: Sequence[MemberId]
 ) -> None:
     origin, other = predictions.origin, with_which.origin
-    weights = {} if other is None else other.weights
-    found = differences(predictions.members, origin, wanted=with_which.members, allowed=allowed, weights=weights)
+    found = differences(
+        predictions.members,
+        origin,
+        wanted=with_which.members,
+        allowed=allowed,
+        weights={} if other is None else other.weights,
+        scales={} if other is None else other.scales,
+    )
     if origin is not None and other is not None and origin.base != other.base:
         found.append("on another base")
     if found:

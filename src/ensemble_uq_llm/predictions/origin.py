@@ -33,9 +33,19 @@ class Origin:
     """What was predicted: the name of a set, or the absolute path of a data file."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The configuration's keys that turn an example into numbers."""
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What every member's weights are multiplied by, by the name of its folder: `scale_of` its adapter's settings."""
 
 
 _FORM: Final = TypeAdapter(Origin)
+
+_SCALE: Final = {"r": 8, "lora_alpha": 8, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
+"""The keys of `adapter_config.json` by which the same weights give other numbers, and PEFT's defaults."""
+
+
+def scale_of(adapter_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an adapter's settings multiply its weights by: one and the same file of weights has many meanings."""
+    return {key: adapter_settings.get(key) or default for key, default in _SCALE.items()}
 
 
 def origin_metadata(origin: Origin | None) -> dict[bytes, bytes] | None:
@@ -67,6 +77,7 @@ def differences(
     wanted: Sequence[MemberId],
     allowed: Sequence[MemberId],
     weights: Mapping[str, str],
+    scales: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[str]:
     """Return in words how the members of some predictions differ from those that are wanted, in whatever order.
 
@@ -77,6 +88,7 @@ def differences(
         allowed: who may be among them beside.
         weights: the digests that are wanted, by the names of folders; of a member for which one side has none, the
             name alone counts.
+        scales: what the weights are multiplied by, likewise.
     """
     found = []
     if missing := [member for member in wanted if member not in members]:
@@ -87,6 +99,9 @@ def differences(
     names = [(member, member.folder_name) for member in members]
     if other := [m for m, name in names if name in here and name in weights and here[name] != weights[name]]:
         found.append(f"with other weights of {titles(other)}")
+    own, theirs = {} if origin is None else origin.scales, scales or {}
+    if other := [m for m, name in names if name in own and name in theirs and own[name] != theirs[name]]:
+        found.append(f"with another scale (lora_alpha and the like in adapter_config.json) of {titles(other)}")
     return found
 
 

@@ -45,6 +45,8 @@ class Predictions:
     """The true probability of each class; known only for synthetic worlds."""
     origin: Origin | None = None
     """What made them; None for those of other programs."""
+    class_names: tuple[str, ...] = ()
+    """How the classes are called, length C; empty where nobody has said."""
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -163,6 +165,8 @@ def _check_shapes(predictions: Predictions) -> None:
         raise DataError(f"there are {shape[0]} members and {shape[1]} examples; at least one of each is needed")
     if shape[2] < 2:
         raise DataError(f"there are {shape[2]} classes; at least logit_0 and logit_1 are needed")
+    if (named := len(predictions.class_names)) not in (0, shape[2]):
+        raise DataError(f"{named} classes are named, but there are {shape[2]}; name every class, in order")
 
 
 def _check_names(predictions: Predictions) -> None:

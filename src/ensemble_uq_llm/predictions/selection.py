@@ -45,6 +45,7 @@ def of_labelled(predictions: Predictions) -> Predictions:
         logits_MNC=np.ascontiguousarray(predictions.logits_MNC[:, rows]),
         true_probs_NC=None if truth_NC is None else truth_NC[rows],
         origin=predictions.origin,
+        class_names=predictions.class_names,
     )
 
 

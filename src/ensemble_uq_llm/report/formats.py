@@ -9,7 +9,7 @@ from ensemble_uq_llm.evaluation.decisions.shift import ENOUGH_TO_DISAGREE
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import MetricEstimate
 from ensemble_uq_llm.evaluation.scores import SCORES
-from ensemble_uq_llm.statistics.intervals import Comparison, Interval
+from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
 
 UNDEFINED: Final = "—"
@@ -75,9 +75,21 @@ def difference_in_words(comparison: Comparison, form: str) -> str:
 
 
 def noise_floor_in_words(estimate: MetricEstimate, form: str) -> str:
-    """Return what a perfectly calibrated model would show in place of a calibration error; empty if unknown."""
+    """Return what a perfectly calibrated model would show, and what is left without noise; empty if unknown."""
     floor = estimate.noise_floor
-    return f"a calibrated model would show {floor.mean:{form}}, up to {floor.p95:{form}}" if floor else ""
+    if floor is None:
+        return ""
+    words = f"a calibrated model would show {floor.mean:{form}}, up to {floor.p95:{form}}"
+    if estimate.debiased is not None:
+        words += f"; without noise {debiased_in_words(estimate.debiased, form)}"
+    return words
+
+
+def debiased_in_words(debiased: Estimate | None, form: str) -> str:
+    """Return the true error with its interval; a dash where it is unknown."""
+    if debiased is None or debiased.value is None:
+        return UNDEFINED
+    return show_value(debiased.value, form) + (f" ({show_interval(debiased.ci95, form)})" if debiased.ci95 else "")
 
 
 def few_members_in_words(members: int) -> str:

@@ -11,9 +11,14 @@ from ensemble_uq_llm.report.formats import score_title, show_value
 from ensemble_uq_llm.statistics.intervals import Estimate
 
 Curve = TypeVar("Curve", bound=Hashable)
+Value = TypeVar("Value")
 
 _STYLES: Final = ("best", "second", "third", "fourth")
 """The style sheet's classes of curves, the recommended score's first."""
+
+
+OF_DISAGREEMENT: Final = ("mutual_information", "variance", "expected_pairwise_kl", "disagreement", "spread")
+"""The scores that are 0 for every example of a single member."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +30,11 @@ class DrawnScore(Generic[Curve]):
     """What all of them are called."""
     style: str
     curve: Curve
+
+
+def telling(by_score: Mapping[str, Value], *, several: bool) -> dict[str, Value]:
+    """Return what there is of the scores, without those of disagreement where there are not several members."""
+    return {score: value for score, value in by_score.items() if several or score not in OF_DISAGREEMENT}
 
 
 def recommended_first(choice: BestScore | None) -> tuple[str, ...]:

@@ -46,11 +46,11 @@ class ReportSource:
 
     @property
     def class_labels(self) -> tuple[str, ...]:
-        """How the classes are called: by the configuration if it fits, else by their index."""
+        """How the classes are called: by the configuration if it fits, else by who gave the predictions, or number."""
         classes = self.main.classes
         if self.config is not None and len(self.config.class_labels) == classes:
             return self.config.class_labels
-        return tuple(f"class {c}" for c in range(classes))
+        return self.main.class_names or tuple(f"class {c}" for c in range(classes))
 
 
 def read_source(folder: RunFolder) -> ReportSource:

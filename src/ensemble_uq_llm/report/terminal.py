@@ -20,6 +20,7 @@ from ensemble_uq_llm.report.fitting_table import FittingTable
 from ensemble_uq_llm.report.formats import (
     UNCERTAINTY_ROWS,
     UNDEFINED,
+    debiased_in_words,
     direction,
     few_members_in_words,
     show_interval,
@@ -110,19 +111,19 @@ def _metric_table(metrics: SetMetrics) -> FittingTable:
 
 def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> FittingTable:
     """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
-    table = FittingTable("Calibration error ↓", "Ensemble", "95% interval", "If calibrated", "at most*")
+    table = FittingTable("Calibration error ↓", "Ensemble", "Without noise", "If calibrated", "at most*")
     for metric in METRICS:
         estimate = estimates.get(metric.name)
-        if estimate is None or estimate.noise_floor is None:
+        if estimate is None or estimate.noise_floor is None or metric.same_as:
             continue
         table.add_row(
             metric.title,
             Text(show_value(estimate.value, metric.format), style="bold"),
-            show_interval(estimate.ci95, metric.format),
+            debiased_in_words(estimate.debiased, metric.format),
             show_value(estimate.noise_floor.mean, metric.format),
             show_value(estimate.noise_floor.p95, metric.format),
         )
-    table.caption = "* in 95 of 100 draws; an error below it may be noise"
+    table.caption = "* in 95 of 100 draws; an error below it may be noise. In brackets: 95% interval"
     return table
 
 
@@ -186,7 +187,9 @@ def comparison_table(result: RunComparison) -> RenderableType:
     table = compared_metrics(result)
     test = result.mcnemar
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
-    words = (f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided.", result.verdict)
+    errors = "Differences of calibration errors are those of the errors without noise."
+    exact = f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided."
+    words = (errors, exact, result.verdict)
     return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
 
 

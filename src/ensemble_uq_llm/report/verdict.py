@@ -9,6 +9,7 @@ from ensemble_uq_llm.report.formats import show_interval, show_value
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
 from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
+from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -61,7 +62,7 @@ def _claim(metrics: SetMetrics) -> Markup:
 
 def _abstention(metrics: SetMetrics) -> Markup:
     choice = metrics.best_score
-    if choice is None or metrics.labelled < 2:
+    if choice is None or metrics.labelled < FEWEST_EXAMPLES:
         return Markup()
     risk = metrics.selective[choice.chosen].numbers["risk_at_coverage_80"].value
     if risk is None:

@@ -63,18 +63,6 @@ class Resampled(Generic[Key]):
             undefined_draws=draws_D.size - defined_D.size,
         )
 
-    def centred(self, keys: Collection[Key]) -> "Resampled[Key]":
-        """Return the numbers with the draws of some moved to have the value as their mean, for differences of them.
-
-        Noise raises the draws of a small calibration error more than those of a large one, so that uncentred their
-        difference would be shifted against the smaller.
-        """
-        moved = {
-            key: draws_D - np.nanmean(draws_D) + self.values[key] if key in keys and draws_D.size else draws_D
-            for key, draws_D in self.draws_D.items()
-        }
-        return Resampled(values=self.values, draws_D=moved, examples=self.examples)
-
     def estimates(self, *, centred: Collection[Key] = ()) -> dict[Key, Estimate]:
         """Return every number with its interval."""
         return {key: self.estimate(key, centred=key in centred) for key in self.values}

@@ -70,7 +70,7 @@ def numbers_alone(predictions, *, draws=200):
         members_mean=members_mean(own, members, shown),
         constant_answers=measure_constant(answers_N, labels_N, resampled["constant"], ensemble),
         by_class=measure_classes(answers_N, labels_N, resampled["by_class"], classes=2),
-        gain=gains(own, members, shown),
+        gain=gains(own, members, shown, {}),
     )
 
 

@@ -6,7 +6,13 @@ import pytest
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files
-from ensemble_uq_llm.evaluation.files.metrics_json import as_json, make_room, read_metrics, write_metrics
+from ensemble_uq_llm.evaluation.files.metrics_json import (
+    SCHEMA_VERSION,
+    as_json,
+    make_room,
+    read_metrics,
+    write_metrics,
+)
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
@@ -35,7 +41,7 @@ def test_what_is_written_is_read(tmp_path, evaluated, name):
 def test_what_does_not_apply_is_absent(evaluated):
     near, bare = (as_json(evaluated[name].metrics) for name in ("near", "bare"))
 
-    assert (near["schema_version"], near["role"], bare["role"]) == (2, "main", "shifted")
+    assert (near["schema_version"], near["role"], bare["role"]) == (SCHEMA_VERSION, "main", "shifted")
     assert near["member_ids"] == [{"seed": 42}, {"seed": 42, "sample": 3}, {"seed": 7}]
     assert {"truth", "examples", "temperature", "conformal", "gain", "other_sets"} <= set(near)
     assert "shift" not in near
@@ -52,11 +58,15 @@ def test_a_number_that_is_not_finite_is_not_written(tmp_path):
     assert not (tmp_path / "x.json").exists()
 
 
-def test_a_file_of_the_first_schema_is_refused_with_what_to_do(tmp_path):
+@pytest.mark.parametrize(("version", "content"), [(1, {}), (2, {"schema_version": 2})])
+def test_a_file_of_an_older_schema_is_refused_with_what_to_do(tmp_path, version, content):
     path = tmp_path / "old.json"
-    path.write_text(json.dumps({"n": 3, "seeds": [42]}))
+    path.write_text(json.dumps({"n": 3, "seeds": [42], **content}))
 
-    with pytest.raises(IntegrityError, match=r"schema_version is 1, and this version reads 2; evaluate the run again"):
+    refused = (
+        rf"schema_version is {version}, and this version reads 3; evaluate the run again \(`ensemble-uq evaluate`\)"
+    )
+    with pytest.raises(IntegrityError, match=refused):
         read_metrics(path)
 
 

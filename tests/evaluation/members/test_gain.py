@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ensemble_uq_llm.evaluation.members.gain import gain_family, gains, member_metrics, members_mean
-from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE
+from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, summed_for
+from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, compare_errors, error_laws
 from ensemble_uq_llm.evaluation.records import Gain
-from ensemble_uq_llm.evaluation.uncertainty import log_softmax
+from ensemble_uq_llm.evaluation.uncertainty import log_mean_exp, log_softmax
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.bootstrap import resample
 from ensemble_uq_llm.statistics.intervals import Comparison
@@ -19,6 +21,12 @@ def drawn(predictions, *, labels_N=None, **settings):
     labels_N = predictions.labels_N if labels_N is None else labels_N
     family = gain_family(log_softmax(predictions.logits_MNC), labels_N, predictions.members, HEADLINE)
     return resample(family, sizes=[len(labels_N)], **settings)
+
+
+def laws(predictions, *, draws, seed=0):
+    predictors = {None: log_mean_exp(log_softmax(predictions.logits_MNC))}
+    predictors |= dict(zip(predictions.members, log_softmax(predictions.logits_MNC), strict=True))
+    return error_laws(predictors, predictions.labels_N, summed_for(HEADLINE), draws=draws, seed=seed)
 
 
 def test_samples_of_one_seed_are_members_of_their_own():
@@ -34,14 +42,25 @@ def test_samples_of_one_seed_are_members_of_their_own():
     mean = members_mean(numbers, members, HEADLINE)["nll"].value
     assert mean == pytest.approx(np.mean([one.metrics["nll"].value for one in each]))
     best = min(each, key=lambda one: one.metrics["nll"].value)
-    assert gains(numbers, members, HEADLINE)["nll"].best_member == best.member
+    assert gains(numbers, members, HEADLINE, {})["nll"].best_member == best.member
+
+
+def test_a_member_that_is_always_right_has_the_exact_interval():
+    predictions = predicted(30, members=2)
+    right = replace(predictions, labels=tuple(int(c) for c in predictions.logits_MNC[0].argmax(axis=1)))
+    first, other = member_metrics(drawn(right, draws=30), right.members, HEADLINE)
+
+    exact = binomtest(30, 30).proportion_ci(method="exact")
+    assert first.metrics["accuracy"].ci95 == pytest.approx((exact.low, exact.high))
+    assert 0 < other.metrics["accuracy"].value < 1
+    assert member_metrics(drawn(right, draws=0), right.members, HEADLINE)[0].metrics["accuracy"].ci95 is None
 
 
 def test_gains_are_paired_differences():
     predictions = predicted(150, members=4, noise=1.5)
     log_probs_MNC, labels_N = log_softmax(predictions.logits_MNC), predictions.labels_N
     resampled = drawn(predictions, draws=300, seed=3)
-    got = gains(resampled, predictions.members, HEADLINE)
+    got = gains(resampled, predictions.members, HEADLINE, laws(predictions, draws=300, seed=3))
 
     probs_MNC = np.exp(log_probs_MNC)
     losses = [log_loss(labels_N, probs_NC) for probs_NC in probs_MNC]
@@ -62,21 +81,44 @@ def test_gains_are_paired_differences():
             assert resampled.values[metric.name, member] == pytest.approx(alone)
 
 
-def test_the_gain_of_an_error_that_noise_raises_lies_in_its_interval():
+def test_the_gain_in_calibration_is_that_of_the_true_errors():
     predictions = predicted(400, members=5, noise=2.0)
-    resampled = drawn(predictions, draws=300)
-    got = gains(resampled, predictions.members, HEADLINE)["ece"]
+    errors = laws(predictions, draws=200)
+    got = gains(drawn(predictions, draws=200), predictions.members, HEADLINE, errors)["ece"]
 
-    for each in (got.over_mean, got.over_best):
-        low, high = each.ci95
-        assert (low + high) / 2 == pytest.approx(each.value, abs=0.15 * (high - low))
+    ours, theirs = errors[None]["ece"], [errors[member]["ece"] for member in predictions.members]
+    assert got.over_mean == compare_errors(ours, ErrorLaw.mean_of(theirs))
+    assert got.over_best == compare_errors(ours, ErrorLaw.least_of(theirs))
+    low, high = got.over_mean.ci95
+    assert low <= got.over_mean.value <= high
+
+
+def test_calibrated_members_and_ensembles_seldom_differ_in_calibration():
+    # One truth, of which every member sees another half: each is calibrated but for little, and so is the best.
+    alarms = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        base = predicted(300, members=1, seed=seed)
+        noise = 0.05 * rng.normal(size=(5, 300, 2))
+        shape = (5, 300, 2)
+        logits_MNC = np.broadcast_to(base.logits_MNC[:1], shape) + noise
+        probs_NC = np.exp(log_softmax(base.logits_MNC)[0])
+        labels = tuple((rng.random(300) < probs_NC[:, 1]).astype(int).tolist())
+        predictions = replace(
+            base, members=tuple(map(MemberId, range(5))), labels=labels, logits_MNC=logits_MNC.astype(np.float32)
+        )
+        errors = laws(predictions, draws=100, seed=seed)
+        got = gains(drawn(predictions, draws=2), predictions.members, HEADLINE, errors)["ece"]
+        alarms += got.over_mean.p_value < 0.05
+        alarms += got.over_best.p_value < 0.05
+    assert alarms <= 4
 
 
 def test_a_single_member_gains_nothing_over_itself():
     predictions = predicted(50, members=1)
     resampled = drawn(predictions, draws=20)
 
-    for each in gains(resampled, predictions.members, HEADLINE).values():
+    for each in gains(resampled, predictions.members, HEADLINE, laws(predictions, draws=20)).values():
         assert each.over_mean.value == pytest.approx(0, abs=1e-12)
         assert each.best_member == predictions.members[0]
 
@@ -87,16 +129,16 @@ def test_what_is_undefined_has_no_gain_and_no_best_member():
 
     nothing = Comparison(value=None, ci95=None, p_value=None)
     expected = Gain(over_mean=nothing, over_best=nothing, best_member=None)
-    assert gains(resampled, predictions.members, HEADLINE)["auc"] == expected
+    assert gains(resampled, predictions.members, HEADLINE, {})["auc"] == expected
 
 
-def test_without_draws_there_are_values_only():
+def test_without_draws_there_are_values_only_and_none_of_what_needs_draws():
     predictions = predicted(20, members=2)
-    resampled = drawn(predictions, draws=0)
+    got = gains(drawn(predictions, draws=0), predictions.members, HEADLINE, laws(predictions, draws=0))
 
-    got = gains(resampled, predictions.members, HEADLINE)["ece"].over_mean
-    assert got.ci95 is None
-    assert got.value is not None
+    assert got["nll"].over_mean.ci95 is None
+    assert got["nll"].over_mean.value is not None
+    assert got["ece"].over_mean == Comparison(value=None, ci95=None, p_value=None)
 
 
 def test_a_gain_in_accuracy_is_judged_by_the_answers_that_differ():
@@ -110,7 +152,7 @@ def test_a_gain_in_accuracy_is_judged_by_the_answers_that_differ():
     log_probs_MNC = log_softmax(predictions.logits_MNC)
     unlike_MN = log_probs_MNC.argmax(axis=2) != labels_N
     resampled = drawn(predictions, labels_N=labels_N, draws=300)
-    got = gains(resampled, predictions.members, HEADLINE, unlike_MN=unlike_MN)["accuracy"]
+    got = gains(resampled, predictions.members, HEADLINE, {}, unlike_MN=unlike_MN)["accuracy"]
 
     assert got.over_mean.value == pytest.approx(0.02)
     assert got.over_mean.p_value == 2 / 2**4
@@ -119,6 +161,6 @@ def test_a_gain_in_accuracy_is_judged_by_the_answers_that_differ():
 
 def test_of_few_examples_no_gain_has_a_p_value():
     predictions = predicted(19, members=3, noise=2.0)
-    got = gains(drawn(predictions, draws=50), predictions.members, HEADLINE)
+    got = gains(drawn(predictions, draws=50), predictions.members, HEADLINE, laws(predictions, draws=50))
 
     assert {each.over_mean.p_value for each in got.values()} == {None}

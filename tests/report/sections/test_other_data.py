@@ -98,3 +98,11 @@ def test_every_compared_set_has_its_roc_curves_the_recommended_score_first(tmp_p
         assert shown == [[name, areas[name]] for name in ("Mutual information", "One minus confidence", "Entropy")]
     other = replace(main_metrics("other"), role="other")
     assert content_of(tmp_path / "other", main_metrics(), other).roc == []
+
+
+def test_a_single_member_has_no_scores_of_disagreement(tmp_path):
+    content = content_of(tmp_path, main_metrics(members=1), shifted_metrics("strange"))
+
+    for _, table in content.detection:
+        assert [row.title for row in table.rows][-1] == "Expected entropy"
+    assert not any("Mutual information" in key.name for figure in content.roc for key in figure.legend)

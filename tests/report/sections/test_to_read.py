@@ -62,6 +62,8 @@ def test_a_torn_file_of_texts_is_named(folder):
 def test_lists_without_examples_are_left_out(tmp_path):
     metrics = main_metrics(labelled=0)
     titles = [title for title, _ in to_read(read_source(write_run(tmp_path, metrics)))]
-    assert titles == ["Most uncertain"]
+    assert titles == ["The members disagree most"]
+    [(alone, _), *_] = to_read(read_source(write_run(tmp_path, main_metrics(members=1))))
+    assert alone == "Most uncertain"
     metrics = replace(metrics, examples=ExamplesToRead(most_uncertain=(), most_confidently_wrong=()))
     assert to_read(read_source(write_run(tmp_path, metrics))) is None

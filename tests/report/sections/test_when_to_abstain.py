@@ -112,3 +112,13 @@ def test_the_two_tables_hold_every_quantity_of_every_score_once(tmp_path):
 
 def test_without_labels_there_is_nothing_to_say(tmp_path):
     assert content_of(tmp_path, main_metrics(labelled=0)) is None
+
+
+def test_a_single_member_has_no_scores_of_disagreement(tmp_path):
+    content = content_of(tmp_path, main_metrics(members=1))
+
+    doubts = ["One minus confidence", "One minus margin", "Entropy", "Expected entropy"]
+    for table in (content.table, content.more):
+        assert [row.title for row in table.rows] == doubts
+    for figure in (content.figure, content.roc):
+        assert not any("Mutual information" in name for name in names(figure))

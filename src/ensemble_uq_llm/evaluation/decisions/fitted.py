@@ -28,7 +28,8 @@ from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.text import counted
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""The first did not know whose weights it was fitted for, nor which thresholds are tied."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -16,8 +16,8 @@ from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.run_folder import RunFolder
 
-SCHEMA_VERSION: Final = 2
-"""Files without a version are of the first schema, in which members were seeds."""
+SCHEMA_VERSION: Final = 3
+"""Files without a version are of the first schema; what changed from each to the next is told in docs/metrics.md."""
 
 _FORM: Final = VersionedJson(
     adapter=TypeAdapter(SetMetrics),

@@ -4,7 +4,7 @@ Every metric takes `log_probs_NC` and `labels_N` (all known) and returns a `Stat
 `METRICS` at the end is the whole list.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.classes.by_class import balanced_accuracy, macro_f1
-from ensemble_uq_llm.evaluation.quality import calibration
+from ensemble_uq_llm.evaluation.quality import calibration, residual_sums
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_reliability, brier_split
 from ensemble_uq_llm.evaluation.quality.calibration import ErrorMaker, LogProbs, against_labels
+from ensemble_uq_llm.evaluation.quality.residual_sums import Summed
 from ensemble_uq_llm.evaluation.quality.smooth_ece import smooth_ece
 from ensemble_uq_llm.statistics.statistic import (
     Family,
@@ -106,12 +107,23 @@ class Metric:
     """Whether it is never below 0 and noise can only raise it, so that its draws must be centred on its value."""
     calibration: ErrorMaker | None = None
     """For a calibration error its maker for labels that vary: it has a noise floor."""
+    summed: Summed | None = None
+    """For a calibration error that can be freed of noise how: it is compared by its `true_error`."""
+    same_as: str | None = None
+    """The metric that is the same number for those classes: it is neither shown nor compared a second time."""
     classes: int | None = None
     """The one number of classes that it is defined for; None for any."""
 
 
 def _calibration_error(
-    name: str, title: str, make: ErrorMaker, *, headline: bool = False, classes: int | None = None
+    name: str,
+    title: str,
+    make: ErrorMaker,
+    summed: Summed | None,
+    *,
+    headline: bool = False,
+    classes: int | None = None,
+    same_as: str | None = None,
 ) -> Metric:
     return Metric(
         name=name,
@@ -121,6 +133,8 @@ def _calibration_error(
         headline=headline,
         centred=True,
         calibration=make,
+        summed=summed,
+        same_as=same_as,
         classes=classes,
     )
 
@@ -145,13 +159,20 @@ METRICS = (
     ),
     Metric(name="nll", title="NLL (nats)", statistic=nll, higher_is_better=False, headline=True),
     Metric(name="brier", title="Brier score", statistic=brier, higher_is_better=False, headline=True),
-    _calibration_error("ece", "ECE (15 bins)", calibration.ece, headline=True),
-    _calibration_error("equal_mass_ece", "ECE (equal mass)", calibration.equal_mass_ece),
-    _calibration_error("classwise_ece", "Classwise ECE", calibration.classwise_ece),
-    _calibration_error("mce", "MCE (15 bins)", calibration.mce),
-    _calibration_error("smooth_ece", "Smooth ECE", smooth_ece),
-    _calibration_error("binary_ece", "ECE of class 1", calibration.binary_ece, classes=2),
-    _calibration_error("brier_reliability", "Brier: reliability", brier_reliability),
+    _calibration_error("ece", "ECE (15 bins)", calibration.ece, residual_sums.ECE, headline=True),
+    _calibration_error("equal_mass_ece", "ECE (equal mass)", calibration.equal_mass_ece, residual_sums.EQUAL_MASS_ECE),
+    _calibration_error("classwise_ece", "Classwise ECE", calibration.classwise_ece, residual_sums.CLASSWISE_ECE),
+    _calibration_error("mce", "MCE (15 bins)", calibration.mce, None),
+    _calibration_error("smooth_ece", "Smooth ECE", smooth_ece, residual_sums.SMOOTH_ECE),
+    _calibration_error(
+        "binary_ece",
+        "ECE of class 1",
+        calibration.binary_ece,
+        residual_sums.CLASSWISE_ECE,
+        classes=2,
+        same_as="classwise_ece",
+    ),
+    _calibration_error("brier_reliability", "Brier: reliability", brier_reliability, residual_sums.BRIER_RELIABILITY),
     Metric(
         name="brier_resolution",
         title="Brier: resolution",
@@ -182,6 +203,11 @@ CENTRED = frozenset(metric.name for metric in METRICS if metric.centred)
 def metrics_for(classes: int) -> tuple[Metric, ...]:
     """Return the metrics that are defined for so many classes."""
     return tuple(metric for metric in METRICS if metric.classes in (None, classes))
+
+
+def summed_for(metrics: Iterable[Metric]) -> dict[str, Summed]:
+    """Return of those metrics that can be freed of noise how, by name."""
+    return {metric.name: metric.summed for metric in metrics if metric.summed is not None}
 
 
 def quality_family(log_probs_NC: LogProbs, labels_N: _Labels) -> Family[str]:

@@ -27,9 +27,15 @@ class Floor:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricEstimate(Estimate):
-    """A metric with its interval and, of a calibration error, its noise floor."""
+    """A metric with its interval and, of a calibration error, its noise floor and what is left of it without noise.
+
+    The interval of a calibration error is that of the value as it is, noise included: of what other examples, as many,
+    would show. The true error has its own, in `debiased`.
+    """
 
     noise_floor: Floor | None = None
+    debiased: Estimate | None = None
+    """The true error, freed of what noise adds to the value; see `quality.true_error`."""
 
 
 @dataclass(frozen=True, kw_only=True)

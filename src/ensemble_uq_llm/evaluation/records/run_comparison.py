@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
+from ensemble_uq_llm.evaluation.records.estimates import MetricEstimate
+from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.utils.text import clipped
 
 Side: TypeAlias = Literal["A", "B"]
@@ -21,9 +22,10 @@ class AdjustedComparison(Comparison):
 class ComparedMetric:
     """A metric of A and of B, and the difference B - A."""
 
-    a: Estimate
-    b: Estimate
+    a: MetricEstimate
+    b: MetricEstimate
     difference: AdjustedComparison
+    """Of calibration errors that of the true errors, `debiased`, and not of the values, which noise has raised."""
     better: Side | None
     """Which is better, where the interval excludes 0 and the plain p-value is below 0.05."""
 

@@ -52,6 +52,8 @@ class SetMetrics:
     draws: int | None = None
     findings: tuple[Finding, ...] = ()
     """What whoever uses these answers should know first."""
+    class_names: tuple[str, ...] = ()
+    """How the classes of predictions of other systems are called; empty where the configuration says it, or nobody."""
     constant_answers: ConstantAnswers | None = None
     by_class: ByClass | None = None
     reliability: Reliability | None = None

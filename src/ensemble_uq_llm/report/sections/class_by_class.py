@@ -51,7 +51,11 @@ def _means(metrics: SetMetrics) -> Table:
     shown = [METRIC_BY_NAME[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")]
     cells = [estimate_cell(metrics.ensemble.get(metric.name), metric.format, strong=True) for metric in shown]
     columns = ["", *(f"{metric.title} {direction(metric.higher_is_better)}" for metric in shown)]
-    return Table(label="Means over classes", columns=columns, rows=[Row(title="Ensemble", cells=cells)])
+    return Table(
+        label="Means over classes",
+        columns=columns,
+        rows=[Row(title="Ensemble" if metrics.several else "Single member", cells=cells)],
+    )
 
 
 def _classes(by_class: ByClass, names: Sequence[str]) -> Table:

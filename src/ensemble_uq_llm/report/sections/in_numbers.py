@@ -55,7 +55,7 @@ def in_numbers(source: ReportSource) -> InNumbers:
         majority=source.class_labels[metrics.constant_answers.majority] if metrics.constant_answers else "",
         calibration=_calibration(metrics.ensemble),
         brier=_brier(metrics.ensemble) if metrics.ensemble else None,
-        uncertainty=_uncertainty(metrics.uncertainty),
+        uncertainty=_uncertainty(metrics),
         truth=_truth(metrics.truth) if metrics.truth else None,
     )
 
@@ -98,7 +98,7 @@ def _constant(metrics: SetMetrics, constant: ConstantAnswers) -> Table:
         rows.append(
             Row(title=metric.title, note=f"{'higher' if metric.higher_is_better else 'lower'} is better", cells=cells)
         )
-    columns = ("Metric", "Ensemble", "One answer for all", "Difference")
+    columns = ("Metric", "Ensemble" if metrics.several else "Value", "One answer for all", "Difference")
     return Table(label="Beside answering without looking", columns=columns, rows=rows)
 
 
@@ -106,17 +106,18 @@ def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:
     rows = []
     for name, estimate in estimates.items():
         floor = estimate.noise_floor
-        if floor is None or name not in METRIC_BY_NAME:
+        if floor is None or name not in METRIC_BY_NAME or METRIC_BY_NAME[name].same_as:
             continue
         metric = METRIC_BY_NAME[name]
         cells = [
-            estimate_cell(estimate, metric.format, strong=True),
+            value_cell(estimate.value, metric.format, strong=True),
+            estimate_cell(estimate.debiased, metric.format),
             value_cell(floor.mean, metric.format),
             value_cell(floor.p95, metric.format),
             _judged(floor),
         ]
         rows.append(Row(title=metric.title, cells=cells))
-    columns = ("Calibration error", "Ensemble", "Chance alone, mean", "Chance alone, up to", "Reading")
+    columns = ("Calibration error", "Ensemble", "Without noise", "Chance alone, mean", "Chance alone, up to", "Reading")
     return Table(label="Calibration errors and their noise floors", columns=columns, rows=rows) if rows else None
 
 
@@ -139,11 +140,10 @@ def _brier(estimates: Mapping[str, MetricEstimate]) -> Table:
     return Table(label="Parts of the Brier score", columns=("Brier score, in parts", "Part"), rows=rows)
 
 
-def _uncertainty(averages: Mapping[str, float]) -> Table:
+def _uncertainty(metrics: SetMetrics) -> Table:
+    averages, shown = metrics.uncertainty, UNCERTAINTY_ROWS if metrics.several else UNCERTAINTY_ROWS[:1]
     rows = [Row(title="Confidence", cells=[value_cell(averages["mean_confidence"], ".1%", strong=True)])]
-    rows += [
-        Row(title=title, cells=[value_cell(averages[name], ".4f", strong=True)]) for name, title in UNCERTAINTY_ROWS
-    ]
+    rows += [Row(title=title, cells=[value_cell(averages[name], ".4f", strong=True)]) for name, title in shown]
     return Table(label="Average uncertainties", columns=("Uncertainty", "Average"), rows=rows)
 
 

@@ -15,7 +15,7 @@ from ensemble_uq_llm.report.formats import (
     score_title,
     show_difference,
 )
-from ensemble_uq_llm.report.scores_drawn import roc_lines
+from ensemble_uq_llm.report.scores_drawn import roc_lines, telling
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Cell, Row, Table, estimate_cell, value_cell
 from ensemble_uq_llm.report.words.findings_in_words import other_findings_in_words
@@ -54,7 +54,11 @@ def other_data(source: ReportSource) -> OtherData | None:
     if not source.others:
         return None
     compared = {name: metrics.shift for name, metrics in source.others.items() if metrics.shift}
-    detection = [(quantity.title, _detection(compared, quantity)) for quantity in DETECTION_NUMBERS if compared]
+    detection = [
+        (quantity.title, _detection(compared, quantity, several=source.main.several))
+        for quantity in DETECTION_NUMBERS
+        if compared
+    ]
     return OtherData(
         sets=_sets(source, compared),
         judged_by=score_in_text(next(iter(compared.values())).detection.score) if compared else "",
@@ -66,7 +70,9 @@ def other_data(source: ReportSource) -> OtherData | None:
 
 def _roc(source: ReportSource, name: str, shift: Shift) -> Figure:
     return roc_figure(
-        roc_lines(shift.roc, shift.numbers["auroc"], (shift.detection.score, BASELINE)),
+        roc_lines(
+            telling(shift.roc, several=source.main.several), shift.numbers["auroc"], (shift.detection.score, BASELINE)
+        ),
         title=name,
         found=f"share of {shortened(name)} found",
         mistaken=f"share of {shortened(source.name)} taken for it",
@@ -126,8 +132,8 @@ def _detected(shift: Shift | None) -> list[Cell]:
     return [area, Cell(value=rate.value), Cell(value=_READINGS[found.seen], note=adjusted)]
 
 
-def _detection(compared: Mapping[str, Shift], quantity: Quantity) -> Table:
-    scores = next(iter(compared.values())).numbers[quantity.name]
+def _detection(compared: Mapping[str, Shift], quantity: Quantity, *, several: bool) -> Table:
+    scores = telling(next(iter(compared.values())).numbers[quantity.name], several=several)
     rows = []
     for score in scores:
         cells = [

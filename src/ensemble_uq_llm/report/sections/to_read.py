@@ -42,7 +42,7 @@ def to_read(source: ReportSource) -> Sequence[tuple[str, Sequence[Card]]] | None
     if examples is None:
         return None
     titled = (
-        ("Most uncertain", examples.most_uncertain),
+        ("The members disagree most" if source.main.several else "Most uncertain", examples.most_uncertain),
         ("Most confidently wrong", examples.most_confidently_wrong),
     )
     texts = read_texts(source.folder.examples(source.name), {each.id for _, those in titled for each in those})

@@ -1,7 +1,7 @@
 """When should it abstain: risk-coverage curves, and how well every score finds the mistakes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS
 from ensemble_uq_llm.evaluation.records import BestScore, SelectiveScore, SetMetrics
@@ -10,7 +10,7 @@ from ensemble_uq_llm.report.figures.risk_coverage import Curve, risk_coverage_fi
 from ensemble_uq_llm.report.figures.roc_figure import roc_figure
 from ensemble_uq_llm.report.figures.svg import Figure
 from ensemble_uq_llm.report.formats import score_title
-from ensemble_uq_llm.report.scores_drawn import drawn_scores, recommended_first, roc_lines
+from ensemble_uq_llm.report.scores_drawn import drawn_scores, recommended_first, roc_lines, telling
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.tables import Row, Table, direction_mark, estimate_cell
 
@@ -38,6 +38,7 @@ def when_to_abstain(source: ReportSource) -> WhenToAbstain | None:
     metrics, choice = source.main, source.main.best_score
     if choice is None:
         return None
+    metrics = replace(metrics, selective=telling(metrics.selective, several=metrics.several))
     curves = _curves(metrics, choice)
     first = [quantity for quantity in SELECTIVE_NUMBERS if quantity.name in _SHOWN_FIRST]
     rest = [quantity for quantity in SELECTIVE_NUMBERS if quantity.name not in _SHOWN_FIRST]

@@ -18,8 +18,8 @@ _MEMBERS = 5
 
 
 def unnamed_classes(metrics: SetMetrics) -> tuple[str, ...]:
-    """Return how the classes are called where nobody has named them."""
-    return tuple(f"class {c}" for c in range(metrics.classes))
+    """Return how the classes are called where no configuration names them: as with the predictions, or by number."""
+    return metrics.class_names or tuple(f"class {c}" for c in range(metrics.classes))
 
 
 def findings_in_words(metrics: SetMetrics, class_labels: Sequence[str] | None = None) -> list[str]:
