@@ -169,8 +169,8 @@ def _labels(array: NDArray[Any], count: int, classes: Sequence[str] | None) -> t
         array = _array("labels", [np.nan if label is None else label for label in array])
     if array.size and array.dtype.kind in "UT":
         raise DataError(
-            f"array 'labels' holds text, such as {clipped(str(array.flat[0]))}; give class numbers, or the names of the "
-            "classes in order (--classes or classes=)"
+            f"array 'labels' holds text, such as {clipped(str(array.flat[0]))}; give class numbers, or the names of "
+            "the classes in order (--classes or classes=)"
         )
     numbers = _numbers("labels", array)
     labels = _whole("labels", np.where(np.isnan(numbers), -1, numbers))
