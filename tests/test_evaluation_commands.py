@@ -159,6 +159,13 @@ def test_there_is_no_report_without_an_evaluation(call, tmp_path):
         == f"error: {tmp_path}: nothing has been evaluated here; name a run folder, or the --output of an evaluation\n"
     )
 
+    (tmp_path / "config.yaml").write_text("seeds: [1]\n")
+    code, _, err = call("report", tmp_path)
+    assert (code, err.partition("; ")[2]) == (
+        3,
+        f"train, predict and evaluate it first: ensemble-uq run {tmp_path}\n",
+    )
+
 
 def test_two_files_are_compared(call, files):
     write_predictions(files / "other.parquet", predictions(noise=3.0))

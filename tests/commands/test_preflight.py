@@ -138,6 +138,27 @@ def test_what_follows_from_a_wrong_value_is_no_finding(tiny_yaml):
     ]  # fmt: skip
 
 
+def test_a_wrong_value_hides_no_problem_of_the_files(tiny_yaml, tmp_path):
+    (tmp_path / "rows.csv").write_text("text,mark\na,b\n")
+    overrides = ["num_labels=1", f"train_file={tmp_path / 'absent.csv'}", f"validation_file={tmp_path / 'rows.csv'}"]
+    part = usable_part(tiny_yaml, [*overrides, "prompt_template='{txt}'", "label_column=mark"])
+    problems = [ConfigError(problem) for problem in part.problems]
+    with pytest.raises(ConfigError, match="num_labels: must be") as caught:
+        check_everything(part.config, problems=problems, wrong=part.wrong)
+    told = str(caught.value)
+    assert f"{tmp_path / 'absent.csv'}: not found" in told
+    assert "no row has the field 'txt'; did you mean 'text'?" in told
+    assert "mark" not in told.replace("'text', 'mark'", "")
+
+
+@pytest.mark.parametrize("wrong", ["label_column=[1]", "prompt_template=3"])
+def test_columns_are_not_looked_for_by_a_key_that_is_wrong(tiny_yaml, wrong):
+    part = usable_part(tiny_yaml, ["num_labels=1", wrong])
+    with pytest.raises(ConfigError, match="num_labels: must be") as caught:
+        check_everything(part.config, problems=[ConfigError(each) for each in part.problems], wrong=part.wrong)
+    assert len(str(caught.value).split("\n")) == 2
+
+
 def test_the_defaults_can_be_checked_without_a_hub(monkeypatch):
     monkeypatch.setattr(base, "why_hub_is_silent", lambda: "nobody is there")
     facts = check_everything(Config(model_name="nobody/nothing"))

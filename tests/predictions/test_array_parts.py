@@ -59,7 +59,10 @@ MISTAKES = {
     "ragged": ({"logits": [[1.0, 2.0], [3.0]]}, "array 'logits' cannot be read (setting an array element"),
     "words": ({"logits": [["a", "b"]]}, "array 'logits' holds <U1; it must hold real numbers"),
     "long labels": ({"logits": LOGITS_NC, "labels": [0] * 4}, "array 'labels' has shape (4,); with 1 members, 3"),
-    "named labels": ({"logits": LOGITS_NC, "labels": ["no", "yes", "no"]}, "array 'labels' holds <U3; it must hold"),
+    "named labels": (
+        {"logits": LOGITS_NC, "labels": ["no", "yes", "no"]},
+        "array 'labels' holds text, such as 'no'; give",
+    ),
     "label range": ({"logits": LOGITS_NC, "labels": [0, 1, 2]}, "example '2' has label 2; with 2 classes"),
     "odd ids": ({"logits": LOGITS_NC, "ids": ["a", None, "b"]}, "array 'ids' holds object; it must hold text"),
     "sum": ({"probs": np.full((3, 2), 0.4)}, "probs[0]: class 0 to class 1 sum to 0.8 (2 more rows"),

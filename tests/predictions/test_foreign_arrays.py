@@ -106,7 +106,7 @@ MISTAKES = {
         "array 'ids' cannot be read (Object arrays cannot be loaded when allow_pickle=False); store plain numbers",
     ),
     "complex": ({"logits": LOGITS_NC * 1j}, "array 'logits' holds complex128; it must hold real numbers"),
-    "words": ({"logits": LOGITS_NC, "labels": np.array(["a"] * 3)}, "array 'labels' holds <U1; it must hold real"),
+    "words": ({"logits": LOGITS_NC, "labels": np.array(["a"] * 3)}, "array 'labels' holds text, such as 'a'; give"),
     "fraction": ({"logits": LOGITS_NC, "labels": np.array([0, 0.5, 1])}, "labels[1] is 0.5; labels must be whole"),
     "label range": ({"logits": LOGITS_NC, "labels": np.array([0, 1, 2])}, "example '2' has label 2; with 2 classes"),
     "label -2": ({"logits": LOGITS_NC, "labels": np.array([0, -2, 1])}, "example '1' has label -2; with 2 classes"),

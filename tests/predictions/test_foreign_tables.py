@@ -232,7 +232,11 @@ def test_a_logit_that_no_float32_holds(tmp_path):
         ("x.csv", b"", r"x\.csv: this is not a readable CSV file in UTF-8 \(Empty CSV file\); write it again"),
         ("x.csv", b"id,prob\n", r"x\.csv: the file has no rows; predict a set that has examples"),
         ("x.csv", b"id,prob\n\xff,0.5\n", r"x\.csv: this is not a readable CSV file in UTF-8 \(.*invalid UTF8"),
-        ("x.csv", "id,prob\na,0.5\n".encode("utf-16"), r"x\.csv: this is not a readable CSV file in UTF-8"),
+        (
+            "x.csv",
+            "id,prob\na,0.5\n".encode("utf-16"),
+            r"x\.csv: this is not a readable CSV file in UTF-8 .*, as UTF-8",
+        ),
         ("x.parquet", b"id,prob\na,0.5\n", r"x\.parquet: this is not a readable Parquet file"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.check import check
+from ensemble_uq_llm.data.check import check, check_what_is_right
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
 from ensemble_uq_llm.models.local import local_folder
@@ -39,6 +39,9 @@ def check_everything(
             config = with_classes(config)
         with found.noting():
             found.facts |= check(config)
+    else:
+        with found.noting():
+            check_what_is_right(config, set(wrong))
     with found.noting():
         _check_output(config, found)
     with found.noting(), naming_extras():

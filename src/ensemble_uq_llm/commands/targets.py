@@ -50,6 +50,8 @@ def check_evaluated(folder: Path) -> None:
         return
     if run.prediction_names():
         advice = f"evaluate it first: ensemble-uq evaluate {folder}"
+    elif run.config.exists() and not run.members():
+        advice = f"train, predict and evaluate it first: ensemble-uq run {folder}"
     elif run.config.exists():
         advice = f"predict and evaluate it first: ensemble-uq predict {folder} --evaluate"
     else:

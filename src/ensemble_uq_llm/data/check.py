@@ -1,8 +1,10 @@
 """What `validate` can say about a configuration's data without torch: prompt, local files, counts, schedule."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +12,10 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.classes import class_counts, with_classes
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
 from ensemble_uq_llm.data.job import Job
-from ensemble_uq_llm.data.prepare import check_named, class_weights
-from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
-from ensemble_uq_llm.data.reading.data_files import read_records
+from ensemble_uq_llm.data.prepare import FILE_KEYS, check_named, class_weights
+from ensemble_uq_llm.data.prompts import default_cut_column, parse_template, prompt_columns
+from ensemble_uq_llm.data.reading.columns import Columns
+from ensemble_uq_llm.data.reading.data_files import read_labels, read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.utils.text import clipped, listed
 
@@ -35,7 +38,7 @@ def check(config: Config) -> dict[str, Any]:
         problems.append(error)
     job = Job(config)
     looks: dict[str, Callable[[Config, Job], dict[str, Any]]] = {"prompt": _prompt}
-    looks |= {"validation": _validation_file} if problems else {"train": _train, "validation": _validation}
+    looks |= {"validation": _validation_columns} if problems else {"train": _train, "validation": _validation}
     for name, look in [*looks.items(), ("repeats", _repeats)]:
         if name == "repeats" and problems:
             break  # it needs what is wrong
@@ -44,10 +47,34 @@ def check(config: Config) -> dict[str, Any]:
         except (ConfigError, DataError) as error:
             problems.append(error)
             facts[name] = "unusable"
-    if problems:
-        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DataError
-        raise kind("\n".join(dict.fromkeys(map(str, problems))))
+    _raise_together(problems)
     return facts
+
+
+def check_what_is_right(config: Config, wrong: AbstractSet[str]) -> None:
+    """Look at the prompt and the files of a configuration of which other keys are wrong, as far as that goes.
+
+    Raises:
+        ConfigError, DataError: as `check`.
+    """
+    looks: list[Callable[[], object]] = []
+    if wrong.isdisjoint({"prompt_template", "cut_column"}):
+        looks.append(partial(_prompt, config, Job(config)))
+    for key in FILE_KEYS:
+        file: Path | None = getattr(config, key)
+        if key in wrong or file is None:
+            continue
+        if wrong.isdisjoint({"prompt_template", "label_column", "id_column"}):
+            looks.append(partial(_check_columns, config, file, require_labels=key == "train_file"))
+        else:
+            looks.append(partial(read_records, file))
+    problems: list[ConfigError | DataError] = []
+    for look in looks:
+        try:
+            look()
+        except (ConfigError, DataError) as error:
+            problems.append(error)
+    _raise_together(problems)
 
 
 def warn_if_warmup_outlasts(config: Config, examples: int) -> int:
@@ -60,6 +87,12 @@ def warn_if_warmup_outlasts(config: Config, examples: int) -> int:
             stacklevel=2,
         )
     return steps
+
+
+def _raise_together(problems: Sequence[ConfigError | DataError]) -> None:
+    if problems:
+        kind = ConfigError if any(isinstance(problem, ConfigError) for problem in problems) else DataError
+        raise kind("\n".join(dict.fromkeys(map(str, problems))))
 
 
 def _prompt(config: Config, _: Job) -> dict[str, Any]:
@@ -104,12 +137,22 @@ def _validation(config: Config, job: Job) -> dict[str, Any]:
     return facts | ({"validation_unlabelled": unlabelled} if unlabelled else {})
 
 
-def _validation_file(config: Config, _: Job) -> dict[str, Any]:
-    """Look at what can be seen of the evaluation file without the classes: whether it can be read."""
+def _validation_columns(config: Config, _: Job) -> dict[str, Any]:
+    """Look at what can be seen of the evaluation file without the classes: whether it can be read, and its columns."""
     check_named(config, "validation_file", beside="train_file", verb="evaluate")
     if config.validation_file is not None:
-        read_records(config.validation_file)
+        _check_columns(config, config.validation_file, require_labels=False)
     return {}
+
+
+def _check_columns(config: Config, file: Path, *, require_labels: bool) -> None:
+    columns = Columns(
+        prompt=prompt_columns(config.prompt_template),
+        label=config.label_column,
+        id=config.id_column,
+        require_labels=require_labels,
+    )
+    read_labels(file, columns)
 
 
 def _repeats(config: Config, job: Job) -> dict[str, Any]:

@@ -169,6 +169,11 @@ def _labels(array: NDArray[Any], count: int, classes: Sequence[str] | None) -> t
         return tuple(_class_of(value, meaning, row) for row, value in enumerate(array.tolist()))
     if array.dtype.kind == "O":  # a list with None in it
         array = _array("labels", [np.nan if label is None else label for label in array])
+    if array.size and array.dtype.kind in "UT":
+        raise DataError(
+            f"array 'labels' holds text, such as {clipped(str(array.flat[0]))}; give class numbers, or the names of "
+            "the classes in order (--classes or classes=)"
+        )
     numbers = _numbers("labels", array)
     labels = _whole("labels", np.where(np.isnan(numbers), -1, numbers))
     return tuple(None if label == -1 else label for label in labels)

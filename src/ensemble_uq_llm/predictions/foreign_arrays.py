@@ -57,6 +57,6 @@ def _load(path: Path, columns: Mapping[str, str]) -> dict[str, Any]:
         raise
     except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"array {name!r} cannot be read ({error}); store plain numbers, and ids as text or whole numbers"
+            f"array {name!r} cannot be read ({error}); store plain numbers, and ids and names as text"
         ) from error
     return arrays

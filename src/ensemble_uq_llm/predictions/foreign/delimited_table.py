@@ -56,7 +56,9 @@ def _table(path: Path, separator: str, types: dict[str, Any], *, decimal_point: 
             return pa.csv.read_csv(path, parse_options=parse, convert_options=convert, read_options=read)
     except pa.ArrowException as error:
         kind = "TSV" if separator == _TAB else "CSV"
-        raise DataError(f"{path}: this is not a readable {kind} file in UTF-8 ({error}); write it again") from error
+        raise DataError(
+            f"{path}: this is not a readable {kind} file in UTF-8 ({error}); write it again, as UTF-8"
+        ) from error
 
 
 def _has_decimal_commas(table: Any, name: str) -> bool:
