@@ -439,7 +439,7 @@ def test_the_metrics_of_a_run(finished_run):
     assert set(metrics["members_mean"]) == headline
     for name in headline:
         estimate = metrics["ensemble"][name]
-        assert {"value", "ci95"} <= set(estimate) <= {"value", "ci95", "noise_floor"}
+        assert {"value", "ci95"} <= set(estimate) <= {"value", "ci95", "noise_floor", "debiased"}
         low, high = estimate["ci95"]
         assert low <= high
         assert set(metrics["members_mean"][name]) == {"value"}

@@ -5,6 +5,7 @@ from ensemble_uq_llm import errors
 CODES = {
     "ConfigError": (2, ValueError),
     "ModelError": (2, ValueError),
+    "UnreachableModelError": (2, ValueError),
     "MissingExtraError": (2, ImportError),
     "DataError": (3, ValueError),
     "MembersFailedError": (4, RuntimeError),

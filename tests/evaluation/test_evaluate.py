@@ -183,7 +183,7 @@ PROBS_N = np.array([0.9, 0.2, 0.6])
         ({"probs": PROBS_N, "labels": [1, 0]}, DataError, r"^array 'labels' has shape \(2,\); with 1 members, 3 exam"),
         ({"probs": 2 * PROBS_N}, DataError, r"^probs\[0\]: class 1 is 1\.8"),
         ({"probs": PROBS_N, "labels": [1, 0, 7]}, DataError, "^example '2' has label 7; with 2 classes"),
-        ({"probs": PROBS_N, "labels": ["a", "b", "c"]}, DataError, "^array 'labels' holds <U1; it must hold real num"),
+        ({"probs": PROBS_N, "labels": ["a", "b", "c"]}, DataError, "^array 'labels' holds text, such as 'a'"),
         ({"probs": PROBS_N, "ids": ["a", "b", "a"]}, DataError, "^id 'a' is there twice"),
     ],
 )
