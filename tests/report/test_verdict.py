@@ -35,6 +35,25 @@ def test_a_calibration_error_beyond_chance_is_called_that(tmp_path):
     assert "more than chance would explain" in said(tmp_path, metrics)
 
 
+def test_a_gain_of_pooling_is_said_where_it_is_surely_more_than_slight(tmp_path):
+    metrics = main_metrics()
+    metrics.ensemble["nll"] = MetricEstimate(value=0.3022, ci95=(0.26, 0.35))
+    metrics.members_mean["nll"] = Mean(value=0.3068)
+    gain = metrics.gain["nll"]
+
+    def with_interval(low, high, **changes):
+        over_mean = Comparison(value=-0.0046, ci95=(low, high), p_value=0.002)
+        return replace(metrics, gain={**metrics.gain, "nll": replace(gain, over_mean=over_mean)}, **changes)
+
+    sure = with_interval(-0.0058, -0.0036)
+    sentence = "Pooling its members lowers the NLL from 0.307 to 0.302, by 0.0046 (95% interval 0.0036 to 0.0058)."
+    assert sentence in said(tmp_path, sure)
+    worse = Comparison(value=-0.086, ci95=(-0.12, -0.05), p_value=0.002)
+    hurts = Finding(kind="ensemble_hurts", n=900, metric="accuracy", value=0.71, other=0.796, difference=worse)
+    for silent in (with_interval(-0.0058, -0.0009), replace(sure, labelled=19), replace(sure, findings=(hurts,))):
+        assert "Pooling its members lowers" not in said(tmp_path, silent)
+
+
 def test_abstention_counts_the_mistakes_of_the_score_to_use(tmp_path):
     metrics = main_metrics()
     for name, risk in (("mutual_information", 0.111), ("one_minus_confidence", 0.222)):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from ensemble_uq_llm.evaluation.members.added_member import SLIGHT
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.formats import show_interval, show_value
 from ensemble_uq_llm.report.source import ReportSource
@@ -15,7 +16,8 @@ from ensemble_uq_llm.utils.text import counted
 
 def verdict(source: ReportSource) -> Markup:
     """Return how good the ensemble is on the main set, whether it knows, and whether it notices other data."""
-    sentences = [_quality(source), *findings_in_words(source.main, source.class_labels), _abstention(source.main)]
+    sentences = [_quality(source), *findings_in_words(source.main, source.class_labels), _gain(source.main)]
+    sentences.append(_abstention(source.main))
     sentences += shift_in_words(source.others)
     for metrics in source.others.values():
         warned = replace(metrics, findings=tuple(each for each in metrics.findings if each.kind == "worse_but_surer"))
@@ -58,6 +60,20 @@ def _claim(metrics: SetMetrics) -> Markup:
         )
         parts.append(Markup("; its calibration error is <b>{}</b>, {}").format(show_value(ece.value, ".3f"), judged))
     return Markup("").join(parts)
+
+
+def _gain(metrics: SetMetrics) -> Markup:
+    """Return what pooling gains in NLL, where that is surely more than slight and nothing speaks against it."""
+    nll = metrics.gain.get("nll")
+    hurts = any(each.kind == "ensemble_hurts" for each in metrics.findings)
+    if nll is None or nll.over_mean.ci95 is None or hurts or metrics.labelled < FEWEST_EXAMPLES:
+        return Markup()
+    low, high = nll.over_mean.ci95
+    if high > -SLIGHT:
+        return Markup()
+    said = Markup("Pooling its members lowers the NLL from {} to <b>{}</b>, by {:.4f} (95% interval {:.4f} to {:.4f}).")
+    ends = (show_value(each.value, ".3f") for each in (metrics.members_mean["nll"], metrics.ensemble["nll"]))
+    return said.format(*ends, -(nll.over_mean.value or 0.0), -high, -low)
 
 
 def _abstention(metrics: SetMetrics) -> Markup:
