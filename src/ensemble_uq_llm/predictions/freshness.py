@@ -11,6 +11,7 @@ from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.origin import differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.predictions.selection import check_classes
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import read_object
 from ensemble_uq_llm.utils.provenance import read_record
@@ -32,7 +33,7 @@ def check_go_together(sets: Mapping[str, Predictions], *, calibration: Predictio
         DataError: the numbers of classes, the members, or their base differ; the message says which, and in what.
     """
     main, *others = sets
-    _check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
+    check_classes(sets if calibration is None else {**sets, CALIBRATION: calibration})
     for name in others if compared else ():
         _check_pair(name, sets[name], main, sets[main], allowed=())
     together = dict(sets) if compared or calibration is not None else {}
@@ -177,15 +178,6 @@ def _seeds(folder: RunFolder) -> Sequence[int]:
     if folder.config.is_file():
         return load_config(folder.root).member_seeds
     return list(dict.fromkeys(member.seed for member in folder.members()))
-
-
-def _check_classes(sets: Mapping[str, Predictions]) -> None:
-    main, *others = sets
-    expected = sets[main].logits_MNC.shape[2]
-    for name in others:
-        classes = sets[name].logits_MNC.shape[2]
-        if classes != expected:
-            raise DataError(f"set {name!r} has {classes} classes but {main!r} has {expected}; give sets of one task")
 
 
 def _check_pair(

@@ -4,10 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
-from ensemble_uq_llm.evaluation.files.example_tables import (
-    write_scores,
-    write_uncertainty,
-)
+from ensemble_uq_llm.evaluation.files.example_tables import write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.files.metrics_json import make_room, write_metrics
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
