@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel clean
+.PHONY: demo test stress lint types wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/ensemble-uq demo
 
 test: $(VENV)/dev-installed
 	$(BIN)/pytest -n auto
+
+# The tests of faults in their long form: hours, not minutes; docs/reliability.md has the figures.
+stress: $(VENV)/dev-installed
+	$(BIN)/pytest -n auto --stress tests/faults
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check --no-cache .

@@ -1,10 +1,11 @@
-"""Fixtures of the whole suite: the shared real data where it is, and a hub on the loopback interface."""
+"""Fixtures of the whole suite: the shared real data where it is, a hub on the loopback interface, fault tests' rounds."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -36,6 +37,34 @@ use_bf16: false
 device: cpu
 tokens_per_pass: 1024
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make stress`."""
+    parser.addoption("--stress", action="store_true", help="Run the tests of faults in their long form.")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often a test of faults repeats itself: `rounds(short, long)`; the long form is `make stress`."""
+    return lambda short, long: long if request.config.getoption("--stress") else short
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tell what a test of faults has counted, as a line of the stress run's summary: `tally("300 of 300 ...")`."""
+    return lambda line: record_property("tally", line)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show what the tests of faults have counted, of the long form only."""
+    if not config.getoption("--stress"):
+        return
+    terminalreporter.section("faults")
+    for report in [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]:
+        for name, line in report.user_properties:
+            if name == "tally":
+                terminalreporter.write_line(f"{report.outcome:6} {report.nodeid.rpartition('::')[2]}: {line}")
 
 
 @pytest.fixture(scope="session")
