@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: the shared real data where it is, a hub on the loopback interface, fault tests' rounds."""
+"""Fixtures of the whole suite: the shared data where they are, a hub on the loopback interface, rounds of faults."""
 
 import json
 import os
