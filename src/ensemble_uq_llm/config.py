@@ -131,6 +131,16 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         None, description="With `keep: best`, epochs without a better one after which a member stops; null trains all."
     )
 
+    checkpoint_steps: Count | None = Field(
+        None, description="Keep what continues an interrupted training after every so many steps; null: by time only."
+    )
+    checkpoint_minutes: Annotated[Number, Field(gt=0)] = Field(
+        5.0, description="The same after so many minutes, and after every epoch, where it costs a fiftieth of the time."
+    )
+    resume: Flag = Field(
+        True, description="Continue an interrupted training; false begins it anew, and its checkpoints go."
+    )
+
     log_to: Literal["tensorboard", "wandb"] | None = Field(
         None, description="An experiment tracker that is told of training, beside events.jsonl; each is an extra."
     )

@@ -71,6 +71,8 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
     if path is not None:
         path = as_path(path, "config")
         file = _yaml_of(path)
+        if file != path:
+            RunFolder(path).read(file)  # a run's own must be as it was written
         entries, yaml_problems = parse_flat_yaml(_read_text(file))
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
         for key, entry in entries.items():

@@ -36,6 +36,14 @@ class DataError(EnsembleUQError, ValueError):
     exit_code = 3
 
 
+class StorageError(ConfigError):
+    """The disk refuses: no space, no permission, a fault; what was there before is intact (exit code 2)."""
+
+
+class OwnedError(ConfigError):
+    """Another process writes the run folder; the message names it (exit code 2)."""
+
+
 class MembersFailedError(EnsembleUQError, RuntimeError):
     """Some members diverged; the others are finished and saved (exit code 4)."""
 

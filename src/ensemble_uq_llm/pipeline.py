@@ -164,8 +164,9 @@ def _predict(
 ) -> list[Path]:
     if not wanted:
         return []
-    loaded = load_members(config, adapters=adapters)
-    return [_predict_set(loaded, each, config, console) for each in wanted]
+    with RunFolder(config.output_dir).owned("predict"):
+        loaded = load_members(config, adapters=adapters)
+        return [_predict_set(loaded, each, config, console) for each in wanted]
 
 
 def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wanted]:

@@ -67,11 +67,7 @@ class Run:
     @property
     def failed(self) -> dict[MemberId, str]:
         """The members that training could not make, and why; training again tries them again."""
-        from ensemble_uq_llm.utils.provenance import read_record
-
-        reasons = {
-            member_of_folder(name): why for name, why in read_record(self._paths.run_record).get("failed", {}).items()
-        }
+        reasons = {member_of_folder(name): why for name, why in self._paths.record().get("failed", {}).items()}
         return {member: why for member, why in reasons.items() if member is not None and member not in self.members}
 
     @property

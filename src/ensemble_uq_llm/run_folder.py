@@ -1,12 +1,21 @@
 """Where everything of a run lies: the only module that knows the file names of a run folder."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
+from ensemble_uq_llm.storage.change import Change, change_of, settle
+from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.guard import read_verified
+from ensemble_uq_llm.storage.lock import owned
+from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
+from ensemble_uq_llm.utils.text import first_line
 
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
@@ -22,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run (the config's `output_dir`); it creates nothing by itself."""
+    """The paths of one run (the config's `output_dir`), and how they are read and changed."""
 
     root: Path
 
@@ -46,6 +55,20 @@ class RunFolder:
         return self.root / "events.jsonl"
 
     @property
+    def manifest(self) -> Path:
+        """The SHA-256 of every file that is read back."""
+        return self.root / MANIFEST
+
+    @property
+    def checkpoints(self) -> Path:
+        """What continues an interrupted training or prediction; gone when that is done."""
+        return self.root / "checkpoints"
+
+    def group_checkpoints(self, first_seed: int) -> Path:
+        """What continues the interrupted training of the group of members whose first seed this is."""
+        return self.checkpoints / f"from_seed_{first_seed}"
+
+    @property
     def tensorboard(self) -> Path:
         """What `log_to: tensorboard` writes."""
         return self.root / "tensorboard"
@@ -63,6 +86,10 @@ class RunFolder:
     def member(self, member: MemberId) -> Path:
         """The PEFT adapter folder of a member."""
         return self.root / member.folder_name
+
+    def member_weights(self, member: MemberId) -> Path:
+        """The weights of a member's adapter."""
+        return self.member(member) / "adapter_model.safetensors"
 
     def adapter_settings(self, member: MemberId) -> Path:
         """PEFT's settings of a member's adapter."""
@@ -119,6 +146,105 @@ class RunFolder:
         """The finished members of these seeds, in their order, with every sample that there is of each."""
         finished = self.members()
         return [member for seed in seeds for member in finished if member.seed == seed]
+
+    @contextmanager
+    def owned(self, doing: str) -> Iterator[None]:
+        """Be the only process that writes here; what a crash has left half done is completed or removed first.
+
+        Raises:
+            OwnedError: another process writes here. StorageError: nobody can. IntegrityError: a crash has left what
+                cannot be completed.
+        """
+        with owned(self.root, doing) as is_new:
+            if is_new:
+                settle(self.root)
+            yield
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """Yield a change of the run that happens as a whole: write into `RunFolder(change.root)`, at the same names.
+
+        Raises:
+            StorageError: the disk refuses, or somebody else's file is in the way.
+        """
+        self.check_manifest()
+        with change_of(self.root) as change:
+            yield change
+
+    def check_manifest(self) -> None:
+        """Raise IntegrityError where the manifest of a run is torn, or gone."""
+        if not self.manifest.exists() and self.holds_run():
+            raise IntegrityError(
+                f"{self.manifest}: there is no such file: it was removed, or the run was made by an earlier version; "
+                f"restore it, or, if the folder is as you want it, record it: ensemble-uq verify {self.root} --accept"
+            )
+        read_manifest(self.root)
+
+    def check_knows(self, paths: Iterable[Path]) -> None:
+        """Raise IntegrityError where a file of a run was put there by somebody else; it may not be there."""
+        self.check_manifest()
+        manifest = read_manifest(self.root)
+        for path in paths:
+            if manifest is not None and path.exists() and not manifest.accepted(path.relative_to(self.root).as_posix()):
+                raise IntegrityError(
+                    f"{path}: not written by this run; move it elsewhere, or, if it belongs to the run, record it: "
+                    f"ensemble-uq verify {self.root} --accept"
+                )
+
+    def holds_run(self) -> bool:
+        """Tell whether this is the folder of a run, and not one of predictions that anybody has put there."""
+        return self.run_record.exists() or bool(self.members())
+
+    def read(self, path: Path) -> bytes:
+        """Return the bytes of one of the run's files, which are those that were written.
+
+        In a folder of predictions that is no run, and that nothing of ours was written to, they are taken as they are.
+
+        Raises:
+            IntegrityError: the file was altered, or is not of this run; the message says what to do.
+            StorageError: it cannot be read. FileNotFoundError: it is not there.
+        """
+        self.check_manifest()
+        if self.manifest.exists():
+            return read_verified(self.root, path)
+        with naming_failures(path, "read"):
+            return path.read_bytes()
+
+    def read_object(self, path: Path, *, remedy: str) -> dict[str, Any]:
+        """Return the JSON object that one of the run's files holds.
+
+        Raises:
+            IntegrityError: it is missing or altered, or holds something else; the message ends with `remedy`.
+        """
+        try:
+            content = json.loads(self.read(path))
+        except FileNotFoundError:
+            raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
+        except (ValueError, RecursionError) as error:
+            raise IntegrityError(f"{path}: this is no JSON ({first_line(error)}); {remedy}") from None
+        if not isinstance(content, dict):
+            raise IntegrityError(f"{path}: this is no JSON object; {remedy}")
+        return content
+
+    def record(self) -> dict[str, Any]:
+        """Return the content of `run.json`; one without stages where there is none.
+
+        Raises:
+            IntegrityError: it was altered, or is not a run's record.
+        """
+        remedy = "restore it or delete it"
+        if not self.run_record.exists():
+            return {"stages": []}
+        record = self.read_object(self.run_record, remedy=remedy)
+        if not isinstance(record.get("stages"), list):
+            raise IntegrityError(f"{self.run_record}: not a run's record (it has no list of stages); {remedy}")
+        return record
+
+    def digests(self, paths: Iterable[Path]) -> dict[str, str]:
+        """Return the digests of some of the run's files by their paths in it, as the manifest tells them."""
+        files = (read_manifest(self.root) or Manifest()).files
+        names = [path.relative_to(self.root).as_posix() for path in paths]
+        return {name: files[name].sha256 for name in names if name in files}
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not isinstance(name, str) or not _NAME.fullmatch(name):

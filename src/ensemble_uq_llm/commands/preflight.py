@@ -17,7 +17,7 @@ from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.files import read_json, read_object
+from ensemble_uq_llm.utils.files import read_json
 
 
 def check_everything(
@@ -68,8 +68,8 @@ def _check_output(config: Config, found: CheckList) -> None:
     except OSError as error:
         raise ConfigError(f"output_dir: {existing} cannot be written ({error.strerror}); name another folder") from None
     found.facts["output_dir"] = str(folder.root)
-    if folder.run_record.exists():
-        read_object(folder.run_record, remedy="restore it or delete it")
+    folder.check_manifest()
+    folder.record()
 
 
 def _check_model_files(config: Config, found: CheckList) -> None:

@@ -13,6 +13,7 @@ from ensemble_uq_llm.evaluation.records import ExamplesToRead, SingleExample, Vo
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.statistics.ties import most_probable, snapped
+from ensemble_uq_llm.storage.guard import read_guarded
 
 LISTED = 20
 """Examples in each list."""
@@ -50,21 +51,21 @@ def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
 
     Raises:
         DataError: a line is no such object; the message names file and line.
+        IntegrityError: it is a run's file, and not as it was written.
     """
     if not path.exists():
         return {}
     wanted, texts = set(ids), {}
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                record = json.loads(line)
-                example, text = str(record["id"]), str(record["text"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path}:{number}: this is no JSON object with id and text ({error}); predict the set again"
-                ) from error
-            if example in wanted:
-                texts[example] = text
+    for number, line in enumerate(read_guarded(path).splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            example, text = str(record["id"]), str(record["text"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}:{number}: this is no JSON object with id and text ({error}); predict the set again"
+            ) from error
+        if example in wanted:
+            texts[example] = text
     return texts
 
 

@@ -16,9 +16,9 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_o
 from ensemble_uq_llm.models.memory import token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
-from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import devices_of
-from ensemble_uq_llm.utils.files import expanded, read_json, sha256_of
+from ensemble_uq_llm.utils.files import expanded, sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _own(config: Config) -> dict[MemberId, Path]:
         )
     warn_of_absent_members(folder, config.member_seeds)
     for member in members:
-        check_same_scale(folder, member, _unaltered_record(folder.member(member)))
+        check_same_scale(folder, member, _unaltered_record(folder, member))
     return {member: folder.member(member) for member in members}
 
 
@@ -122,16 +122,17 @@ def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     return Path(named).name.lower() == (base.resolve().name if is_folder else model_name.rpartition("/")[2]).lower()
 
 
-def _unaltered_record(folder: Path) -> dict[str, Any]:
-    try:
-        record = read_json(folder / MEMBER_RECORD)
-    except ValueError as error:
-        raise IntegrityError(
-            f"{folder / MEMBER_RECORD}: not a member's record ({error}); delete {folder} and train again"
-        ) from None
-    if record.get("weights_sha256") != sha256_of(folder / WEIGHTS):
-        raise IntegrityError(
-            f"{folder / WEIGHTS}: not the file that training wrote (its SHA-256 differs from {MEMBER_RECORD}'s); "
-            f"delete {folder} and train again to get the member back"
-        )
+def _unaltered_record(folder: RunFolder, member: MemberId) -> dict[str, Any]:
+    """Return a member's record, having found its files to be those that training wrote.
+
+    Raises:
+        IntegrityError: one is missing or altered.
+    """
+    remedy = f"delete {folder.member(member)} and train again to get the member back"
+    record = folder.read_object(folder.member_record(member), remedy=remedy)
+    for path in (folder.member_weights(member), folder.adapter_settings(member)):
+        try:
+            folder.read(path)
+        except FileNotFoundError:
+            raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
     return record

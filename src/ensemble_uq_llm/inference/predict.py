@@ -18,8 +18,8 @@ from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import describe_device
-from ensemble_uq_llm.utils.files import write_text
-from ensemble_uq_llm.utils.provenance import record_stage
+from ensemble_uq_llm.utils.files import write_json, write_text
+from ensemble_uq_llm.utils.provenance import with_stage
 
 
 def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None) -> Predictions:
@@ -66,7 +66,7 @@ def write_set(
     """
     started = time.monotonic()
     folder, examples = RunFolder(config.output_dir), prepared.examples
-    path = folder.predictions(name)
+    folder.predictions(name)  # a name that cannot be a file's is refused before any work
     origin = Origin(
         weights=loaded.weights,
         base=loaded.base_digest,
@@ -76,12 +76,11 @@ def write_set(
         settings=prediction_settings(config),
         scales=loaded.scales,
     )
-    write_predictions(path, replace(predict_examples(loaded, prepared, tell=tell), origin=origin))
+    predictions = replace(predict_examples(loaded, prepared, tell=tell), origin=origin)
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
-    write_text(folder.examples(name), "\n".join(lines) + "\n")
-    record_stage(
-        folder.run_record,
+    record = with_stage(
+        folder.record(),
         "predict",
         seconds=time.monotonic() - started,
         name=name,
@@ -90,4 +89,13 @@ def write_set(
         device=describe_device(next(loaded.ensemble.parameters()).device),
         data_digest=prepared.digest,
     )
-    return path
+    with folder.change() as change:
+        new = RunFolder(change.root)
+        write_predictions(new.predictions(name), predictions)
+        write_text(new.examples(name), "\n".join(lines) + "\n")
+        write_json(new.run_record, record)
+        own = [] if loaded.foreign else [folder.member_weights(member) for member in loaded.ensemble.members]
+        made_from = {"base": origin.base, "data": origin.data, **folder.digests(own)}
+        for path in (folder.predictions(name), folder.examples(name)):
+            change.binds(path, made_from)
+    return folder.predictions(name)

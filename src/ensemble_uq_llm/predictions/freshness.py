@@ -13,8 +13,6 @@ from ensemble_uq_llm.predictions.origin import differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import check_classes
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
-from ensemble_uq_llm.utils.files import read_object
-from ensemble_uq_llm.utils.provenance import read_record
 from ensemble_uq_llm.utils.text import clipped, counted, enumerated
 
 
@@ -106,7 +104,7 @@ def absent_members(folder: RunFolder, seeds: Sequence[int]) -> str:
         IntegrityError: the run's record is torn.
     """
     there = {member.seed for member in folder.members()}
-    failed = read_record(folder.run_record).get("failed") or {}
+    failed = folder.record().get("failed") or {}
     return enumerated(
         [
             f"{member.title} ({failed.get(member.folder_name, 'not trained')})"
@@ -132,7 +130,7 @@ def weights_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, str]
     found = {}
     for member in members:
         path = folder.member_record(member)
-        record = read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
+        record = folder.read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
         check_same_scale(folder, member, record)
         if isinstance(digest := record.get("weights_sha256"), str):
             found[member.folder_name] = digest
@@ -146,7 +144,7 @@ def scales_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, dict[
         IntegrityError: an adapter's settings are torn.
     """
     paths = {member.folder_name: folder.adapter_settings(member) for member in members}
-    return {name: scale_of(_adapter_settings(path)) for name, path in paths.items() if path.is_file()}
+    return {name: scale_of(_adapter_settings(folder, path)) for name, path in paths.items() if path.is_file()}
 
 
 def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, Any]) -> None:
@@ -159,7 +157,7 @@ def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, A
     if not path.is_file() or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
         return
     wanted = scale_of({"r": made["lora_r"], "lora_alpha": made["lora_alpha"]})
-    found = scale_of(_adapter_settings(path))
+    found = scale_of(_adapter_settings(folder, path))
     if altered := [
         f"{key} is {clipped(found[key])}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]
     ]:
@@ -169,8 +167,8 @@ def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, A
         )
 
 
-def _adapter_settings(path: Path) -> dict[str, Any]:
-    return read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
+def _adapter_settings(folder: RunFolder, path: Path) -> dict[str, Any]:
+    return folder.read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
 
 
 def _seeds(folder: RunFolder) -> Sequence[int]:

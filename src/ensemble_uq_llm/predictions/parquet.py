@@ -19,6 +19,7 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
 from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
 
 _NO_LABEL = np.iinfo(np.int64).min
@@ -47,10 +48,14 @@ def read_predictions(path: AnyPath) -> Predictions:
 
 
 def read_origin(path: AnyPath) -> Origin | None:
-    """Return what made the predictions of a file, without reading them; None where it does not tell, or is none."""
-    path = as_path(path, "predictions")
+    """Return what made the predictions of a file; None where it does not tell, or is none.
+
+    Raises:
+        IntegrityError: it is a run's, and not as it was written.
+    """
+    source = _source(as_path(path, "predictions"))
     try:
-        return origin_of_metadata(pq.read_schema(path).metadata)
+        return origin_of_metadata(pq.read_schema(source).metadata)
     except (pa.ArrowException, OSError, DataError):
         return None
 
@@ -59,10 +64,16 @@ def read_table(path: Path) -> Any:
     """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
+    source = _source(path)
     try:
-        return pq.ParquetFile(path).read()
+        return pq.ParquetFile(source).read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: this is not a readable Parquet file ({error}); write it again") from error
+
+
+def _source(path: Path) -> Any:
+    """Return what pyarrow reads a file from: a run's file is verified first, and read from these very bytes."""
+    return pa.BufferReader(read_guarded(path)) if is_guarded(path) else path
 
 
 def from_table(table: Any) -> Predictions:

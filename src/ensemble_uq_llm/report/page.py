@@ -64,13 +64,14 @@ def write_report(run: AnyPath) -> Path:
         IntegrityError: a metrics JSON or `run.json` is torn.
     """
     folder = RunFolder(as_path(run, "run"))
-    source = read_source(folder)
-    shown = [(section, content) for section in SECTIONS if (content := section.content(source)) is not None]
-    page = _environment().get_template("report.html.j2")
-    write_text(
-        folder.report,
-        page.render(name=folder.root.resolve().name, verdict=verdict(source), source=source, sections=shown),
-    )
+    with folder.owned("report"):
+        source = read_source(folder)
+        shown = [(section, content) for section in SECTIONS if (content := section.content(source)) is not None]
+        page = _environment().get_template("report.html.j2")
+        text = page.render(name=folder.root.resolve().name, verdict=verdict(source), source=source, sections=shown)
+        with folder.change() as change:
+            write_text(RunFolder(change.root).report, text)
+            change.binds(folder.report, folder.digests(folder.metrics(name) for name in source.sets))
     return folder.report
 
 

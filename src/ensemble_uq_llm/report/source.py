@@ -12,7 +12,6 @@ from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.training_log import MemberLog, read_training_log
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
-from ensemble_uq_llm.utils.files import read_object
 from ensemble_uq_llm.utils.text import listed
 
 
@@ -63,13 +62,13 @@ def read_source(folder: RunFolder) -> ReportSource:
         ConfigError: the run's `config.yaml` cannot be used.
         IntegrityError: a metrics JSON or `run.json` is torn or none of ours.
     """
-    record, sets = folder.run_record, read_sets(folder)
+    sets = read_sets(folder)
     main = next(iter(sets.values()))
     return ReportSource(
         folder=folder,
         sets=sets,
-        config=load_config(folder.config) if folder.config.exists() else None,
-        record=read_object(record, remedy="restore it or delete it") if record.exists() else {},
+        config=load_config(folder.root) if folder.config.exists() else None,
+        record=folder.record() if folder.run_record.exists() else {},
         training=read_training_log(folder.events, dict.fromkeys(each.seed for each in main.member_ids)),
     )
 
@@ -84,6 +83,7 @@ def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
         IntegrityError: a file is torn or none of ours.
     """
     files = folder.evaluated()
+    folder.check_knows(files)
     if not files:
         raise DataError(
             f"{folder.metrics(VALIDATION).parent}: no set has been evaluated; predict one and evaluate the run first"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ensemble_uq_llm.storage.guard import read_guarded
+
 
 @dataclass(kw_only=True)
 class MemberLog:
@@ -60,14 +62,13 @@ def _take_step(logs: dict[int, MemberLog], begins: set[int], step: int, epoch: i
 def _events(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # torn
-            if isinstance(event, dict) and "event" in event:
-                yield event
+    for line in read_guarded(path).splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # torn
+        if isinstance(event, dict) and "event" in event:
+            yield event
 
 
 def _losses(losses: Any) -> Iterator[tuple[int, float]]:

@@ -1,6 +1,7 @@
 """The epochs of joint training, in memory: tokens and a state in; the state moves to the end of training."""
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +14,8 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.passes import Rows
-from ensemble_uq_llm.models.trunk import cache_trunk
+from ensemble_uq_llm.models.trunk import TrunkCache, cache_trunk
+from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.events import (
     BestKept,
     Ended,
@@ -56,7 +58,7 @@ def train_epochs(
         data=data.train,
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
-        trunk=cache_trunk(state.ensemble, data.train.sequences, budget=state.budget.tokens),
+        trunk=_trunk(state, data.train),
     )
     started = time.monotonic()
     for event in _events(trainer, data, config):
@@ -65,6 +67,22 @@ def train_epochs(
     ended = Ended(seconds=time.monotonic() - started)
     for listener in listeners:
         listener(ended)
+
+
+def _trunk(state: TrainingState, data: TokenizedExamples) -> TrunkCache | None:
+    """Run the trunk once over all examples; a training that goes on does what it did when it began."""
+    if state.trunk_tokens == 0:
+        return None
+    tokens = state.budget.tokens if state.trunk_tokens is None else state.trunk_tokens
+    trunk = cache_trunk(state.ensemble, data.sequences, budget=tokens)
+    if trunk is None and state.trunk_tokens:
+        warnings.warn(
+            "the states below the adapters were kept when this training began, and do not fit the memory now: its "
+            "numbers will differ by rounding from those of an undisturbed one",
+            stacklevel=2,
+        )
+    state.trunk_tokens = 0 if trunk is None else tokens
+    return trunk
 
 
 def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Event]:
@@ -76,6 +94,8 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         steps=config.optimizer_steps(len(data.train)),
         examples=len(data.train),
         tokens_per_pass=state.budget.tokens,
+        step=state.steps,
+        epoch=state.epoch,
         device=describe_device(state.ensemble.trainable()[0].device),
     )
     while state.epoch < config.num_epochs and any(outcome.stopped_after is None for outcome in state.outcomes):
@@ -121,20 +141,23 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
     trained = [outcome for outcome in state.outcomes if outcome.stopped_after is None]
-    for outcome, loss, accuracy in _measured(state, data.validation):
+    measured = list(_measured(state, data.validation))
+    stopping = [] if state.best is None or data.stopping is None else list(_measured(state, data.stopping))
+    # From here on nothing stops us before the epoch is noted as a whole.
+    for outcome, loss, accuracy in measured:
         if outcome in trained:
             event.validation_loss[outcome.seed] = loss
             event.validation_accuracy[outcome.seed] = accuracy
             outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
     if state.best is not None and data.stopping is not None:
-        losses = {outcome.seed: loss for outcome, loss, _ in _measured(state, data.stopping)}
+        losses = {outcome.seed: loss for outcome, loss, _ in stopping}
         state.best.note_epoch(state.ensemble, state.outcomes, list(losses.values()))
         event.stopping_loss.update({outcome.seed: losses[outcome.seed] for outcome in trained})
     state.end_epoch()
-    yield event
     for outcome in trained:
         if outcome.stopped_after is not None:
             yield MemberStopped(seed=outcome.seed, epoch=outcome.stopped_after, kept_epoch=outcome.kept_epoch)
+    yield event
 
 
 def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
@@ -142,7 +165,9 @@ def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tup
     labelled = np.flatnonzero(examples.labels_N >= 0)
     if labelled.size > 0:
         sequences = [examples.sequences[row] for row in labelled]
-        logits_MNC = member_logits(state.ensemble, sequences, budget=state.budget.tokens)
+        logits_MNC = member_logits(
+            state.ensemble, sequences, budget=state.budget.tokens, tell=lambda _done, _of: stop.check()
+        )
         losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, examples.labels_N[labelled])
         yield from zip(state.outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True)
 

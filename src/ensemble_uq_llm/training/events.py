@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.utils.files import atomic_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +23,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The training of the group of these seeds begins, or goes on; `groups` are trained side by side."""
+    """The training of the group of these seeds begins, or goes on after `step`; `groups` are trained side by side."""
 
     groups: int = 1
+    step: int = 0
+    epoch: int = 0
+    """Whole epochs before."""
     seeds: tuple[int, ...]
     epochs: int
     steps: int
@@ -98,20 +105,53 @@ Listener = Callable[[Event], None]
 
 
 class EventLog:
-    """A listener that appends each event to `events.jsonl`, one JSON object a line.
+    """A listener that appends each event of the training `run` to `events.jsonl`, one JSON object a line.
 
-    The file and its folder appear with the first event. A loss that is not finite is written as null.
+    The file and its folder appear with the first event. A loss that is not finite is written as null. Where a training
+    goes on, what it wrote of the steps that it takes again is removed first, so that no step is there twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, run: str) -> None:
         self._path = path
+        self._run = run
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        record = {"event": type(event).__name__, "time": round(time.time(), 3), **_finite(dataclasses.asdict(event))}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, allow_nan=False) + "\n")
+        told = _finite(dataclasses.asdict(event))
+        record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
+        if isinstance(event, Started):
+            self._go_on(event)
+        with naming_failures(self._path, "written"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record, allow_nan=False) + "\n")
+                if isinstance(event, EpochEnded | Ended):
+                    stream.flush()
+                    os.fsync(stream.fileno())
+
+    def _go_on(self, event: Started) -> None:
+        """Remove the lines of the group's steps that are taken again, and a line that a crash has torn."""
+        if not self._path.exists():
+            return
+        with naming_failures(self._path, "read"):
+            lines = self._path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and not self._is_undone(line, event)]
+        if len(kept) < len(lines):
+            with atomic_path(self._path) as temporary:
+                temporary.write_bytes(b"".join(kept))
+
+    def _is_undone(self, line: bytes, started: Started) -> bool:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return True
+        if not isinstance(told, dict) or told.get("run") != self._run or told.get("group") != started.group:
+            return False
+        if told.get("event") in ("EpochEnded", "MemberStopped"):
+            return int(told["epoch"]) > started.epoch
+        if told.get("event") in ("Stepped", "MemberDiverged"):
+            return int(told["step"]) > started.step
+        return told.get("event") in ("Ended", "BestKept", "MembersLost")
 
 
 def _finite(value: Any) -> Any:

@@ -4,33 +4,46 @@ A member is its seed, so nothing depends on how the members are spread. A share 
 share with it.
 """
 
+import os
 import signal
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_all_start_methods, get_context
+from functools import partial
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.errors import EnsembleUQError, MembersFailedError
+from ensemble_uq_llm.errors import EnsembleUQError, InterruptedRunError, MembersFailedError, StorageError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage import stop
+from ensemble_uq_llm.training.checkpoints import Checkpoints, CheckpointWriter
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
+from ensemble_uq_llm.training.room import check_space
 from ensemble_uq_llm.training.state import new_state
 
-_READY = "ready"
+_READY: Final = "ready"
 """A worker's first word: until it has started, nothing large is sent to it."""
+
+_STOPPED: Final = "stopped"
+"""A worker's last word where it was asked to stop, and has kept how far it was."""
+
+_PATIENCE: Final = 0.5
+"""Seconds until the parent looks whether it was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +56,18 @@ class Share:
     base: Path
     data: TrainingData
     digests: Digests
+    group: int = 0
+    """The number of the members' group in the training, which its events bear."""
+    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Worker:
-    """A process that trains the share of a group, and our end of the pipe to it."""
+    """A process that trains a share, and our end of the pipe to it."""
 
-    group: int
     share: Share
     process: BaseProcess
     channel: Connection
-
-
-def spread(seeds: Sequence[int], parts: int) -> list[tuple[int, ...]]:
-    """Return the seeds in at most so many shares whose sizes differ by one at most; no share is empty."""
-    return [tuple(seeds[part::parts]) for part in range(min(parts, len(seeds)))]
 
 
 def train_shares(
@@ -69,17 +79,22 @@ def train_shares(
 
     Raises:
         ConfigError, ModelError: the only share failed; nothing of it was trained or written.
+        StopRequested: somebody asked for it; every share has kept how far it was.
     """
     if len(shares) == 1:
-        return train_share(shares[0], listeners=listeners), []
+        [share] = shares
+        return train_share(share, listeners=[partial(_tell, share=share, listeners=listeners, groups=1)]), []
     workers: list[_Worker] = []
     try:
-        for group, share in enumerate(shares):
-            workers.append(_start(group, share))
-        return _results(workers, listeners)
+        for share in shares:
+            workers.append(_start(share))
+        with stop.held_back():
+            results = _results(workers, listeners)
+        stop.check()
+        return results
     finally:
         for worker in workers:
-            worker.process.terminate()
+            worker.process.kill()
             worker.process.join()
             worker.channel.close()
 
@@ -89,8 +104,10 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
 
     Raises:
         ConfigError, ModelError: nothing was trained or written.
+        StopRequested: somebody asked for it; what was trained is kept as a checkpoint.
     """
-    config = share.config
+    config, checkpoints = share.config, share.checkpoints
+    kept = checkpoints.newest()
     decoder = load_decoder(
         share.base, device=share.device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model
     )
@@ -100,24 +117,59 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
         members=trained(share.seeds),
     )
     state = new_state(ensemble, config, steps=config.optimizer_steps(len(share.data.train)))
-    train_epochs(state, share.data, config, listeners=listeners)
-    save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
+    if kept is not None:
+        state.restore(kept)
+    check_space(RunFolder(config.output_dir), state)
+    writer = CheckpointWriter(
+        state=state,
+        checkpoints=checkpoints,
+        every_steps=config.checkpoint_steps,
+        every_seconds=60 * config.checkpoint_minutes,
+    )
+    with stop.held_back():
+        try:
+            train_epochs(state, share.data, config, listeners=[*listeners, writer])
+            save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
+        except (stop.StopRequested, StorageError):
+            if state.steps:
+                checkpoints.save(state)
+            raise
+    checkpoints.clear()
     return state.outcomes
 
 
 def _work(channel: Connection) -> None:
-    """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers
-    channel.send(_READY)
-    share, threads = channel.recv()
-    torch.set_num_threads(threads)
+    """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error.
+
+    Whatever the parent says then asks for a stop. Where the parent is gone there is nobody to work for.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell(event: Event) -> None:
+        if channel.poll():
+            stop.request(channel.recv())
+        channel.send(event)
+
     try:
-        channel.send(train_share(share, listeners=[channel.send]))
+        with stop.listening():
+            channel.send(_READY)
+            share, threads = channel.recv()
+            torch.set_num_threads(threads)
+            channel.send(train_share(share, listeners=[tell]))
+    except stop.StopRequested:
+        channel.send(_STOPPED)
     except EnsembleUQError as error:
         channel.send(error)
     except Exception as error:
         channel.send(MembersFailedError(f"{type(error).__name__}: {error} (its traceback is above)"))
         raise
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(InterruptedRunError.exit_code)
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -132,13 +184,13 @@ def _context() -> ForkServerContext | SpawnContext:
     return context
 
 
-def _start(group: int, share: Share) -> _Worker:
+def _start(share: Share) -> _Worker:
     context = _context()
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), name=f"training of group {group}", daemon=True)
+    process = context.Process(target=_work, args=(theirs,), name=f"training of group {share.group}", daemon=True)
     process.start()
     theirs.close()  # so that ours ends when the process does
-    return _Worker(group=group, share=share, process=process, channel=ours)
+    return _Worker(share=share, process=process, channel=ours)
 
 
 def _results(
@@ -147,15 +199,23 @@ def _results(
     """Give the workers their shares and pass their events on, until every one has given its outcomes or failed."""
     outcomes: list[MemberOutcome] = []
     lost: list[LostMembers] = []
-    running = list(workers)
+    running, told = list(workers), False
     while running:
-        ready = wait([worker.channel for worker in running])
+        ready = wait([worker.channel for worker in running], timeout=_PATIENCE)
+        if not told and (name := stop.requested()):
+            told = True
+            for worker in running:
+                with suppress(OSError):  # it has died since
+                    worker.channel.send(name)
         for worker in [each for each in running if each.channel in ready]:
             match message := _next_message(worker):
+                case "stopped":
+                    stop.request("SIGTERM")  # a worker alone may have been asked
+                    running.remove(worker)
                 case str():
                     _hand_over(worker, threads=max(1, torch.get_num_threads() // len(workers)))
                 case Event():
-                    _tell(message, worker, listeners, groups=len(workers))
+                    _tell(message, share=worker.share, listeners=listeners, groups=len(workers))
                 case list():
                     outcomes += message
                     running.remove(worker)
@@ -163,7 +223,7 @@ def _results(
                     lost.append(_lost(worker, message))
                     running.remove(worker)
                     reason = MembersLost(seeds=worker.share.seeds, device=lost[-1].device, reason=str(lost[-1].error))
-                    _tell(reason, worker, listeners, groups=len(workers))
+                    _tell(reason, share=worker.share, listeners=listeners, groups=len(workers))
     return outcomes, lost
 
 
@@ -181,8 +241,8 @@ def _hand_over(worker: _Worker, *, threads: int) -> None:
         worker.channel.send((worker.share, threads))
 
 
-def _tell(event: Event, worker: _Worker, listeners: Sequence[Listener], *, groups: int) -> None:
-    event = replace(event, group=worker.group)
+def _tell(event: Event, *, share: Share, listeners: Sequence[Listener], groups: int) -> None:
+    event = replace(event, group=share.group)
     if isinstance(event, Started):
         event = replace(event, groups=groups)
     for listener in listeners:

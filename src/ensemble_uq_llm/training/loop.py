@@ -4,117 +4,237 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import class_weights
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage import stop
+from ensemble_uq_llm.training.checkpoints import Checkpoints, Making, clear_all
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
-from ensemble_uq_llm.training.launch import Share, spread, train_shares
+from ensemble_uq_llm.training.groups import TRAINING, Groups, interrupted
+from ensemble_uq_llm.training.launch import Share, train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
-from ensemble_uq_llm.training.outcomes import Digests, check_same_making, failures, raise_if_any_failed
+from ensemble_uq_llm.training.outcomes import (
+    Digests,
+    MemberOutcome,
+    check_same_making,
+    failures,
+    member_settings,
+    raise_if_any_failed,
+)
+from ensemble_uq_llm.training.room import check_places
 from ensemble_uq_llm.utils.device import describe_device, devices_of
-from ensemble_uq_llm.utils.files import write_text
-from ensemble_uq_llm.utils.provenance import read_record, record_stage, record_state
+from ensemble_uq_llm.utils.files import write_json, write_text
+from ensemble_uq_llm.utils.lanes import lane_count
+from ensemble_uq_llm.utils.provenance import with_stage
 
 
 def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listener] = ()) -> RunFolder:
     """Train the members that the run folder lacks, jointly, and save each as a PEFT adapter folder.
 
-    A member is its seed: training some now and others later gives what training all at once gives. `job` holds the
-    configuration's data where other stages use them too.
+    A member is its seed: training some now and others later gives what training all at once gives. A training that was
+    interrupted goes on where it was; what was added since is trained after it. `job` holds the configuration's data
+    where other stages use them too.
 
     Raises:
         ConfigError, ModelError, DataError: nothing was trained; the message says what to change.
         MembersFailedError: some members diverged, or their process died; the others are saved.
+        StopRequested: somebody asked for it (Ctrl-C, SIGTERM, SIGHUP); the same call goes on from there.
     """
-    started = time.monotonic()
     folder = RunFolder(config.output_dir)
-    job = job or Job(config)
-    warn_if_warmup_outlasts(config, len(job.train.examples))
-    base = base_folder(config)
-    digests = Digests(data=job.train.digest, base=base_digest(base))
-    finished = folder.members()
-    check_same_making(folder, finished, config, digests=digests)
-    missing = [seed for seed in config.member_seeds if MemberId(seed) not in finished]
-    opening = _Opening(folder, config)
-    if not missing:
-        opening.complete()
-        return folder
-
-    repeats = asdict(job.repeats)  # a look at the texts warns, and is worth more before training than after it
-    with tracker_of(config) or nullcontext() as tracker:
-        shares = _shares(config, missing, job=job, base=base, digests=digests)
-        own: list[Listener] = [tracker] if tracker is not None else []
-        outcomes, lost = train_shares(shares, listeners=[*own, opening, EventLog(folder.events), *listeners])
-    record_stage(
-        folder.run_record,
-        "train",
-        seconds=time.monotonic() - started,
-        seeds=[seed for seed in missing if seed in {outcome.seed for outcome in outcomes}],
-        examples=len(job.train.examples),
-        devices=[describe_device(share.device) for share in shares],
-        repeated_texts=repeats,
-        data_digest=digests.data,
-        base_digest=digests.base,
-        **({"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if config.keep == "best" else {}),
-    )
-    record_state(folder.run_record, **_finished(folder, failures(outcomes, lost)))
-    raise_if_any_failed(outcomes, lost, config)
+    with stop.listening(), folder.owned("train"):
+        folder.check_manifest()
+        job = job or Job(config)
+        warn_if_warmup_outlasts(config, len(job.train.examples))
+        base = base_folder(config)
+        digests = Digests(data=job.train.digest, base=base_digest(base))
+        finished = folder.members()
+        check_same_making(folder, finished, config, digests=digests)
+        missing = [seed for seed in config.member_seeds if MemberId(seed) not in finished]
+        check_places(folder, missing)
+        training = _Training(config=config, folder=folder, missing=missing, job=job, base=base, digests=digests)
+        if not missing:
+            training.complete()
+        if not config.resume:
+            clear_all(folder.checkpoints)
+        for groups in training.rounds():
+            training.train(groups, listeners)
+        clear_all(folder.checkpoints)
     return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """What the missing members of a run are trained from, and how that is recorded."""
+
+    config: Config
+    folder: RunFolder
+    missing: Sequence[int]
+    job: Job
+    base: Path
+    digests: Digests
+
+    def rounds(self) -> Iterator[Groups]:
+        """Yield the groups of the training that was interrupted, if one was, then those of the members beside it.
+
+        Raises:
+            ConfigError: members of a group of which something is kept are not asked for any more.
+        """
+        before = interrupted(self.folder.record()) if self.config.resume else None
+        left = {} if before is None else before.numbered(self.missing)
+        begun = {seed for group in left.values() for seed in group}
+        if before is not None and begun and begun <= set(self.config.member_seeds):
+            yield before
+        else:
+            self._check_nothing_is_lost(left.values())
+            begun = set()
+        if rest := [seed for seed in self.missing if seed not in begun]:
+            yield Groups.new(rest, len(devices_of(self.config.device, num_gpus=self.config.num_gpus)))
+
+    def train(self, groups: Groups, listeners: Sequence[Listener]) -> None:
+        """Train groups of members side by side, and record what became of them.
+
+        Raises:
+            MembersFailedError: some failed.
+        """
+        started = time.monotonic()
+        repeats = asdict(self.job.repeats)  # a look at the texts warns, and is worth more before training than after it
+        with tracker_of(self.config) or nullcontext() as tracker:
+            shares = self._shares(groups)
+            for share in shares:
+                share.checkpoints.newest()  # what cannot go on is refused before any work
+            own: list[Listener] = [tracker] if tracker is not None else []
+            opening, log = _Opening(self, groups), EventLog(self.folder.events, run=groups.id)
+            outcomes, lost = train_shares(shares, listeners=[*own, opening, log, *listeners])
+        saved = {member.seed for member in self.folder.members()}
+        record = with_stage(
+            self.folder.record(),
+            "train",
+            seconds=time.monotonic() - started,
+            seeds=[each.seed for each in outcomes if each.seed in self.missing and each.seed in saved],
+            examples=len(self.job.train.examples),
+            devices=[describe_device(share.device) for share in shares],
+            repeated_texts=repeats,
+            data_digest=self.digests.data,
+            base_digest=self.digests.base,
+            **(
+                {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
+            ),
+        )
+        self._close(record, failures(outcomes, lost))
+        raise_if_any_failed(outcomes, lost, self.config)
+
+    def _kept_epochs(self, outcomes: Sequence[MemberOutcome]) -> dict[str, Any]:
+        return {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
+
+    def open(self, groups: Groups) -> None:
+        """Write the configuration, and in the record that training is under way, and in which groups."""
+        record = self.folder.record() | {"state": TRAINING, TRAINING: groups.as_json()}
+        with self.folder.change() as change:
+            change.forget(self.folder.events)
+            write_json(RunFolder(change.root).run_record, record)
+            write_text(RunFolder(change.root).config, self._own_yaml())
+
+    def complete(self) -> None:
+        """Make up for what a crash after the last member has left unwritten."""
+        record = self.folder.record()
+        if record.get("state") == TRAINING or not (self.folder.run_record.exists() and self.folder.config.exists()):
+            self._close(record, {})
+
+    def _close(self, record: Mapping[str, Any], failed: Mapping[str, str]) -> None:
+        """Write what a run's record says once training is over: the members there are, those that failed, and why."""
+        members = [member.folder_name for member in self.folder.members()]
+        reasons = {**(record.get("failed") or {}), **failed}
+        finished = {key: value for key, value in record.items() if key != TRAINING}
+        finished |= {"state": "finished", "members": members}
+        finished["failed"] = {name: why for name, why in reasons.items() if name not in members}
+        with self.folder.change() as change:
+            change.adopt(self.folder.events)
+            write_json(RunFolder(change.root).run_record, finished)
+            if not self.folder.config.exists():
+                write_text(RunFolder(change.root).config, self._own_yaml())
+
+    def _own_yaml(self) -> str:
+        return config_to_yaml(with_absolute_paths(self.config))
+
+    def _check_nothing_is_lost(self, groups: Iterable[Sequence[int]]) -> None:
+        for group in groups:
+            if self.folder.group_checkpoints(group[0]).is_dir():
+                raise ConfigError(
+                    f"seeds: {self.folder.checkpoints} holds an interrupted training of the seeds {list(group)} "
+                    f"together, and not all of them are asked for now ({list(self.config.member_seeds)}); put them "
+                    "back to continue it, begin anew with `--set resume=false`, or use another output_dir"
+                )
+
+    def _shares(self, groups: Groups) -> list[Share]:
+        config, tokenizer = self.config, load_tokenizer(self.base)
+        stopping = self.job.stopping
+        data = TrainingData(
+            train=self.job.train.tokens(tokenizer),
+            validation=self.job.validation.tokens(tokenizer),
+            stopping=None if stopping is None else stopping.tokens(tokenizer),
+            class_weights=class_weights(config, self.job.train.examples),
+        )
+        made_from = {"base": self.digests.base, "training data": self.digests.data}
+        made_from["validation data"] = self.job.validation.digest
+        made_from |= {} if stopping is None else {"stopping data": stopping.digest}
+        devices = devices_of(config.device, num_gpus=config.num_gpus)
+        return [
+            Share(
+                config=config,
+                seeds=tuple(seeds),
+                device=device,
+                base=self.base,
+                data=data,
+                digests=self.digests,
+                group=number,
+                checkpoints=Checkpoints(
+                    folder=self.folder.group_checkpoints(seeds[0]),
+                    making=Making(
+                        must_agree={"seeds": list(seeds), **member_settings(config), **made_from},
+                        environment=_environment(config, device),
+                    ),
+                ),
+            )
+            for (number, seeds), device in zip(groups.numbered(self.missing).items(), cycle(devices), strict=False)
+        ]
 
 
 class _Opening:
     """A listener that makes the folder a run when the first thing happens, so that whatever comes, it can be opened."""
 
-    def __init__(self, folder: RunFolder, config: Config) -> None:
-        self._folder, self._config = folder, config
+    def __init__(self, training: _Training, groups: Groups) -> None:
+        self._training, self._groups = training, groups
         self._is_open = False
 
     def __call__(self, event: Event) -> None:
-        """Write the configuration, and in the record that training is under way."""
+        """Open the run once."""
         if not self._is_open:
             self._is_open = True
-            write_text(self._folder.config, config_to_yaml(with_absolute_paths(self._config)))
-            record_state(self._folder.run_record, state="training")
-
-    def complete(self) -> None:
-        """Make up for what a crash after the last member has left unwritten."""
-        if not self._folder.config.exists():
-            write_text(self._folder.config, config_to_yaml(with_absolute_paths(self._config)))
-        if read_record(self._folder.run_record).get("state") == "training" or not self._folder.run_record.exists():
-            record_state(self._folder.run_record, **_finished(self._folder, {}))
+            self._training.open(self._groups)
 
 
-def _finished(folder: RunFolder, failed: dict[str, str]) -> dict[str, Any]:
-    """Return what a run's record says once training is over: the members there are, and those that are not, and why."""
-    members = [member.folder_name for member in folder.members()]
-    before = read_record(folder.run_record).get("failed") or {}
-    still = {name: why for name, why in {**before, **failed}.items() if name not in members}
-    return {"state": "finished", "members": members, "failed": still}
-
-
-def _shares(config: Config, seeds: Sequence[int], *, job: Job, base: Path, digests: Digests) -> list[Share]:
-    tokenizer = load_tokenizer(base)
-    data = TrainingData(
-        train=job.train.tokens(tokenizer),
-        validation=job.validation.tokens(tokenizer),
-        stopping=None if job.stopping is None else job.stopping.tokens(tokenizer),
-        class_weights=class_weights(config, job.train.examples),
-    )
-    devices = devices_of(config.device, num_gpus=config.num_gpus)
-    return [
-        Share(config=config, seeds=own, device=device, base=base, data=data, digests=digests)
-        for own, device in zip(spread(seeds, len(devices)), devices, strict=False)
-    ]
+def _environment(config: Config, device: torch.device) -> dict[str, Any]:
+    """Return what changes numbers by rounding only."""
+    return {
+        "torch": torch.__version__,
+        "device": describe_device(device),
+        "lanes": lane_count(device),
+        "tokens_per_pass": config.tokens_per_pass,
+    }

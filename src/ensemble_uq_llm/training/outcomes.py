@@ -13,8 +13,9 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, write_adapter
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
+from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.from_config import base_name, lora_settings
-from ensemble_uq_llm.utils.files import atomic_folder, read_json, sha256_of, write_json
+from ensemble_uq_llm.utils.files import sha256_of, write_json
 from ensemble_uq_llm.utils.text import enumerated, first_line
 
 SETTINGS: Final = (
@@ -114,18 +115,26 @@ def save_members(
     config: Config,
     digests: Digests,
 ) -> None:
-    """Write every member that did not diverge as a PEFT adapter folder, whole or not at all.
+    """Write every member that did not diverge and is not there yet as a PEFT adapter folder, whole or not at all.
 
     A member whose weights are not finite has diverged in its last step, and is noted as such.
+
+    Raises:
+        StorageError: the disk refuses; the members before are written. StopRequested: likewise.
     """
-    base = base_name(config)
+    base, finished = base_name(config), folder.members()
     for member, outcome in enumerate(outcomes):
         if outcome.diverged_at is None and not _is_finite(ensemble, member):
             outcome.diverged_at = outcome.steps
-        if outcome.diverged_at is not None:
+        name = MemberId(outcome.seed)
+        if outcome.diverged_at is not None or name in finished:
             continue
-        with atomic_folder(folder.member(MemberId(outcome.seed))) as temporary:
+        stop.check()
+        with folder.change() as change:
+            temporary = RunFolder(change.root).member(name)
+            temporary.mkdir()
             write_adapter(ensemble, member, temporary, settings=lora_settings(config), base=base)
+            change.binds(folder.member(name) / WEIGHTS, {"base": digests.base, "data": digests.data})
             record = MemberRecord(
                 seed=outcome.seed,
                 settings=member_settings(config),
@@ -149,8 +158,8 @@ def read_member_record(folder: RunFolder, member: MemberId) -> MemberRecord:
     """
     path = folder.member_record(member)
     try:
-        return MemberRecord(**read_json(path))
-    except (OSError, ValueError, TypeError) as error:
+        return MemberRecord(**folder.read_object(path, remedy=f"delete {path.parent} to train it anew"))
+    except TypeError as error:
         raise IntegrityError(
             f"{path}: not a member's record ({error}); delete {path.parent} to train it anew"
         ) from None

@@ -50,6 +50,8 @@ class TrainingState:
     epoch: int = 0
     steps_in_epoch: int = 0
     steps: int = 0
+    trunk_tokens: int | None = None
+    """The tokens of the passes by which the states of the trunk were made; 0: they are not kept; None: not begun."""
 
     def note_step(self, losses: Sequence[float]) -> None:
         """Advance by a step that had these losses, one a member."""
@@ -84,6 +86,7 @@ class TrainingState:
                 "steps_in_epoch": self.steps_in_epoch,
                 "steps": self.steps,
                 "tokens_per_pass": self.budget.tokens,
+                "trunk_tokens": self.trunk_tokens,
                 "schedule": self.schedule.state_dict(),
                 "outcomes": [
                     {
@@ -110,7 +113,7 @@ class TrainingState:
             for name, stack in self.ensemble.named_stacks():
                 stack.copy_(snapshot.tensors[f"stack/{name}"])
         self._restore_optimizer(snapshot.tensors, values["schedule"])
-        self.budget.tokens = values["tokens_per_pass"]
+        self.budget.tokens, self.trunk_tokens = values["tokens_per_pass"], values["trunk_tokens"]
         self.epoch, self.steps_in_epoch, self.steps = (values[key] for key in ("epoch", "steps_in_epoch", "steps"))
         if self.best is not None:
             for name, kept in self.best.stacks.items():

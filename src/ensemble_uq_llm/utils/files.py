@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import os
-import shutil
+import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.guard import read_guarded
+from ensemble_uq_llm.utils.text import clipped, first_line
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 """What Python callers may give where a path is wanted; a run is one too."""
@@ -54,38 +56,60 @@ def as_named_paths(value: Any, what: str) -> dict[str, Path]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
-    Its mode is what the umask gives any new file, whatever the one who writes it thinks of it.
+    Its mode is what the umask gives any new file, whatever the one who writes it thinks of it. What a process that died
+    has left beside `path` goes.
+
+    Raises:
+        StorageError: the disk refuses; what was there before is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f"{_temporaries(path)}{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)
-        _flush(temporary)
-        temporary.replace(path)
+        with naming_failures(path, "written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)
+            flush(temporary)
+            temporary.replace(path)
+            flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces `path` as a whole, with modes by the umask."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
+def flush(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        yield temporary
-        mode = temporary.stat().st_mode & 0o666  # as the umask gives a new file; safetensors makes its own 0600
-        for file in temporary.iterdir():
-            file.chmod(mode)
-            _flush(file)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        os.fsync(descriptor)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _temporaries(path: Path) -> str:
+    """Return how the names of temporaries of a file begin, of processes of this machine."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    return f".{path.name[:180]}.{host}-"
+
+
+def _sweep(path: Path) -> None:
+    prefix = _temporaries(path)
+    for each in path.parent.iterdir():
+        if each.name.startswith(prefix) and each.name.endswith(".tmp"):
+            process = each.name.removeprefix(prefix).partition("-")[0]
+            if process.isdecimal() and not _is_alive(int(process)):
+                each.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -115,14 +139,14 @@ def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
     """Read a JSON object that this package has written.
 
     Raises:
-        IntegrityError: the file is missing, no JSON, or no object; the message ends with `remedy`, what to do about it.
+        IntegrityError: the file is missing, altered, no JSON, or no object; the message ends with `remedy`.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_guarded(path))
     except FileNotFoundError:
         raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
-    except ValueError as error:
-        raise IntegrityError(f"{path}: this is no JSON ({error}); {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path}: this is no JSON ({first_line(error)}); {remedy}") from error
     if not isinstance(content, dict):
         raise IntegrityError(f"{path}: this is no JSON object; {remedy}")
     return content
@@ -140,11 +164,3 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,7 +34,12 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, devic
         return [work(item) for item in items]
     pool = _pool(lanes, lane_count(device) // lanes)
     running = [pool.submit(work, item) for item in items]
-    wait(running)  # an error must find the memory of the other lanes free again
+    try:
+        wait(running)  # an error must find the memory of the other lanes free again
+    except BaseException:  # a request to stop, which nothing else interrupts
+        for each in running:
+            each.cancel()
+        raise
     return [each.result() for each in running]
 
 

@@ -4,13 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
-
-from ensemble_uq_llm.errors import IntegrityError
-from ensemble_uq_llm.utils.files import read_json, write_json
 
 LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
@@ -49,45 +47,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def record_state(path: Path, **facts: Any) -> None:
-    """Write facts of what the run is now into its record at `path`, in place of those of the same names.
-
-    Raises:
-        IntegrityError: what is there is not a run's record.
-    """
-    write_json(path, read_record(path) | facts)
-
-
-def record_stage(path: Path, stage: str, *, seconds: float, **facts: Any) -> None:
-    """Add a finished stage (`train`, `predict` ...) with its facts and duration to the run's record at `path`.
-
-    Raises:
-        IntegrityError: what is there is not a run's record.
-    """
-    record = read_record(path)
-    record |= {
+def with_stage(record: Mapping[str, Any], stage: str, *, seconds: float, **facts: Any) -> dict[str, Any]:
+    """Return a run's record with a finished stage (`train`, `predict` ...), its facts and its duration, added to it."""
+    finished = {"stage": stage, "finished": now(), "seconds": round(seconds, 3), "command": command_line(), **facts}
+    return {
+        **record,
+        "stages": [*record["stages"], finished],
         "versions": versions(),
         "git_commit": git_commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     }
-    record["stages"].append(
-        {"stage": stage, "finished": now(), "seconds": round(seconds, 3), "command": command_line(), **facts}
-    )
-    write_json(path, record)
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return a run's record; one without stages where there is none.
-
-    Raises:
-        IntegrityError: what is there is not a run's record.
-    """
-    if not path.exists():
-        return {"stages": []}
-    try:
-        record = read_json(path)
-    except ValueError as error:
-        raise IntegrityError(f"{path}: not a run's record ({error}); restore it or delete it") from None
-    if not isinstance(record.get("stages"), list):
-        raise IntegrityError(f"{path}: not a run's record (it has no list of stages); restore it or delete it")
-    return record

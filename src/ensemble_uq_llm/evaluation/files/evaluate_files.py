@@ -1,6 +1,7 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
@@ -61,7 +62,8 @@ def evaluate_files(
     sets = {name: read(file) for name, file in files.items()}
     evaluations = evaluate_sets(sets, calibration=held_out, draws=draws, seed=seed)
     if folder is not None:
-        _write(folder, evaluations)
+        with folder.owned("evaluate"):
+            _write(folder, evaluations)
     return evaluations
 
 
@@ -103,34 +105,44 @@ def evaluate_run(
     files = {name: folder.predictions(name) for name in names}
     if taken := sorted(set(files) & set(shifts)):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
-    own = {name: load_predictions(path) for name, path in files.items()}
     held_out = folder.predictions(CALIBRATION)
-    split = _load_calibration(calibration or (held_out if held_out.exists() else None))
-    own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
-    check_fresh(folder, {**own, **own_split}, seeds=seeds)
-    evaluations = evaluate_sets(
-        {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
-        calibration=split,
-        compared=VALIDATION in files,
-        shifted={*shifts, *declared},
-        draws=draws,
-        seed=seed,
-    )
-    _write(folder, evaluations)
+    with folder.owned("evaluate"):
+        folder.check_knows([*files.values(), held_out])
+        own = {name: load_predictions(path) for name, path in files.items()}
+        split = _load_calibration(calibration or (held_out if held_out.exists() else None))
+        own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
+        check_fresh(folder, {**own, **own_split}, seeds=seeds)
+        evaluations = evaluate_sets(
+            {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
+            calibration=split,
+            compared=VALIDATION in files,
+            shifted={*shifts, *declared},
+            draws=draws,
+            seed=seed,
+        )
+        _write(folder, evaluations, read=files | ({CALIBRATION: held_out} if own_split else {}))
     return evaluations
 
 
-def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation]) -> None:
-    make_room(folder, evaluations)
-    for name, evaluation in evaluations.items():
-        write_uncertainty(folder.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
-        write_scores(folder.scores(name), evaluation.predictions, evaluation.uncertainty)
-        write_metrics(folder.metrics(name), evaluation.metrics)
-    main = next(iter(evaluations.values()))
-    if main.fitted is not None:
-        main.fitted.write(folder.decision)
-    else:
-        folder.decision.unlink(missing_ok=True)  # that of an earlier evaluation does not go with these metrics
+def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Mapping[str, Path] | None = None) -> None:
+    """Write an evaluation as one change of a folder; `read` are the predictions in it that it was made of, by name."""
+    read = read or {}
+    with folder.change() as change:
+        make_room(folder, evaluations, change)
+        new = RunFolder(change.root)
+        for name, evaluation in evaluations.items():
+            write_uncertainty(new.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
+            write_scores(new.scores(name), evaluation.predictions, evaluation.uncertainty)
+            write_metrics(new.metrics(name), evaluation.metrics)
+            made_from = folder.digests([path for key, path in read.items() if key in (name, CALIBRATION)])
+            for path in (folder.uncertainty(name), folder.scores(name), folder.metrics(name)):
+                change.binds(path, made_from)
+        main = next(iter(evaluations.values()))
+        if main.fitted is not None:
+            main.fitted.write(new.decision)
+            change.binds(folder.decision, folder.digests([path for key, path in read.items() if key == CALIBRATION]))
+        else:
+            change.remove(folder.decision)  # that of an earlier evaluation does not go with these metrics
 
 
 def _load_calibration(path: AnyPath | None) -> Predictions | None:

@@ -15,6 +15,7 @@ from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.change import Change
 
 SCHEMA_VERSION: Final = 3
 """Files without a version are of the first schema; what changed from each to the next is told in docs/metrics.md."""
@@ -36,7 +37,7 @@ def write_metrics(path: Path, metrics: SetMetrics) -> None:
     _FORM.write(path, metrics)
 
 
-def make_room(folder: RunFolder, names: Collection[str]) -> None:
+def make_room(folder: RunFolder, names: Collection[str], change: Change) -> None:
     """Remove what an earlier evaluation with other sets left in a folder: it holds one evaluation, with one main set.
 
     Where the main set was another, the report of it goes too, and a warning says what is replaced. Metrics that cannot
@@ -45,6 +46,7 @@ def make_room(folder: RunFolder, names: Collection[str]) -> None:
     Args:
         folder: where an evaluation is about to be written.
         names: its sets, the main one first.
+        change: the change that it is part of.
     """
     main, replaced = next(iter(names)), ""
     for path in folder.evaluated():
@@ -55,10 +57,9 @@ def make_room(folder: RunFolder, names: Collection[str]) -> None:
         if metrics.role == "main" and metrics.name != main:
             replaced = metrics.name
         if path.stem not in names:
-            for stale in (path, folder.uncertainty(path.stem), folder.scores(path.stem)):
-                stale.unlink(missing_ok=True)
+            change.remove(path, folder.uncertainty(path.stem), folder.scores(path.stem))
     if replaced:
-        folder.report.unlink(missing_ok=True)
+        change.remove(folder.report)
         warnings.warn(f"{folder.root}: the evaluation of {replaced!r} there is replaced by {main!r}", stacklevel=4)
 
 

@@ -1,0 +1,118 @@
+"""The manifest of a folder: the SHA-256 of every file that is read back, and what each was made from.
+
+`manifest.json` carries a seal, the digest of its own content, so that no edit of it goes unnoticed. It guards against
+accidents and careless hands; whoever can write the folder can also seal it anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.utils.text import first_line
+
+MANIFEST: Final = "manifest.json"
+SCHEMA_VERSION: Final = 1
+_LARGEST: Final = 1 << 26
+"""Bytes of a manifest at most: that of a thousand members and as many sets has a few hundred thousand."""
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+class Entry:
+    """What a file holds, and what it was made from."""
+
+    sha256: str
+    size: int
+    made_from: dict[str, str] = field(default_factory=dict)
+    """The digests of what it was made from: other files of the folder by their paths in it, `base` and `data`."""
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+class Pending:
+    """A change that was decided on, and may be half done: the new files by path, and what goes."""
+
+    waiting: str
+    """The folder, within the folder, in which the new files wait."""
+    files: dict[str, Entry]
+    removed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a folder holds by the paths in it, and a change that may be half done."""
+
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    pending: Pending | None = None
+
+    def accepted(self, path: str) -> set[str]:
+        """Return the digests that a file may have: while a change is under way, that before and that after it."""
+        entries = [self.files.get(path), self.pending.files.get(path) if self.pending else None]
+        return {entry.sha256 for entry in entries if entry is not None}
+
+    def as_text(self) -> str:
+        """Return the text of the file."""
+        content: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "files": {path: asdict(entry) for path, entry in sorted(self.files.items())},
+        }
+        if self.pending is not None:
+            content["pending"] = asdict(self.pending)
+        return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
+
+
+_FILES: Final = TypeAdapter(dict[str, Entry])
+_PENDING: Final = TypeAdapter(Pending | None)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a folder; None where it has none.
+
+    Raises:
+        IntegrityError: it is torn, altered, or of another version.
+    """
+    path = folder / MANIFEST
+    with naming_failures(path, "read"):
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(_LARGEST + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return parse_manifest(content, path)
+
+
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """Return the manifest that the content of a file says.
+
+    Raises:
+        IntegrityError: it is torn, altered, or of another version; the message names `path`.
+    """
+    remedy = "restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify --accept"
+    try:
+        if len(content) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST:,} bytes")
+        text = content.decode("utf-8")
+        values = json.loads(text)
+        version = values.get("schema_version")
+        if version == SCHEMA_VERSION and values.pop("seal", None) != _seal(values):
+            raise ValueError("its seal does not fit: it was altered")
+        if version == SCHEMA_VERSION:
+            manifest = Manifest(
+                files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
+            )
+            if manifest.as_text() != text:
+                raise ValueError("it is not as this program writes it: it was altered")
+            return manifest
+    except (ValueError, ValidationError, RecursionError, KeyError, AttributeError, TypeError) as error:
+        raise IntegrityError(f"{path}: not a manifest ({first_line(error)}); {remedy}") from None
+    raise IntegrityError(f"{path}: schema_version is {version!r}, and this version reads {SCHEMA_VERSION}; {remedy}")
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

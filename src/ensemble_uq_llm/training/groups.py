@@ -1,0 +1,55 @@
+"""Which members are trained together: new ones spread over the devices, those of an interrupted training as they were.
+
+A member's numbers depend on its company by rounding, so a training that goes on keeps its groups.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ensemble_uq_llm.errors import IntegrityError
+
+TRAINING: Final = "training"
+"""The key of the run's record that tells its unfinished training; also the state of a run that has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The groups of one training, in numbers that its events bear, and its own name."""
+
+    id: str
+    seeds: tuple[tuple[int, ...], ...]
+
+    @staticmethod
+    def new(seeds: Sequence[int], parts: int) -> "Groups":
+        """Spread seeds that were never begun."""
+        return Groups(id=uuid.uuid4().hex[:12], seeds=tuple(spread(seeds, parts)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"id": self.id, "groups": [list(group) for group in self.seeds]}
+
+    def numbered(self, missing: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Return, by their numbers, the groups that have a member to train."""
+        return {number: group for number, group in enumerate(self.seeds) if set(group) & set(missing)}
+
+
+def spread(seeds: Sequence[int], parts: int) -> list[tuple[int, ...]]:
+    """Return the seeds in at most so many shares whose sizes differ by one at most; no share is empty."""
+    return [tuple(seeds[part::parts]) for part in range(min(parts, len(seeds)))]
+
+
+def interrupted(record: Mapping[str, Any]) -> Groups | None:
+    """Return the groups of the training that a run's record says is unfinished, None where there is none.
+
+    Raises:
+        IntegrityError: the record tells it in no way that this version writes.
+    """
+    told = record.get(TRAINING)
+    if told is None:
+        return None
+    try:
+        return Groups(id=str(told["id"]), seeds=tuple(tuple(int(seed) for seed in group) for group in told["groups"]))
+    except (KeyError, TypeError, ValueError):
+        raise IntegrityError("run.json: its unfinished training cannot be read; restore it or delete it") from None
