@@ -30,6 +30,8 @@ from ensemble_uq_llm.commands.options import (
 from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
+from ensemble_uq_llm.storage import stop
+from ensemble_uq_llm.storage.failures import DISK, storage_error
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.text import counted
 
@@ -242,14 +244,14 @@ def main(arguments: list[str] | None = None) -> None:
     forgive_encodings()
     warnings.showwarning = _show_warning
     try:
-        with naming_extras():
+        with stop.listening(), naming_extras():
             app(arguments, prog_name="ensemble-uq")
     except EnsembleUQError as error:
         _fail(error)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in DISK:
             raise
-        _fail(ConfigError(f"{error.filename}: {error.strerror}; make it usable, or name another place"))
+        _fail(storage_error(Path(error.filename or "a file"), "used", error))
 
 
 def infer(config: str, overrides: Sequence[str] = ()) -> None:

@@ -68,6 +68,14 @@ class RunFolder:
         """What continues the interrupted training of the group of members whose first seed this is."""
         return self.checkpoints / f"from_seed_{first_seed}"
 
+    def kept_steps(self) -> dict[str, int]:
+        """Return the newest step that is kept of each group's interrupted training, by the names of their folders."""
+        found: dict[str, int] = {}
+        for path in sorted(self.checkpoints.glob("from_seed_*/step_*")):
+            if path.name[5:13].isdecimal():
+                found[path.parent.name] = int(path.name[5:13])
+        return found
+
     @property
     def tensorboard(self) -> Path:
         """What `log_to: tensorboard` writes."""

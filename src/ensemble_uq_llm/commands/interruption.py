@@ -1,4 +1,4 @@
-"""What Ctrl-C leaves: what was written by then is named, and nothing else is promised."""
+"""What Ctrl-C, SIGTERM and SIGHUP leave: what is kept is named, with the command that continues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ensemble_uq_llm.errors import InterruptedRunError
+from ensemble_uq_llm.utils.provenance import command_line
 from ensemble_uq_llm.utils.text import enumerated
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.run_folder import RunFolder
 
-AGAIN: Final = "; run the same command again"
+_AGAIN: Final = "; continue with: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class _Written:
     members: dict[str, int]
     sets: dict[str, int]
     metrics: dict[str, int]
+    steps: dict[str, int]
+    """The newest step that is kept of each group's training."""
 
 
 @contextmanager
 def telling_what_is_kept(folder: "RunFolder") -> Iterator[None]:
-    """Within it Ctrl-C ends in an error that says what this command wrote into a run folder until then.
+    """Within it a request to stop ends in an error that says what this command has kept in a run folder by then.
 
     Raises:
         InterruptedRunError: instead of the KeyboardInterrupt.
@@ -33,8 +36,9 @@ def telling_what_is_kept(folder: "RunFolder") -> Iterator[None]:
     before = _written(folder)
     try:
         yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError(_in_words(before, _written(folder), folder)) from None
+    except KeyboardInterrupt as error:
+        told = _in_words(before, _written(folder), folder)
+        raise InterruptedRunError(f"stopped by {error}; {told}" if str(error) else f"interrupted; {told}") from None
 
 
 def _written(folder: "RunFolder") -> _Written:
@@ -45,6 +49,7 @@ def _written(folder: "RunFolder") -> _Written:
         members={each.title: folder.member_record(each).stat().st_mtime_ns for each in folder.members()},
         sets=times("predictions/[!.]*.parquet"),
         metrics=times("metrics/[!.]*.json"),
+        steps=folder.kept_steps(),
     )
 
 
@@ -52,12 +57,13 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
     members = _new(before.members, after.members)
     sets, metrics = _new(before.sets, after.sets), _new(before.metrics, after.metrics)
     kept = [f"the members of {enumerated(members)}"] if members else []
+    kept += [f"training up to step {max(after.steps.values()):,}"] if after.steps else []
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
-        return f"interrupted; written to {folder.root} by then: {enumerated(kept)}{AGAIN}"
+        return f"kept in {folder.root}: {enumerated(kept)}{_AGAIN}{command_line()}"
     earlier = "; what was there before is unchanged" if before.members or before.sets else ""
-    return f"interrupted; nothing was finished, so nothing is kept{earlier}{AGAIN}"
+    return f"nothing was finished, so nothing is kept{earlier}{_AGAIN}{command_line()}"
 
 
 def _new(before: dict[str, int], after: dict[str, int]) -> list[str]:

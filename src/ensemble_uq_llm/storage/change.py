@@ -169,7 +169,7 @@ def _complete(folder: Path, manifest: Manifest) -> Manifest:
     pending = manifest.pending
     assert pending is not None
     for path in sorted(pending.files, key=lambda name: (PurePosixPath(name).name in LAST, name)):
-        _move(folder / pending.waiting / path, folder / path, wanted=pending.files[path].sha256)
+        _move(folder, pending.waiting, path, wanted=pending.files[path].sha256)
     for path in pending.removed:
         (folder / path).unlink(missing_ok=True)
     for each in {(folder / path).parent for path in [*pending.files, *pending.removed]}:
@@ -181,14 +181,15 @@ def _complete(folder: Path, manifest: Manifest) -> Manifest:
     return done
 
 
-def _move(waiting: Path, place: Path, *, wanted: str) -> None:
-    if waiting.is_file():
+def _move(folder: Path, waiting: str, path: str, *, wanted: str) -> None:
+    new, place = folder / waiting / path, folder / path
+    if new.is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
-        waiting.replace(place)
+        new.replace(place)
     elif not place.is_file() or sha256_of(place) != wanted:
         raise IntegrityError(
-            f"{place}: a change of it was interrupted, and its new content is gone from {waiting}; restore the folder, "
-            f"or, to go on with what is there: ensemble-uq verify --accept"
+            f"{place}: a change of it was interrupted, and its new content is gone from {new}; restore the folder, or, "
+            f"to go on with what is there: ensemble-uq verify {folder} --accept"
         )
 
 

@@ -26,6 +26,10 @@ _REMEDIES: Final = {
 }
 
 
+DISK: Final = frozenset(_REMEDIES)
+"""The numbers of errors that are the disk's, and no bug of ours."""
+
+
 @contextmanager
 def naming_failures(path: Path, doing: str) -> Iterator[None]:
     """Within it a failure of the operating system becomes an error that names `path`: it `cannot be written`, say.

@@ -24,7 +24,7 @@ _LARGEST: Final = 1 << 26
 """Bytes of a manifest at most: that of a thousand members and as many sets has a few hundred thousand."""
 
 
-@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Entry:
     """What a file holds, and what it was made from."""
 
@@ -34,7 +34,7 @@ class Entry:
     """The digests of what it was made from: other files of the folder by their paths in it, `base` and `data`."""
 
 
-@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Pending:
     """A change that was decided on, and may be half done: the new files by path, and what goes."""
 
@@ -93,7 +93,9 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     Raises:
         IntegrityError: it is torn, altered, or of another version; the message names `path`.
     """
-    remedy = "restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify --accept"
+    remedy = (
+        f"restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify {path.parent} --accept"
+    )
     try:
         if len(content) > _LARGEST:
             raise ValueError(f"more than {_LARGEST:,} bytes")

@@ -25,7 +25,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
 )
 from ensemble_uq_llm.training.events import EpochEnded, Event, Stepped
 from ensemble_uq_llm.training.state import Snapshot, TrainingState
-from ensemble_uq_llm.utils.text import clipped, counted, first_line
+from ensemble_uq_llm.utils.text import clipped, first_line
 
 _TENSORS: Final = "state.safetensors"
 _VALUES: Final = "state.json"
@@ -213,17 +213,3 @@ def clear_all(folder: Path) -> None:
     for group in folder.glob("from_seed_*"):
         if group.is_dir() and not group.is_symlink():
             Checkpoints(folder=group, making=Making(must_agree={}, environment={})).clear()
-
-
-def kept_steps(folder: Path) -> dict[str, int]:
-    """Return the newest step that is kept of every group's training, by the names of the groups' folders."""
-    return {
-        group.name: max(steps)
-        for group in sorted(folder.glob("from_seed_*"))
-        if (steps := [int(path.name[5:13]) for path in group.glob("step_????????*") if path.name[5:13].isdecimal()])
-    }
-
-
-def in_words(snapshot: Snapshot, steps: int) -> str:
-    """Say where a training goes on."""
-    return f"step {snapshot.values['steps']:,} of {counted(steps, 'step')}"

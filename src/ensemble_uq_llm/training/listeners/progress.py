@@ -77,13 +77,16 @@ class TrainingDisplay:
         """Take in one event."""
         match event:
             case Started():
+                if self._devices and all(each.seconds is not None for each in self._devices.values()):
+                    self._devices.clear()  # one training after another
                 self._devices[event.group] = _Device(event)
                 self._groups = event.groups
                 self._bar.update(self._task, total=event.steps)
                 self._say(
                     f"training {counted(len(event.seeds), 'member')}{' jointly' if len(event.seeds) > 1 else ''} on "
                     f"{counted(event.examples, 'example')}: {counted(event.epochs, 'epoch')}, "
-                    f"{counted(event.steps, 'step')}, up to {event.tokens_per_pass:,} tokens a pass, {event.device}"
+                    f"{counted(event.steps, 'step')}{f', going on after step {event.step:,}' if event.step else ''}, "
+                    f"up to {event.tokens_per_pass:,} tokens a pass, {event.device}"
                 )
             case Stepped():
                 self._note_step(event)
