@@ -1,5 +1,6 @@
 """The epochs of joint training, in memory: tokens and a state in; the state moves to the end of training."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.models.trunk import cache_trunk
+from ensemble_uq_llm.training.divergence import DivergenceRule
 from ensemble_uq_llm.training.events import (
     BestKept,
     Ended,
@@ -57,6 +59,7 @@ def train_epochs(
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
         trunk=cache_trunk(state.ensemble, data.train.sequences, budget=state.budget.tokens),
+        divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )
     started = time.monotonic()
     for event in _events(trainer, data, config):
@@ -78,41 +81,45 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         tokens_per_pass=state.budget.tokens,
         device=describe_device(state.ensemble.trainable()[0].device),
     )
-    while state.epoch < config.num_epochs and any(outcome.stopped_after is None for outcome in state.outcomes):
+    while state.epoch < config.num_epochs and state.is_anyone_training:
         batches = _joint_batches(state, len(data.train), config)
         for rows_by_member in islice(batches, state.steps_in_epoch, None):
             yield from _step(trainer, rows_by_member)
-        yield from _end_epoch(state, data)
+            if not state.is_anyone_training:
+                break
+        else:
+            yield from _end_epoch(state, data)
     if state.best is not None:
         state.best.put_back(state.ensemble, state.outcomes)
-        yield BestKept(epochs={each.seed: each.kept_epoch for each in state.outcomes if each.kept_epoch is not None})
+        kept = {each.seed: each.kept_epoch for each in state.outcomes if each.diverged_at is None}
+        yield BestKept(epochs={seed: epoch for seed, epoch in kept.items() if epoch is not None})
 
 
 def _joint_batches(state: TrainingState, examples: int, config: Config) -> Iterator[tuple[Rows, ...]]:
-    """Yield, step by step of the state's epoch, every member's own batch; an empty one of a member that has stopped."""
+    """Yield, step by step of the state's epoch, every member's own batch; an empty one of those not in training."""
     size = config.effective_batch_size
     orders = (
         epoch_batches(outcome.seed, epoch=state.epoch, examples=examples, batch_size=size) for outcome in state.outcomes
     )
-    has_stopped = [outcome.stopped_after is not None for outcome in state.outcomes]
     for batches in zip(*orders, strict=True):
-        yield tuple(rows[:0] if over else rows for rows, over in zip(batches, has_stopped, strict=True))
+        yield tuple(rows if each.is_training else rows[:0] for each, rows in zip(state.outcomes, batches, strict=True))
 
 
 def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
     state = trainer.state
     started = time.monotonic()
     learning_rate = float(state.schedule.get_last_lr()[0])
+    trained = [outcome for outcome in state.outcomes if outcome.is_training]
     train_step(trainer, rows_by_member)
     seconds = time.monotonic() - started
-    for outcome in state.outcomes:
-        if outcome.diverged_at == state.steps:
-            yield MemberDiverged(seed=outcome.seed, step=state.steps)
+    for outcome in trained:
+        if outcome.diverged_at is not None:
+            yield MemberDiverged(seed=outcome.seed, step=state.steps, reason=outcome.diverged_why)
     yield Stepped(
         step=state.steps,
         epoch=state.epoch + 1,
         learning_rate=learning_rate,
-        losses={outcome.seed: outcome.loss for outcome in state.outcomes if outcome.stopped_after is None},
+        losses={outcome.seed: outcome.loss for outcome in trained},
         tokens_per_second=sum(int(trainer.data.lengths_N[rows].sum()) for rows in rows_by_member) / seconds,
     )
 
@@ -120,16 +127,15 @@ def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
 def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
-    trained = [outcome for outcome in state.outcomes if outcome.stopped_after is None]
+    trained = [outcome for outcome in state.outcomes if outcome.is_training]
     for outcome, loss, accuracy in _measured(state, data.validation):
-        if outcome in trained:
-            event.validation_loss[outcome.seed] = loss
-            event.validation_accuracy[outcome.seed] = accuracy
-            outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
+        event.validation_loss[outcome.seed] = loss
+        event.validation_accuracy[outcome.seed] = accuracy
+        outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
     if state.best is not None and data.stopping is not None:
-        losses = {outcome.seed: loss for outcome, loss, _ in _measured(state, data.stopping)}
-        state.best.note_epoch(state.ensemble, state.outcomes, list(losses.values()))
-        event.stopping_loss.update({outcome.seed: losses[outcome.seed] for outcome in trained})
+        event.stopping_loss.update({outcome.seed: loss for outcome, loss, _ in _measured(state, data.stopping)})
+        losses = [event.stopping_loss.get(outcome.seed, math.nan) for outcome in state.outcomes]
+        state.best.note_epoch(state.ensemble, state.outcomes, losses)
     state.end_epoch()
     yield event
     for outcome in trained:
@@ -138,13 +144,14 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
 
 
 def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
-    """Yield every member with its mean loss and accuracy on the labelled examples, where there are any."""
+    """Yield every member in training with its mean loss and accuracy on the labelled examples, where there are any."""
     labelled = np.flatnonzero(examples.labels_N >= 0)
     if labelled.size > 0:
         sequences = [examples.sequences[row] for row in labelled]
-        logits_MNC = member_logits(state.ensemble, sequences, budget=state.budget.tokens)
+        trained = {index: outcome for index, outcome in enumerate(state.outcomes) if outcome.is_training}
+        logits_MNC = member_logits(state.ensemble, sequences, budget=state.budget.tokens, members=list(trained))
         losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, examples.labels_N[labelled])
-        yield from zip(state.outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True)
+        yield from zip(trained.values(), losses_M.tolist(), accuracies_M.tolist(), strict=True)
 
 
 def _loss_and_accuracy(

@@ -16,6 +16,7 @@ from ensemble_uq_llm.models.memory import within_memory
 from ensemble_uq_llm.models.pack import Span, make_pack
 from ensemble_uq_llm.models.passes import Chunk, Rows, plan_lanes
 from ensemble_uq_llm.models.trunk import TrunkCache
+from ensemble_uq_llm.training.divergence import DivergenceRule
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 from ensemble_uq_llm.utils.seeding import derive_seed
@@ -23,13 +24,17 @@ from ensemble_uq_llm.utils.seeding import derive_seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """What a step works on and with; only `state` changes. `trunk` saves the layers below the adapters."""
+    """What a step works on and with; only `state` changes.
+
+    `trunk` saves the layers below the adapters; `divergence` says which members end, besides those of NaN losses.
+    """
 
     state: TrainingState
     data: TokenizedExamples
     max_grad_norm: float
     class_weights: Sequence[float] | None = None
     trunk: TrunkCache | None = None
+    divergence: DivergenceRule | None = None
 
 
 def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -42,8 +47,8 @@ def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> I
 def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
     """Take the next step of every member on its own rows; returns the losses [M] (each member's batch mean).
 
-    A member that diverges stays in its passes, so that the others' arithmetic does not change: stacked adapters
-    keep its NaN to itself. Where the memory runs out the step is taken again in smaller passes.
+    A member that diverges in it keeps its NaN to itself, as stacked adapters do, and its later batches are empty. Where
+    the memory runs out the step is taken again in smaller passes.
 
     Raises:
         ConfigError: not even a pass of one sequence fits the memory.
@@ -53,11 +58,13 @@ def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
     losses_M = within_memory(
         lambda tokens: _accumulate(trainer, rows_by_member, budget=tokens), state.budget, longest=longest
     )
-    clip_per_member(state.ensemble.trainable(), trainer.max_grad_norm)
+    norms_M = clip_per_member(state.ensemble.trainable(), trainer.max_grad_norm)
     state.optimizer.step()
     state.schedule.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.note_step(losses_M.tolist())
+    if trainer.divergence is not None:
+        trainer.divergence.judge(state.outcomes, norms_M.tolist())
     return losses_M
 
 
