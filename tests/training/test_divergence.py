@@ -62,7 +62,7 @@ def test_a_window_is_half_an_epoch_and_no_less_than_some_steps():
 def test_a_loss_far_above_a_constant_answers_for_a_window_is_a_divergence():
     outcome = told([0.7] * 20 + [9.3] * 40)
     assert outcome.diverged_at == 40
-    assert outcome.diverged_why == "loss 9.3, far above a constant answer's 0.69 for 20 steps"
+    assert outcome.diverged_why == "a mean loss of 9.3 or more over 20 steps, far above a constant answer's 0.69"
     assert not outcome.is_training
 
 

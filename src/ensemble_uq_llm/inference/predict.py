@@ -13,6 +13,7 @@ from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.models.logits import Tell, member_logits
+from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
@@ -22,6 +23,7 @@ from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import record_stage
 
 
+@naming_memory("prediction", "lower tokens_per_pass or max_length", "set use_bf16: true")
 def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None) -> Predictions:
     """Return every member's logits on the examples of a set, labelled or not, in their order.
 

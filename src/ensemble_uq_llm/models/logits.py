@@ -32,7 +32,7 @@ def member_logits(
     memory runs out, which the longest rows show first, all is done again in smaller passes.
 
     Raises:
-        ConfigError: not even a pass of one sequence fits the memory.
+        TooLittleMemoryError: not even a pass of one sequence fits the memory.
     """
     longest = max(map(len, sequences), default=0)
     asked = range(len(ensemble.members)) if members is None else members

@@ -65,9 +65,10 @@ class DivergenceRule:
         outcome.window_loss += min(outcome.loss, SPIKE * limit)
         if step % self.window == 0:
             if outcome.window_loss > limit * self.window:
+                mean = outcome.window_loss / self.window
                 outcome.diverge(
-                    f"loss {outcome.loss:.3g}, far above a constant answer's {self.constant_loss:.2g} for "
-                    f"{self.window} steps"
+                    f"a mean loss of {mean:.3g} or more over {self.window} steps, far above a constant answer's "
+                    f"{self.constant_loss:.2g}"
                 )
             outcome.window_loss = 0.0
 

@@ -58,7 +58,7 @@ def train_epochs(
         data=data.train,
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
-        trunk=cache_trunk(state.ensemble, data.train.sequences, budget=state.budget.tokens),
+        trunk=cache_trunk(state.ensemble, data.train.sequences, budget=state.budget),
         divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )
     started = time.monotonic()
