@@ -66,7 +66,7 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
-@naming_memory("model_name: the base", "set use_bf16: true", "take a smaller base")
+@naming_memory("the base (model_name)", "set use_bf16: true", "take a smaller one")
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Load the decoder without its LM head, once, frozen, with packed attention.
 

@@ -132,8 +132,8 @@ def _wanted(error: BaseException) -> str:
 def _shrink(budget: PassBudget, longest: int) -> None:
     if budget.tokens <= longest:
         raise TooLittleMemoryError(
-            f"max_length: a pass of a single prompt of {longest} tokens does not fit the memory; lower max_length, "
-            f"set use_bf16: true, {FEWER_MEMBERS}, or use a device with more memory"
+            f"max_length: a pass of a single prompt of {longest} tokens does not fit the memory; lower max_length "
+            f"or lora_r, set use_bf16: true, {FEWER_MEMBERS}, or use a device with more memory"
         )
     before, budget.tokens = budget.tokens, max(longest, budget.tokens // 2)
     if torch.cuda.is_available():
