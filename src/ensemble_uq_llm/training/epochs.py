@@ -81,11 +81,11 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         tokens_per_pass=state.budget.tokens,
         device=describe_device(state.ensemble.trainable()[0].device),
     )
-    while state.epoch < config.num_epochs and state.is_anyone_training:
+    while state.epoch < config.num_epochs and state.is_anyone_training():
         batches = _joint_batches(state, len(data.train), config)
         for rows_by_member in islice(batches, state.steps_in_epoch, None):
             yield from _step(trainer, rows_by_member)
-            if not state.is_anyone_training:
+            if not state.is_anyone_training():
                 break
         else:
             yield from _end_epoch(state, data)

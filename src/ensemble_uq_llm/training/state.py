@@ -51,7 +51,6 @@ class TrainingState:
     steps_in_epoch: int = 0
     steps: int = 0
 
-    @property
     def is_anyone_training(self) -> bool:
         """Whether there is a member that has neither stopped nor diverged."""
         return any(outcome.is_training for outcome in self.outcomes)
