@@ -236,7 +236,8 @@ def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMe
     lost_count = sum(len(each.seeds) for each in lost)
     members = len(outcomes) + lost_count
     saved = members - len(diverged) - lost_count
-    kept = f"the other {saved} are saved in {config.output_dir}" if saved else "none is saved"
+    others = "the other is" if saved == 1 else f"the other {saved} are"
+    kept = f"{others} saved in {config.output_dir}" if saved else "none is saved"
     problems = []
     if lost:
         reasons = "\n  ".join(f"{each.title}: {each.error}" for each in lost)
@@ -245,7 +246,7 @@ def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMe
             "The same command trains those that are missing"
         )
     if diverged:
-        listing = ", ".join(f"seed {each.seed} {each.divergence}" for each in diverged)
+        listing = "; ".join(f"seed {each.seed} {each.divergence}" for each in diverged)
         advice = _advice(diverged, config)
         problems.append(f"{len(diverged)} of {members} members diverged ({listing}); {kept}. {advice}")
     kinds = {type(each.error) for each in lost}
