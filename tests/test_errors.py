@@ -6,6 +6,7 @@ CODES = {
     "ConfigError": (2, ValueError),
     "ModelError": (2, ValueError),
     "UnreachableModelError": (2, ValueError),
+    "TooLittleMemoryError": (2, MemoryError),
     "MissingExtraError": (2, ImportError),
     "DataError": (3, ValueError),
     "MembersFailedError": (4, RuntimeError),

@@ -28,7 +28,7 @@ from ensemble_uq_llm.commands.options import (
     load,
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
-from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError, TooLittleMemoryError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
@@ -248,6 +248,8 @@ def main(arguments: list[str] | None = None) -> None:
             app(arguments, prog_name="ensemble-uq")
     except EnsembleUQError as error:
         _fail(error)
+    except MemoryError:
+        _fail(TooLittleMemoryError("no memory is left; use a machine with more, or fewer examples or members"))
     except OSError as error:
         if error.filename is None and error.errno not in DISK:
             raise

@@ -26,6 +26,10 @@ class UnreachableModelError(ModelError):
     """The base model may well exist, but it is not in the cache and the hub does not answer (exit code 2)."""
 
 
+class TooLittleMemoryError(ConfigError, MemoryError):
+    """What the configuration asks for does not fit the memory of the device or the machine (exit code 2)."""
+
+
 class MissingExtraError(ConfigError, ImportError):
     """An optional dependency is not installed; the message names the extra (exit code 2)."""
 
