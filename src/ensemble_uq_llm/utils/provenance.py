@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.outgoing.safe_text import safe_text
 from ensemble_uq_llm.utils.files import read_json, write_json
 
 LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
@@ -40,8 +41,8 @@ def git_commit() -> str | None:
 
 
 def command_line() -> str:
-    """Return the command that runs now, as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that runs now, as it was typed but for secrets."""
+    return safe_text(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def now() -> str:
