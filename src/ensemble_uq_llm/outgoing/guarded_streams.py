@@ -48,10 +48,11 @@ def guarding_streams() -> Iterator[None]:
     before = sys.stdin, sys.stdout, sys.stderr
     sys.stdin = io.StringIO()
     sys.stdout, sys.stderr = (stream and cast("TextIO", RedactingStream(stream)) for stream in before[1:])
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _show_traceback
     try:
         yield
+    except Exception:
+        sys.excepthook = _show_traceback  # not before: typer puts a hook of its own there
+        raise
     finally:
         sys.stdin, sys.stdout, sys.stderr = before
 
