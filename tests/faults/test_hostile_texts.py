@@ -128,20 +128,22 @@ def test_a_json_is_exact_and_shows_everything(name, capsys):
     assert unseen(out) == set()
 
 
-def test_names_of_files_in_what_a_command_prints(predictions, command):
-    name = "=1\x1b[2J\u202e\u200b\udcff'><b>|`$x"
+def test_names_of_files_in_what_a_command_prints(predictions, command, monkeypatch):
+    name = "=1\x1b[2J\u202e\u200b'><b>|`$x"
     own = predictions.with_name(f"{name}.parquet")
     own.write_bytes(predictions.read_bytes())
-    for words in (["evaluate", own], ["compare", own, predictions, "--format", "csv"]):
+    monkeypatch.chdir(own.parent)
+    for words in (["evaluate", own.name], ["compare", own.name, predictions.name, "--format", "csv"]):
         code, out, err = command(*words)
         assert (code, err) == (0, "")
         assert unseen(out) == set()
-        assert formulas(out) == []
+    assert formulas(out) == []
+    assert [row["a"] for row in csv.DictReader(io.StringIO(out))][0] == f"'{visible(own.name)}"
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_whatever_is_wrong_in_an_error(predictions, command, width):
-    for name in HOSTILE:
+def test_whatever_is_wrong_in_an_error(predictions, command, width, rounds):
+    for name in HOSTILE[:: rounds(7, 1)]:
         for words in (
             ["evaluate", f"{name}.parquet"],
             ["evaluate", predictions, "--output", "out", "--shift", f"{name}={name}.csv"],
@@ -157,7 +159,7 @@ def test_whatever_is_wrong_in_an_error(predictions, command, width):
             assert code in (0, 2, 3), words
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", [" ".join(HOSTILE[::2]), " ".join(HOSTILE[1::2])], ids=["one half", "other half"])
 def test_every_place_of_the_page(name, tmp_path):
     folder = write_run(tmp_path, *hostile_sets(name, file_name="other").values())
     folder.run_record.write_text(json.dumps({name: name, "stages": [{"stage": name, "command": name}]}))
@@ -174,8 +176,10 @@ def test_every_place_of_the_page(name, tmp_path):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_drawing_escapes_what_it_names(name):
     drawn = figure([text(0, 0, name, "small")], title=name, height=9, alternative=name).svg
-    assert not re.search(r"<(script|img)|\s(onload|onerror)=[^&]*alert", re.sub(r'"[^"]*"', '""', drawn))
-    assert len(re.findall(r'aria-label="[^"]*"', drawn)) == 1
+    page = Page(drawn)
+    assert [tag for tag, _ in page.tags] == ["svg", "title", "text"]
+    assert page.tags[0][1]["aria-label"] == name
+    assert page.text == name * 2
 
 
 @pytest.mark.parametrize(("name", "form"), [*product(HOSTILE, FORMATS)])

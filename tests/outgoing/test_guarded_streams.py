@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.outgoing.guarded_streams import RedactingStream, guarding_streams
 
 URL = "https://user:sesame@host/x"
@@ -25,6 +26,22 @@ def test_what_is_printed_has_no_secret(capsys):
 def test_nobody_is_asked():
     with guarding_streams(), pytest.raises(EOFError, match="EOF"):
         input("Run this code? [y/N] ")
+
+
+class Forbidden:
+    """A standard input that nobody may touch."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"standard input was asked for its {name}")
+
+
+@pytest.mark.parametrize(
+    "words", [["config"], ["validate", "{run}"], ["predict", "{run}"], ["train", "{run}", "--dry-run"]]
+)
+def test_no_command_reads_standard_input(words, own_run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Forbidden())
+    with pytest.raises(SystemExit, match=r"^(0|None)$"):
+        main([word.format(run=own_run) for word in words])
 
 
 def test_afterwards_the_streams_are_what_they_were():
@@ -50,6 +67,7 @@ def test_without_streams_there_is_nothing_to_guard(monkeypatch):
 
 def test_the_traceback_of_a_bug_has_no_secret():
     code = f"""
+from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 with guarding_streams():
     try:
