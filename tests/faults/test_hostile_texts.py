@@ -138,7 +138,7 @@ def test_names_of_files_in_what_a_command_prints(predictions, command, monkeypat
         assert (code, err) == (0, "")
         assert unseen(out) == set()
     assert formulas(out) == []
-    assert [row["a"] for row in csv.DictReader(io.StringIO(out))][0] == f"'{visible(own.name)}"
+    assert next(row["a"] for row in csv.DictReader(io.StringIO(out))) == f"'{visible(own.name)}"
 
 
 @pytest.mark.parametrize("width", WIDTHS)
