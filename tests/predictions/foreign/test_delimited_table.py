@@ -72,5 +72,5 @@ def test_what_is_no_utf_8_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes("id,prob_1\né,0.5\n".encode("latin-1"))
 
-    with pytest.raises(DataError, match=r"x\.csv: this is not a readable CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"x\.csv:2: byte 0 of the line \(0xe9\) is not UTF-8"):
         load_predictions(path)

@@ -46,15 +46,15 @@ def test_lists_of_one_number_a_class_and_lists_of_such_a_member(tmp_path, name):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"prob": 0.5}, "{"], r"theirs\.jsonl: line 2 is no JSON .*; write one object a line"),
-        ([{"prob": 0.5}, "[1]"], r"theirs\.jsonl: line 2 is a list of 1; write one JSON object a line"),
+        ([{"prob": 0.5}, "{"], r"theirs\.jsonl:2: one object must stand on one line"),
+        ([{"prob": 0.5}, "[1]"], r"theirs\.jsonl:2: a list where an object is expected"),
         ([{"prob": 0.5}, "", {"prob": "much"}], r"theirs\.jsonl: line 3: prob is 'much'; it must be a number"),
         ([{"prob": 0.5}, {"prob": {"x": 1}}], r"theirs\.jsonl: line 2: prob is .*; it must be a number"),
         ([{"prob": 0.5}, {"p": 1}], r"theirs\.jsonl: line 2: prob is nan; a probability is a number"),
         ([{"probs": [0.5, 0.5]}, {"probs": [1]}], r"theirs\.jsonl: line 2: probs is not a list of as many numbers"),
         ([{"probs": [[0.5, 0.5]]}, {"probs": [[1, 0], [0, 1]]}], r"line 2: probs is not a list of as many numbers"),
         ([{"probs": [[0.5, 0.5], [0.2, 0.8]]}, {"probs": [[0.5, 0.5], [0.2, 2]]}], r"line 2: prob_1 is 2\.0"),
-        ([{"id": "a\ud800", "prob": 0.5}], r"theirs\.jsonl: 'a\\ud800' holds half a character"),
+        ([{"id": "a\ud800", "prob": 0.5}], r"theirs\.jsonl: line 1: 'a\\ud800' holds half a character"),
         ([{"id": "a", "seed": 2**70, "prob": 0.5}], r"theirs\.jsonl: .*seed"),
         ([{"label": "cat", "prob": 0.5}], r"line 1: label is 'cat'; it must be a class number .*--classes"),
         ([], r"theirs\.jsonl: "),
