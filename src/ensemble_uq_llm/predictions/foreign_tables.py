@@ -24,7 +24,7 @@ from ensemble_uq_llm.predictions.foreign.column_names import (
 )
 from ensemble_uq_llm.predictions.foreign.delimited_table import read_delimited_table
 from ensemble_uq_llm.predictions.foreign.json_table import read_json_table
-from ensemble_uq_llm.predictions.foreign.table_file import TableFile
+from ensemble_uq_llm.predictions.foreign.table_file import TableFile, check_width
 from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities, refuse_misspelt
 from ensemble_uq_llm.predictions.parquet import from_table, table_of
@@ -73,21 +73,20 @@ def load_predictions(
     """
     path = as_path(path, "predictions")
     check_columns(columns or {})
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
     kind = path.suffix.lower()
-    if kind != ".npz" and kind not in _TABLES:
-        raise DataError(
-            f"{path}: predictions are read from {', '.join([*_TABLES, '.npz'])} files; convert it, or correct the name"
-        )
-    with _naming(path), opened(path) as file:
+    with _naming(path), opened(path, absent="predict the set first, or correct the path") as file:
         if kind == ".npz":
             return read_arrays(file, columns=columns or {}, classes=classes)
-        return _read(_TABLES[kind](file, text=text_columns(columns or {})), columns or {}, classes)
+        if kind in _TABLES:
+            return _read(_TABLES[kind](file, text=text_columns(columns or {})), columns or {}, classes)
+        known = ", ".join([*_TABLES, ".npz"])
+        raise DataError(f"predictions are read from {known} files; convert it, or correct the name")
 
 
 def _read_parquet(file: InputFile, *, text: Collection[str]) -> TableFile:
-    return TableFile(path=file.path, table=table_of(file), place=lambda row: f"row {row}")
+    table = table_of(file)
+    check_width(table.column_names)
+    return TableFile(path=file.path, table=table, place=lambda row: f"row {row}")
 
 
 _TABLES: dict[str, Callable[..., TableFile]] = {
@@ -155,6 +154,8 @@ def _score_columns(names: Sequence[str]) -> list[str]:
     found: dict[str, set[str]] = {name: {"1"} for name in _OF_CLASS_1 if name in names}
     for match in filter(None, map(_OF_CLASS.fullmatch, names)):
         found.setdefault(match[1], set()).add(match[2])
+    if no_lists := [name for name in ("logits", "probs") if not found and name in names]:
+        raise DataError(f"column {no_lists[0]!r} does not hold lists of numbers; give every row one number a class")
     if not found:
         near = (did_you_mean(name[:40], ("logit_0", "prob_0", "prob", "p_yes")) for name in names[:1000])
         hint = next(filter(None, near), "")

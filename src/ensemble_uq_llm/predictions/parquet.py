@@ -61,9 +61,7 @@ def read_origin(path: AnyPath) -> Origin | None:
 
 def read_table(path: Path) -> Any:
     """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
-    with opened(path) as file:
+    with opened(path, absent="predict the set first, or correct the path") as file:
         return table_of(file)
 
 
@@ -131,7 +129,7 @@ def _column(table: Any, name: str, kind: Any) -> Any:
         )
     column = table.column(name)
     try:
-        if pa.types.is_temporal(column.type):
+        if pa.types.is_integer(kind) and pa.types.is_temporal(column.type):
             raise pa.ArrowInvalid(f"it holds {column.type}")
         return column.cast(kind).combine_chunks()
     except pa.ArrowException as error:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ensemble_uq_llm.predictions.foreign.table_file import TableFile
+from ensemble_uq_llm.predictions.foreign.table_file import TableFile, check_width
 from ensemble_uq_llm.utils.input.delimited_rows import delimited_rows, separator_of
 from ensemble_uq_llm.utils.input.input_file import InputFile
 from ensemble_uq_llm.utils.input.problems import Problems
@@ -33,6 +33,7 @@ def read_delimited_table(file: InputFile, *, text: Collection[str]) -> TableFile
     lines = array("q")
     with delimited_rows(file, problems, separator) as (header, rows):
         names = [name.strip() for name in header]
+        check_width(names)
         chunks = list(_chunks(rows, lines))
     problems.raise_if_any()
     columns = [pa.chunked_array([chunk[c] for chunk in chunks], pa.large_string()) for c in range(len(names))]

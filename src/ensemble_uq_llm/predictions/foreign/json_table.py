@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.predictions.foreign.table_file import TableFile
+from ensemble_uq_llm.predictions.foreign.table_file import TableFile, check_width
 from ensemble_uq_llm.predictions.foreign_values import Place
 from ensemble_uq_llm.utils.input.input_file import InputFile
 from ensemble_uq_llm.utils.input.json_rows import json_rows
@@ -49,6 +49,7 @@ def read_json_table(file: InputFile, *, text: Collection[str]) -> TableFile:
 
 def _check_names(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     """Refuse names that no table can have, and tables that are nearly empty: these grow with the square of the file."""
+    check_width(names)
     for name in names:
         _check_whole(name, "a key")
     filled = sum(map(len, rows))

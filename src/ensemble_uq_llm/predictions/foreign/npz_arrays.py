@@ -6,6 +6,7 @@ compared with what the archive says of the array, and that with what may be held
 
 import lzma
 import math
+import os
 import struct
 import tokenize
 import zipfile
@@ -27,6 +28,9 @@ OBJECT_BYTES: Final = 60
 """About what a name or label costs in memory, once it is an object of Python."""
 
 _NUMBER_BYTES: Final = 8
+_END_BYTES, _COUNT_AT, _UNKNOWN_COUNT = 22, 10, 0xFFFF
+"""The last record of a ZIP file, where it counts the entries, and what it says where they are too many for it."""
+
 _LONGEST_REASON: Final = 120
 _HEADERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _UNREADABLE: Final = (
@@ -48,6 +52,7 @@ class NpzArchive:
             if not zipfile.is_zipfile(file.stream):
                 raise DataError("this is no whole NPZ file; write it with numpy.savez")
             self._archive = zipfile.ZipFile(file.stream)
+            _check_complete(file, self._archive)
         entries = [(info.filename.removesuffix(".npy"), info) for info in self._archive.infolist()]
         self._entries = dict(entries)
         if len(self._entries) < len(entries):
@@ -72,6 +77,14 @@ class NpzArchive:
             self._file.take(size + count * (OBJECT_BYTES if len(shape) < 2 else _NUMBER_BYTES))
             content = stream.read(size + 1)  # to the end, where the sum over all bytes is checked
             return np.frombuffer(content, kind).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _check_complete(file: InputFile, archive: zipfile.ZipFile) -> None:
+    """Refuse a torn table of contents: one flipped byte makes an entry's comment of the next entries."""
+    file.stream.seek(-_END_BYTES - len(archive.comment), os.SEEK_END)
+    announced = struct.unpack_from("<H", file.stream.read(_END_BYTES), _COUNT_AT)[0]
+    if announced not in (len(archive.infolist()), _UNKNOWN_COUNT):
+        raise ValueError(f"it announces {announced:,} arrays and names {len(archive.infolist()):,}")
 
 
 def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

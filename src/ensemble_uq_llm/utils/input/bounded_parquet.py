@@ -19,6 +19,10 @@ from ensemble_uq_llm.utils.text import clipped
 BATCH: Final = 2**16
 """Rows that are unpacked at a time."""
 
+BATCH_OF_LISTS: Final = 2**10
+"""The same where a row may have any number of values. How many is in a part of the file's metadata that is not asked:
+where it is torn, the library ends the process."""
+
 _NUMBER_BYTES: Final = 8
 """What a value counts for at least: everything that is read becomes numbers of 64 bits, or longer texts."""
 
@@ -93,34 +97,27 @@ def _batches(file: InputFile, *, row_bytes: int) -> Iterator[Any]:
         announced = pq.read_metadata(file.stream)
         columns = [announced.schema.column(c) for c in range(announced.num_columns)]
         texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-        file.take(max(announced.num_rows * row_bytes, _announced_bytes(announced)))
+        file.take(max(0, announced.num_rows) * row_bytes)
         parquet = pq.ParquetFile(file.stream, read_dictionary=texts, page_checksum_verification=True)
-        for batch in parquet.iter_batches(batch_size=BATCH):
-            file.take(sum(map(_text_bytes, batch.columns)))
+        size = BATCH if all(column.max_repetition_level == 0 for column in columns) else BATCH_OF_LISTS
+        for batch in parquet.iter_batches(batch_size=size):
+            file.take(sum(map(_more_bytes, batch.columns)))
             yield batch
 
 
-def _announced_bytes(announced: Any) -> int:
-    """Return what the numbers of a file take; lists make more values than rows."""
-    chunks = (
-        announced.row_group(group).column(column)
-        for group in range(announced.num_row_groups)
-        for column in range(announced.num_columns)
-    )
-    return sum(max(0, chunk.num_values) for chunk in chunks) * _NUMBER_BYTES
-
-
-def _text_bytes(array: Any) -> int:
-    """Return how long the texts of an array are, one after the other, however deep they lie."""
+def _more_bytes(array: Any) -> int:
+    """Return what an array takes beyond one number a row: texts one after the other, and what lies in lists."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         lengths = pc.binary_length(array.dictionary) if _is_text(kind.value_type) else pa.array([], pa.int32())
         return pc.sum(pc.take(lengths.cast(pa.int64()), array.indices)).as_py() or 0 if len(lengths) else 0
     if pa.types.is_struct(kind):
-        return sum(_text_bytes(array.field(each)) for each in range(kind.num_fields))
+        return sum(_more_bytes(array.field(each)) for each in range(kind.num_fields))
     if pa.types.is_map(kind):
-        return _text_bytes(array.keys) + _text_bytes(array.items)
-    return _text_bytes(array.values) if pa.types.is_list(kind) or pa.types.is_large_list(kind) else 0
+        return _more_bytes(array.keys) + _more_bytes(array.items)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _NUMBER_BYTES * len(array.values) + _more_bytes(array.values)
+    return 0
 
 
 def _is_text(kind: Any) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ensemble_uq_llm.errors import ConfigError, DataError, EnsembleUQError
+from ensemble_uq_llm.utils.text import clipped
 
 MOST_GB: Final = 8.0
 """What of one file is held in memory at most, in units of 10^9 bytes."""
@@ -52,12 +53,15 @@ class InputFile:
 
 
 @contextmanager
-def opened(path: Path, *, error: type[EnsembleUQError] = DataError) -> Iterator[InputFile]:
+def opened(
+    path: Path, *, error: type[EnsembleUQError] = DataError, absent: str = "correct the path"
+) -> Iterator[InputFile]:
     """Yield a file that somebody brings, open for reading in binary; whatever reading it meets is named.
 
     Args:
         path: the file, or a link to it.
         error: what is raised.
+        absent: what to do where no file is.
 
     Raises:
         EnsembleUQError: `error`, if it is no regular file, cannot be read, or needs more memory than is allowed.
@@ -65,7 +69,7 @@ def opened(path: Path, *, error: type[EnsembleUQError] = DataError) -> Iterator[
     """
     most = most_bytes()
     try:
-        refuse_irregular(path, path.stat().st_mode, error)
+        refuse_irregular(path, _mode(path, error, absent), error)
         with open(path, "rb", opener=_at_once) as stream:
             status = os.fstat(stream.fileno())
             refuse_irregular(path, status.st_mode, error)  # it may have been replaced since
@@ -79,6 +83,15 @@ def opened(path: Path, *, error: type[EnsembleUQError] = DataError) -> Iterator[
         raise error(f"{path}: there is not enough memory to read it; give less, or free some") from caught
     except OSError as caught:
         raise error(f"{path}: cannot be read: {caught.strerror or caught}") from caught
+
+
+def _mode(path: Path, error: type[EnsembleUQError], absent: str) -> int:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as caught:
+        raise error(f"{path}: there is no such file; {absent}") from caught
+    except ValueError as caught:  # a zero byte, or half a character, in the path itself
+        raise error(f"{clipped(str(path))}: no file can have this name ({caught}); {absent}") from caught
 
 
 def refuse_irregular(path: Path, mode: int, error: type[EnsembleUQError]) -> None:

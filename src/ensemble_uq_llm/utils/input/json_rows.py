@@ -23,6 +23,10 @@ VALUE_BYTES: Final = 60
 """About what a row and each of its values cost in memory, beside their text."""
 
 
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice."""
+
+
 def json_rows(file: InputFile, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the object of every line with its number; broken lines are noted in `problems`, blank ones skipped."""
     for line, raw in numbered_lines(file, problems):
@@ -43,8 +47,10 @@ def _parsed(text: str, line: int, problems: Problems) -> dict[str, Any] | None:
         problems.add(line, f"broken JSON at column {error.colno}: {error.msg}: {clipped(text.strip())}")
     except RecursionError:
         problems.add(line, "nested too deeply; a row is one flat object")
-    except ValueError as error:  # a key that occurs twice, or a number of more than 4,300 digits
-        problems.add(line, str(error).partition(";")[0])
+    except _RepeatedKeyError as error:
+        problems.add(line, str(error))
+    except ValueError:  # Python reads whole numbers of up to 4,300 digits
+        problems.add(line, "holds a number of thousands of digits; write it as text, or shorter")
     else:
         if isinstance(value, dict):
             if not _is_deep(value):
@@ -70,7 +76,7 @@ def _is_deep(value: dict[str, Any]) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"the field {_repeated([name for name, _ in pairs])} occurs twice")
+        raise _RepeatedKeyError(f"the field {_repeated([name for name, _ in pairs])} occurs twice")
     return found
 
 
