@@ -57,7 +57,14 @@ def test_lists_of_one_number_a_class_and_lists_of_such_a_member(tmp_path, name):
         ([{"id": "a\ud800", "prob": 0.5}], r"theirs\.jsonl: line 1: 'a\\ud800' holds half a character"),
         ([{"id": "a", "seed": 2**70, "prob": 0.5}], r"theirs\.jsonl: .*seed"),
         ([{"label": "cat", "prob": 0.5}], r"line 1: label is 'cat'; it must be a class number .*--classes"),
-        ([], r"theirs\.jsonl: "),
+        ([], r"theirs\.jsonl: the file has no rows"),
+        (['{"prob": 0.5, "prob": 0.9}'], r"theirs\.jsonl:1: the field 'prob' occurs twice"),
+        (['{"prob": 0.5, "\\ud83d": 1}'], r"theirs\.jsonl: a key: '\\ud83d' holds half a character"),
+        ([{"prob": True}], r"line 1: prob is True; it must be a number"),
+        ([{"label": "01", "prob": 0.5}], r"line 1: label is '01'; it must be a class number"),
+        ([{"probs": {"a": 1}}], r"column 'probs' does not hold lists of numbers"),
+        ([{f"k{row}": 1} for row in range(2100)], r"2,100 lines have 2,100 different keys, and a line 1 of them"),
+        ([{f"k{key}": 1 for key in range(40_000)}], r"there are 40,000 columns, and 32,768 are read at most; give"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, rows, message):
