@@ -85,7 +85,8 @@ def _check_merged(row: list[str], line: int, separator: str, problems: Problems)
 def _text(file: InputFile, problems: Problems) -> Iterator[str]:
     for line, raw in numbered_lines(file, problems):
         text = decoded(raw, line, problems)
-        problems.raise_if_any()  # at once: what follows may stand inside a quote that this line opened
+        if text is None:
+            problems.raise_if_any()  # at once: what follows may stand inside a quote that this line opened
         yield text or ""
 
 
