@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.outgoing.cells import csv_cell
 from ensemble_uq_llm.outgoing.redaction import redacted
 from ensemble_uq_llm.outgoing.safe_text import safe_text
+from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
 from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
-from ensemble_uq_llm.outgoing.cells import csv_cell
+from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import read_guarded
 from ensemble_uq_llm.utils.text import clipped, first_line

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from ensemble_uq_llm.outgoing.cells import csv_cell
+from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.utils.files import write_csv
 
 FORMULAS = [
