@@ -14,7 +14,7 @@ from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
 from ensemble_uq_llm.models.pack import Pack
-from ensemble_uq_llm.models.rope import own_lengths_only
+from ensemble_uq_llm.models.attention.rope import own_lengths_only
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 
