@@ -1,5 +1,7 @@
 """The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_tokenizer_settings
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.local import embedded_folder, local_folder
@@ -21,6 +24,9 @@ from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.text import first_line
+
+PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
+"""A text that every tokenizer must be able to read."""
 
 _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)
@@ -53,14 +59,29 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     embeddings = getattr(settings.get_text_config(), "vocab_size", None)
     if not isinstance(embeddings, int):
         raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+    check_tokenizer_settings(folder, getattr(settings, "tokenizer_class", None))
+    with _named_panic(folder):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(folder), config=settings, trust_remote_code=False, local_files_only=True
+        )
     pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    check_growth(folder, tokenizer.backend_tokenizer)
+    with _named_panic(folder):
+        tokenizer([PROBE, ""])
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
+
+
+@contextmanager
+def _named_panic(folder: Path) -> Iterator[None]:
+    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
 
 
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
