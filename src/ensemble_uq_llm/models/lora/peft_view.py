@@ -16,9 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
-
-PREFIX: Final = "base_model.model."
-"""What PEFT puts before the names of the whole model."""
+from ensemble_uq_llm.models.lora.adapter_tensors import PREFIX
 
 _WITHOUT_EFFECT: Final = {
     "init_lora_weights": False,
