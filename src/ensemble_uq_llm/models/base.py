@@ -16,6 +16,7 @@ from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_tokenizer_settings
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
@@ -23,7 +24,6 @@ from ensemble_uq_llm.models.local import embedded_folder, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
-from ensemble_uq_llm.utils.text import first_line
 
 PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
 """A text that every tokenizer must be able to read."""
@@ -81,7 +81,7 @@ def _named_panic(folder: Path) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
 
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
@@ -110,7 +110,7 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unprov
             trust_remote_code=False,
         )
     except Exception as error:
-        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {quoted(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
     decoder = decoder.to(device).requires_grad_(False).eval()
@@ -137,7 +137,7 @@ def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> 
             )
     except Exception as error:
         raise ModelError(
-            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {first_line(error)}"
+            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {quoted(error)}"
         ) from error
     decoder_layers(skeleton)
     return skeleton
@@ -197,4 +197,4 @@ def _explained(name: str, revision: str | None, cache_dir: Path | None, silence:
         cache = cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"
-    return f"{name!r} could not be downloaded ({type(error).__name__}: {first_line(error)}); {again}, {local}"
+    return f"{name!r} could not be downloaded ({type(error).__name__}: {quoted(error)}); {again}, {local}"

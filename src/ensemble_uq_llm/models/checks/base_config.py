@@ -13,9 +13,10 @@ from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.rope import check_rope
 from ensemble_uq_llm.models.checks.families import check_family
 from ensemble_uq_llm.models.checks.folder_files import check_folder
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import clipped, first_line
+from ensemble_uq_llm.utils.text import clipped
 
 LARGEST: Final = {
     "num_hidden_layers": 500,
@@ -84,7 +85,7 @@ def parse_base_config(folder: Path) -> PreTrainedConfig:
 
 
 def _unusable(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}")
+    return ModelError(f"model_name: the configuration in {path} cannot be used: {quoted(error)}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.folder_files import LARGEST_SMALL_FILE
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
-from ensemble_uq_llm.utils.text import counted, first_line, listed
+from ensemble_uq_llm.utils.text import counted, listed
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
@@ -96,7 +97,7 @@ def _shards(index: Path) -> list[str]:
         if all(isinstance(name, str) and _is_shard(name) for name in names) and names:
             return sorted({*names})
     except (ValueError, KeyError, AttributeError) as error:
-        raise ModelError(f"model_name: {index} is not an index of weights: {first_line(error)}") from error
+        raise ModelError(f"model_name: {index} is not an index of weights: {quoted(error)}") from error
     raise ModelError(f"model_name: {index} is not an index of weights: weight_map must map names to files beside it")
 
 
@@ -111,4 +112,4 @@ def _stored(file: Path) -> Iterator[StoredTensor]:
                 header = tensors.get_slice(name)
                 yield StoredTensor(name, header.get_dtype(), tuple(header.get_shape()))
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"model_name: {file} cannot be read: {first_line(error)}; get it again") from error
+        raise ModelError(f"model_name: {file} cannot be read: {quoted(error)}; get it again") from error

@@ -9,6 +9,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.utils.text import clipped
 
 PREFIX: Final = "base_model.model."
@@ -27,7 +28,7 @@ def tensors_of(body: bytes, path: Path) -> dict[str, Tensor]:
     try:
         stored = load(body)
     except (SafetensorError, KeyError) as error:  # KeyError: a type that torch does not have
-        raise IntegrityError(f"{path}: not a readable safetensors file: {error}") from None
+        raise IntegrityError(f"{path}: not a readable safetensors file: {quoted(error)}") from None
     return {name.removeprefix(PREFIX): _checked(name, tensor, path) for name, tensor in stored.items()}
 
 

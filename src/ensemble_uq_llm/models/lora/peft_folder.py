@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.checks.folder_files import obstacle
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.strict_json import LARGEST_JSON
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.frozen_linear import is_linear
@@ -28,7 +29,7 @@ from ensemble_uq_llm.models.lora.peft_expressions import endless_expression
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, parse_settings
 from ensemble_uq_llm.models.lora.peft_view import PeftView, peft_view
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
-from ensemble_uq_llm.utils.text import clipped, first_line, listed
+from ensemble_uq_llm.utils.text import clipped, listed
 
 WEIGHTS: Final = "adapter_model.safetensors"
 LARGEST_WEIGHTS: Final = 8 * 2**30
@@ -152,12 +153,16 @@ def _lora_of(tensors: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, 
     for name in sorted(tensors):
         module, _, part = name.rpartition(".lora_")
         if part not in ("A.weight", "B.weight") or not module.startswith("model.layers."):
-            raise IntegrityError(f"{path}: unexpected tensor {clipped(name)}; only LoRA on the decoder's layers is read")
+            raise IntegrityError(
+                f"{path}: unexpected tensor {clipped(name)}; only LoRA on the decoder's layers is read"
+            )
         pair = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
         if missing := [each for each in pair if each not in tensors]:
             raise IntegrityError(f"{path}: {clipped(missing[0])} is missing beside {clipped(name)}")
         if tensors[name].dim() != 2:
-            raise IntegrityError(f"{path}: {clipped(name)} has shape {tuple(tensors[name].shape)}, not that of a matrix")
+            raise IntegrityError(
+                f"{path}: {clipped(name)} has shape {tuple(tensors[name].shape)}, not that of a matrix"
+            )
         lora[module.removeprefix("model.")] = (tensors[pair[0]], tensors[pair[1]])
     if not lora:
         raise IntegrityError(f"{path}: holds a head and no LoRA tensors")
@@ -224,7 +229,7 @@ def _checked_views(decoder: PreTrainedModel, adapters: Sequence[Adapter]) -> lis
             try:
                 views[key] = peft_view(adapter.settings, decoder.config, classes=adapter.classes)
             except Exception as error:
-                raise IntegrityError(f"{adapter.folder / SETTINGS}: PEFT cannot use it: {first_line(error)}") from error
+                raise IntegrityError(f"{adapter.folder / SETTINGS}: PEFT cannot use it: {quoted(error)}") from error
         _check_agreement(adapter, views[key])
         used.append(views[key])
     return used

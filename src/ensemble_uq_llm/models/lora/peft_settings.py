@@ -33,6 +33,9 @@ _UNDERSTOOD: Final = {
 }  # fmt: skip
 """What is checked here or in `peft_view.py`, or says nothing of what a trained adapter computes."""
 
+_STARTING: Final = ("corda_config", "eva_config", "lora_ga_config")
+"""How some adapters began; it says nothing of what they compute."""
+
 _STARTS: Final = (True, False, None, "gaussian", "orthogonal", "eva")
 """PEFT's initialisations that leave the base as it is. The others (PiSSA, OLoRA, LoftQ ...) change it on loading."""
 
@@ -50,16 +53,19 @@ def parse_settings(body: bytes, path: Path, *, task_type: str) -> dict[str, Any]
     kind = settings.get("peft_type"), settings.get("task_type")
     if kind != ("LORA", task_type):
         raise IntegrityError(
-            f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for {task_type} is read"
+            f"{path}: peft_type {clipped(kind[0])} with task_type {clipped(kind[1])}; only LORA for {task_type} is read"
         )
     defaults = peft.LoraConfig().to_dict()
     for key, value in settings.items():
         if value and key not in _UNDERSTOOD and value != defaults.get(key):
             name = _REFUSED.get(key, "that")
             raise IntegrityError(f"{path}: {key} = {clipped(value)}: {name} is not supported; only plain LoRA is read")
+    for key in _STARTING:
+        if not isinstance(settings.get(key), dict | None):
+            raise IntegrityError(f"{path}: {key} = {clipped(settings[key])}, and PEFT takes an object or null")
     _check_start(path, settings.get("init_lora_weights"))
     if settings.get("bias", "none") != "none":
-        raise IntegrityError(f"{path}: bias = {settings['bias']!r}: trained biases are not supported")
+        raise IntegrityError(f"{path}: bias = {clipped(settings['bias'])}: trained biases are not supported")
     if not (_is_positive(settings.get("lora_alpha"), int | float) and _is_positive(settings.get("r"), int)):
         raise IntegrityError(f"{path}: r and lora_alpha must be positive numbers, of at most {LARGEST:,}")
     for key, numbers in (("rank_pattern", int), ("alpha_pattern", int | float)):
@@ -71,7 +77,7 @@ def parse_settings(body: bytes, path: Path, *, task_type: str) -> dict[str, Any]
 
 def _check_start(path: Path, start: object) -> None:
     """Refuse adapters that are differences to a base that PEFT changes; a test follows the advice that is given."""
-    if start not in _STARTS:
+    if not any(start is each or (isinstance(start, str) and start == each) for each in _STARTS):
         raise IntegrityError(
             f"{path}: init_lora_weights = {clipped(start)}: PEFT changes the base with it on loading. Convert the "
             "adapter to plain LoRA: load it with PEFT and save it with `save_pretrained(NEW, "
