@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models.checks.folder_files import LARGEST_SMALL_FILE
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.utils.text import counted, listed
@@ -21,6 +20,7 @@ from ensemble_uq_llm.utils.text import counted, listed
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
 MOST_SHARDS: Final = 10_000
+LARGEST_HEADER: Final = 16 * 2**20
 FLOATING: Final = ("F64", "F32", "F16", "BF16")
 
 
@@ -93,7 +93,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        names = read_strict_json(index, largest=LARGEST_SMALL_FILE)["weight_map"].values()
+        names = read_strict_json(index)["weight_map"].values()
         if all(isinstance(name, str) and _is_shard(name) for name in names) and names:
             return sorted({*names})
     except (ValueError, KeyError, AttributeError) as error:
@@ -105,8 +105,19 @@ def _is_shard(name: str) -> bool:
     return Path(name).name == name and name.endswith(".safetensors") and "\0" not in name
 
 
+def long_header(beginning: bytes) -> str | None:
+    """Return what is wrong with a safetensors file whose first eight bytes announce a header of no known length."""
+    length = int.from_bytes(beginning[:8], "little")
+    if length <= LARGEST_HEADER:
+        return None
+    return f"its header has {length:,} bytes, and none needs more than {LARGEST_HEADER:,}"
+
+
 def _stored(file: Path) -> Iterator[StoredTensor]:
     try:
+        with file.open("rb") as stream:
+            if reason := long_header(stream.read(8)):
+                raise ModelError(f"model_name: {file} cannot be read: {reason}; get it again")
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (not a mapping)
                 header = tensors.get_slice(name)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.models.checks.quotes import quoted
+from ensemble_uq_llm.models.checks.weights import long_header
 from ensemble_uq_llm.utils.text import clipped
 
 PREFIX: Final = "base_model.model."
@@ -25,6 +26,8 @@ def tensors_of(body: bytes, path: Path) -> dict[str, Tensor]:
         IntegrityError: no safetensors file, or a tensor that is not of floating-point numbers, not finite, empty, or
             not of PEFT.
     """
+    if reason := long_header(body[:8]):
+        raise IntegrityError(f"{path}: not a readable safetensors file: {reason}")
     try:
         stored = load(body)
     except (SafetensorError, KeyError) as error:  # KeyError: a type that torch does not have
