@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from hub_content import tiny_llama_files
 
@@ -78,6 +77,15 @@ def change(path: Path, **changes: Any) -> None:
     """Change keys of a JSON file; `...` removes one."""
     settings = (json.loads(path.read_text()) if path.exists() else {}) | changes
     path.write_text(json.dumps({key: value for key, value in settings.items() if value is not ...}))
+
+
+def replaced(path: Path, make: Callable[[Path], None]) -> None:
+    path.unlink()
+    make(path)
+
+
+def linked(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
 
 
 def instead_of_weights(folders: Folders, name: str) -> None:
@@ -207,6 +215,19 @@ CASES: dict[str, Callable[[Folders], None]] = {
     "an index that leads out": lambda f: an_index(f, "../evil.safetensors"),
     "modules of known names": modules_of_known_names,
     "generation": custom_generation,
+    "a pipe for config.json": lambda f: replaced(f.base / "config.json", os.mkfifo),
+    "a device for tokenizer.json": lambda f: replaced(f.base / "tokenizer.json", linked("/dev/zero")),
+    "a link out for tokenizer_config.json": lambda f: replaced(f.base / "tokenizer_config.json", linked("/etc/passwd")),
+    "a link out for the weights": lambda f: replaced(f.base / "model.safetensors", linked("/etc/passwd")),
+    "a pipe for a template": lambda f: os.mkfifo(f.base / "chat_template.jinja"),
+    "a pipe for older settings": lambda f: os.mkfifo(f.base / "special_tokens_map.json"),
+    "adapter: a pipe for its settings": lambda f: replaced(f.adapter / "adapter_config.json", os.mkfifo),
+    "adapter: a device for its weights": lambda f: replaced(
+        f.adapter / "adapter_model.safetensors", linked("/dev/zero")
+    ),
+    "adapter: a link out for its weights": lambda f: replaced(
+        f.adapter / "adapter_model.safetensors", linked("../base/model.safetensors")
+    ),
     "adapter: auto_mapping": lambda f: f.settings(auto_mapping={"base_model_class": "Own", "parent_library": "own"}),
     "adapter: megatron": lambda f: f.settings(megatron_config={"own": 1}, megatron_core="own"),
     "adapter: an own type": lambda f: f.settings(peft_type="OWN"),
@@ -255,8 +276,3 @@ class Watch:
             path = os.fspath(details[0])
             if isinstance(path, str) and path.startswith(self.root) and path.endswith((*PICKLES, ".py", ".pyc")):
                 self.found.append(f"opened {path}")
-
-
-def weights_elsewhere(folder: Path) -> None:
-    """Write a file of weights, for links to lead to."""
-    save_file({"model.norm.weight": torch.ones(16)}, folder / "secret.safetensors")
