@@ -216,6 +216,8 @@ CASES: dict[str, Callable[[Folders], None]] = {
     "modules of known names": modules_of_known_names,
     "generation": custom_generation,
     "a pipe for config.json": lambda f: replaced(f.base / "config.json", os.mkfifo),
+    "endless brackets": lambda f: (f.base / "config.json").write_text('{"x": ' + "[" * 100_000),
+    "endless brackets in the adapter": lambda f: (f.adapter / "adapter_config.json").write_text("[" * 100_000),
     "a device for tokenizer.json": lambda f: replaced(f.base / "tokenizer.json", linked("/dev/zero")),
     "a link out for tokenizer_config.json": lambda f: replaced(f.base / "tokenizer_config.json", linked("/etc/passwd")),
     "a link out for the weights": lambda f: replaced(f.base / "model.safetensors", linked("/etc/passwd")),

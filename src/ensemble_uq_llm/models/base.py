@@ -73,17 +73,6 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
-@contextmanager
-def _named_panic(folder: Path) -> Iterator[None]:
-    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
-
-
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Load the decoder without its LM head, once, frozen, with packed attention.
 
@@ -150,6 +139,17 @@ def base_digest(folder: Path) -> str:
         ModelError: a file that cannot be read.
     """
     return digest_of(base_files(folder))
+
+
+@contextmanager
+def _named_panic(folder: Path) -> Iterator[None]:
+    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:
