@@ -17,12 +17,22 @@ from pydantic import (
     model_validator,
 )
 
-from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.config_problems import field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.labels.class_keys import ClassNamesKey, ClassWeights, class_problems
+from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights, class_problems
 from ensemble_uq_llm.labels.class_names import FROM_DATA
-from ensemble_uq_llm.utils.key_types import Count, CountOrZero, Flag, Number, Seed, Text, UserPath
-from ensemble_uq_llm.utils.text import repeated_in
+from ensemble_uq_llm.utils.key_types import (
+    LONGEST_PATH,
+    Count,
+    CountOrZero,
+    Flag,
+    LongText,
+    Number,
+    Seed,
+    Text,
+    UserPath,
+)
+from ensemble_uq_llm.utils.text import clipped, repeated_in
 
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -30,18 +40,26 @@ TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
 
+MOST_MEMBERS = 1_000
+MOST_LAYERS = 1_000
+MOST_DRAWS = 100_000
+LARGEST_RANK = 65_536
+MOST_GENERATED = 100_000
+"""Examples of a split of the embedded world, which takes as many as are asked for."""
+
 
 class _RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
     def __call__(cls, **values: Any) -> Any:
+        problems = [text for _, text in unknown_keys(values, Config.model_fields)]
         try:
-            return super().__call__(**values)
+            if not problems:
+                return super().__call__(**values)
+            super().__call__(**{key: value for key, value in values.items() if key in Config.model_fields})
         except ValidationError as error:
             details = error.errors()
-            problems = [
-                text for _, text in field_problems([each for each in details if each["loc"]], known=Config.model_fields)
-            ]
+            problems += [text for _, text in field_problems([each for each in details if each["loc"]])]
             problems += [each["msg"].removeprefix("Value error, ") for each in details if not each["loc"]]
-            raise ConfigError("\n".join(problems)) from None
+        raise ConfigError("\n".join(told(problems)))
 
 
 class Config(BaseModel, metaclass=_RaisesOurErrors):
@@ -54,7 +72,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     # Model
-    model_name: Text = Field(
+    model_name: Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_PATH)] = Field(
         "meta-llama/Llama-3.2-1B",
         description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
     )
@@ -65,7 +83,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         False,
         description="Take a model type that is not proved to equal transformers, if it passes a comparison first.",
     )
-    num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(
+    num_labels: Annotated[int, Field(strict=True, ge=2, le=MOST_CLASSES)] = Field(
         2, description="Number of classes, two or more; may be left out where `class_names` names them."
     )
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
@@ -76,7 +94,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         None, description="A JSONL, CSV, TSV or Parquet file to train on, instead of `dataset`."
     )
     validation_file: UserPath | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
-    prompt_template: Text = Field(
+    prompt_template: LongText = Field(
         "Question: {question} Context: {passage}",
         description="The prompt, with column names in braces.",
     )
@@ -136,7 +154,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # LoRA
-    lora_r: Count = Field(8, description="Rank of the adapters.")
+    lora_r: Annotated[int, Field(strict=True, ge=1, le=LARGEST_RANK)] = Field(8, description="Rank of the adapters.")
     lora_alpha: Annotated[Number, Field(gt=0)] = Field(
         32, description="The adapter's output is scaled by lora_alpha / lora_r."
     )
@@ -144,16 +162,23 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.1, description="Dropout on an adapter's input in training."
     )
     lora_target_modules: tuple[TargetModule, ...] = Field(
-        ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted."
+        ("q_proj", "v_proj"),
+        min_length=1,
+        max_length=MOST_LAYERS,
+        description="The linear layers that are adapted.",
     )
     lora_layers: tuple[CountOrZero, ...] | None = Field(
-        None, min_length=1, description="Indices of the decoder layers that are adapted, from 0; null is all."
+        None,
+        min_length=1,
+        max_length=MOST_LAYERS,
+        description="Indices of the decoder layers that are adapted, from 0; null is all.",
     )
 
     # Ensemble
     seeds: tuple[Seed, ...] = Field(
         tuple(range(42, 52)),
         min_length=1,
+        max_length=MOST_MEMBERS,
         description="One member per seed: its initialisation, data order and dropout.",
     )
     num_ensemble_models: Count | None = Field(
@@ -161,7 +186,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # Evaluation
-    bootstrap_draws: Annotated[int, Field(strict=True, ge=100)] = Field(
+    bootstrap_draws: Annotated[int, Field(strict=True, ge=100, le=MOST_DRAWS)] = Field(
         1000, description="Bootstrap draws for the 95% intervals."
     )
     bootstrap_seed: Seed = Field(0, description="Seed of the bootstrap.")
@@ -243,6 +268,12 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := repeated_in(config.lora_layers or ()):
         yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
+    for key, file in (
+        ("max_train_examples", config.train_file),
+        ("max_validation_examples", config.validation_file),
+    ):
+        if config.dataset == "synthetic" and file is None and (getattr(config, key) or 0) > MOST_GENERATED:
+            yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
     if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
         yield (
             ("train_file", "validation_file"),
@@ -263,6 +294,7 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
         yield (
             ("cut_column", "prompt_template"),
-            f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
+            f"cut_column: {clipped(config.cut_column)} does not stand in prompt_template "
+            f"{clipped(config.prompt_template)}; name the "
             "column whose end may be cut",
         )
