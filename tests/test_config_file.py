@@ -120,7 +120,6 @@ def test_a_contradiction_with_a_wrong_key_is_not_told_twice(write):
 )
 def test_messages_say_what_to_write(override, message):
     [found] = problems(None, override)
-    key = override.partition("=")[0]
     given = override if len(override) <= LONGEST_ORIGIN else f"{override[:LONGEST_ORIGIN]}..."
     assert found.startswith(f"--set {given}: {message}")
     assert "pydantic" not in found.lower()

@@ -18,7 +18,6 @@ from ensemble_uq_llm.utils.key_types import path_problem
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
 from ensemble_uq_llm.utils.text import clipped
 
-
 AS_SPELLED: Final = ("class_names",)
 """A class named 01 or 1e5 in the YAML is named so, and not 1 or 100000.0."""
 

@@ -11,8 +11,8 @@ from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.labels.class_keys import names_problem
+from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.labels.label_values import in_order, name_of
 from ensemble_uq_llm.utils.text import counted, listed
 

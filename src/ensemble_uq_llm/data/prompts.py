@@ -67,7 +67,7 @@ def parse_template(text: str) -> Template:
         raise ConfigError(f"prompt_template {clipped(text)}: it names no column; write for example {{question}}")
     if (fields := sum(column is not None for _, column in template.pieces)) > MOST_FIELDS:
         raise ConfigError(
-            f"prompt_template {clipped(text)}: {counted(fields, 'column')} in braces; there may be {MOST_FIELDS} at most"
+            f"prompt_template {clipped(text)}: {counted(fields, 'column')} in braces; at most {MOST_FIELDS} can be used"
         )
     return template
 

@@ -39,6 +39,10 @@ class Problem:
     message: str
 
 
+ALIASES: Final = "anchors and aliases (& and *) are not allowed here; quote the value if it is text"
+NESTED: Final = "must be a value or a list of values, not a nested mapping or list"
+
+
 class _RefusedError(Exception):
     """Carries what a flat file may not hold from the midst of a parse."""
 
@@ -64,12 +68,10 @@ class _Loader(yaml.SafeLoader):
 
     def get_event(self) -> yaml.Event:
         """Return the next event of the parser, if it may stand in a flat file."""
-        event = super().get_event()
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _RefusedError(
-                line, "anchors and aliases (& and *) are not allowed here; quote the value if it is text"
-            )
+            raise _RefusedError(line, ALIASES)
         if tag := getattr(event, "tag", None):
             raise _RefusedError(line, f"tags are not allowed here, found {clipped(tag)}; quote the value if it is text")
         if isinstance(event, yaml.NodeEvent):
@@ -88,9 +90,7 @@ class _Loader(yaml.SafeLoader):
         self._nodes += 1
         if self._nodes > MAX_NODES:
             key = clipped(self._key)[1:-1]
-            raise _RefusedError(
-                line, f"{key}: with it the file holds more than {MAX_NODES:,} values; shorten its lists"
-            )
+            raise _RefusedError(line, f"{key}: with it the file holds more than {MAX_NODES:,} values; shorten it")
 
 
 for _tag, _pattern, _first in (
@@ -187,9 +187,7 @@ def _read_mapping(root: yaml.MappingNode, as_spelled: Collection[str]) -> tuple[
             continue
         scalars = _scalars(value_node)
         if scalars is None:
-            problems.append(
-                Problem(line, f"{shown}: must be a value or a list of values, not a nested mapping or list")
-            )
+            problems.append(Problem(line, f"{shown}: {NESTED}"))
             continue
         for scalar in scalars if key in as_spelled else ():
             if scalar.tag in (_INT, _FLOAT):
@@ -203,5 +201,5 @@ def _read_mapping(root: yaml.MappingNode, as_spelled: Collection[str]) -> tuple[
 
 def _scalars(node: yaml.Node) -> list[yaml.ScalarNode] | None:
     """Return the scalars of a value; None if it is nested."""
-    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    items: list[Any] = node.value if isinstance(node, yaml.SequenceNode) else [node]
     return items if all(isinstance(item, yaml.ScalarNode) for item in items) else None
