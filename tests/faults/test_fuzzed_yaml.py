@@ -118,7 +118,7 @@ def test_any_yaml_is_a_configuration_or_an_error(in_folder, rounds, tally):
         if turn % 10 == 0:
             judged(["validate", str(path), *options, "--json"])
         if turn % 100 == 0:
-            judged(["train", str(path), *options, "--dry-run", "--json"])
+            judged(["train", str(path), *options, "--dry-run", "--json"], seconds=10)  # it takes a real step
     assert number / 50 < loaded < number / 2  # neither all wrong nor all right: both ways are walked
     tally(f"{number} of {number} fuzzed YAMLs end in 0, 2 or 3; {loaded} load, and are read back equal")
 
