@@ -8,26 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from ensemble_uq_llm.config_problems import field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights, class_problems
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.utils.key_types import (
-    LONGEST_PATH,
+    MOST_GENERATED,
+    MOST_LAYERS,
+    MOST_MEMBERS,
     Count,
     CountOrZero,
+    Draws,
     Flag,
     LongText,
+    ModelName,
     Number,
+    Rank,
     Seed,
     Text,
     UserPath,
@@ -40,21 +38,15 @@ TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_
 EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
 
-MOST_MEMBERS = 1_000
-MOST_LAYERS = 1_000
-MOST_DRAWS = 100_000
-LARGEST_RANK = 65_536
-MOST_GENERATED = 100_000
-"""Examples of a split of the embedded world, which takes as many as are asked for."""
-
 
 class _RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
     def __call__(cls, **values: Any) -> Any:
         problems = [text for _, text in unknown_keys(values, Config.model_fields)]
+        known = {key: value for key, value in values.items() if key in Config.model_fields}
         try:
+            config = super().__call__(**known)
             if not problems:
-                return super().__call__(**values)
-            super().__call__(**{key: value for key, value in values.items() if key in Config.model_fields})
+                return config
         except ValidationError as error:
             details = error.errors()
             problems += [text for _, text in field_problems([each for each in details if each["loc"]])]
@@ -72,7 +64,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     # Model
-    model_name: Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_PATH)] = Field(
+    model_name: ModelName = Field(
         "meta-llama/Llama-3.2-1B",
         description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
     )
@@ -154,7 +146,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # LoRA
-    lora_r: Annotated[int, Field(strict=True, ge=1, le=LARGEST_RANK)] = Field(8, description="Rank of the adapters.")
+    lora_r: Rank = Field(8, description="Rank of the adapters.")
     lora_alpha: Annotated[Number, Field(gt=0)] = Field(
         32, description="The adapter's output is scaled by lora_alpha / lora_r."
     )
@@ -162,10 +154,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.1, description="Dropout on an adapter's input in training."
     )
     lora_target_modules: tuple[TargetModule, ...] = Field(
-        ("q_proj", "v_proj"),
-        min_length=1,
-        max_length=MOST_LAYERS,
-        description="The linear layers that are adapted.",
+        ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted."
     )
     lora_layers: tuple[CountOrZero, ...] | None = Field(
         None,
@@ -186,9 +175,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # Evaluation
-    bootstrap_draws: Annotated[int, Field(strict=True, ge=100, le=MOST_DRAWS)] = Field(
-        1000, description="Bootstrap draws for the 95% intervals."
-    )
+    bootstrap_draws: Draws = Field(1000, description="Bootstrap draws for the 95% intervals.")
     bootstrap_seed: Seed = Field(0, description="Seed of the bootstrap.")
 
     # Paths
@@ -268,11 +255,9 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := repeated_in(config.lora_layers or ()):
         yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
-    for key, file in (
-        ("max_train_examples", config.train_file),
-        ("max_validation_examples", config.validation_file),
-    ):
-        if config.dataset == "synthetic" and file is None and (getattr(config, key) or 0) > MOST_GENERATED:
+    for key, file in (("max_train_examples", "train_file"), ("max_validation_examples", "validation_file")):
+        is_generated = config.dataset == "synthetic" and getattr(config, file) is None
+        if is_generated and (getattr(config, key) or 0) > MOST_GENERATED:
             yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
     if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
         yield (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.config import MOST_DRAWS, MOST_LAYERS, MOST_MEMBERS, Config
+from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, load_config
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.data.prompts import MOST_FIELDS, default_cut_column, parse_template
@@ -14,7 +14,15 @@ from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.labels.class_keys import LONGEST_CLASS_NAME, MOST_CLASSES, MOST_LETTERS
 from ensemble_uq_llm.labels.class_names import ClassNames, NotAClassError
 from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, MAX_NODES
-from ensemble_uq_llm.utils.key_types import LARGEST, LONGEST_NAME, LONGEST_TEXT, SMALLEST
+from ensemble_uq_llm.utils.key_types import (
+    LARGEST,
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    MOST_DRAWS,
+    MOST_LAYERS,
+    MOST_MEMBERS,
+    SMALLEST,
+)
 from judged import judged
 
 COUNTS = [

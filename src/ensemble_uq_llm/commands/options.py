@@ -26,7 +26,7 @@ def home_path(text: str | Path) -> Path:
 
 
 def _few_enough(draws: int | None) -> int | None:
-    from ensemble_uq_llm.config import MOST_DRAWS
+    from ensemble_uq_llm.utils.key_types import MOST_DRAWS
 
     if draws is not None and draws > MOST_DRAWS:
         raise typer.BadParameter(f"must be at most {MOST_DRAWS:,}, found {draws}")

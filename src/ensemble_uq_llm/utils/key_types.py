@@ -14,6 +14,12 @@ from pydantic_core import PydanticCustomError
 from ensemble_uq_llm.utils.files import expanded
 
 MOST: Final = 10**9
+MOST_MEMBERS: Final = 1_000
+MOST_LAYERS: Final = 1_000
+MOST_DRAWS: Final = 100_000
+MOST_GENERATED: Final = 100_000
+"""Examples of a split of the embedded world, which makes as many as are asked for."""
+LARGEST_RANK: Final = 65_536
 SMALLEST: Final = 2.0**-126
 """The least positive number of float32 and bfloat16 that is not subnormal."""
 LARGEST: Final = (2 - 2.0**-7) * 2.0**127
@@ -63,9 +69,12 @@ def _usable(value: object) -> object:
 
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Rank = Annotated[int, Field(strict=True, ge=1, le=LARGEST_RANK)]
+Draws = Annotated[int, Field(strict=True, ge=100, le=MOST_DRAWS)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_in_float32), BeforeValidator(_no_flag)]
 UserPath = Annotated[Path, AfterValidator(expanded), BeforeValidator(_usable)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_NAME)]
 LongText = Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_TEXT)]
+ModelName = Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_PATH)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
