@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import ensemble_uq_llm.commands.engine_checks
-import ensemble_uq_llm.pipeline
-import ensemble_uq_llm.training.dry_run  # noqa: F401 (what is imported here is no part of a command's time)
 from ensemble_uq_llm.cli import main
 
 SECONDS = 2.0
