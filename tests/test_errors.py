@@ -11,6 +11,8 @@ CODES = {
     "TooLittleMemoryError": (2, MemoryError),
     "MissingExtraError": (2, ImportError),
     "DataError": (3, ValueError),
+    "StorageError": (2, ValueError),
+    "OwnedError": (2, ValueError),
     "MembersFailedError": (4, RuntimeError),
     "IntegrityError": (5, OSError),
     "InterruptedRunError": (75, RuntimeError),
