@@ -4,12 +4,13 @@ import csv
 import hashlib
 import json
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
@@ -18,6 +19,10 @@ from ensemble_uq_llm.utils.text import clipped, first_line
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 """What Python callers may give where a path is wanted; a run is one too."""
+
+
+_TEMPORARY: Final = re.compile(r"(?s)\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,18})-[0-9a-f]{8}\.tmp")
+"""How files are named until they are whole: whose they will be, and the machine and process that writes them."""
 
 
 def as_path(value: Any, what: str) -> Path:
@@ -62,11 +67,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk refuses; what was there before is intact.
     """
-    temporary = path.with_name(f"{_temporaries(path)}{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name[:180]}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with naming_failures(path, "written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
+            make_folder(path.parent)
+            for each in _temporaries(path.parent):
+                if each["name"] == path.name[:180] and each["host"] == _host() and not _is_alive(int(each["process"])):
+                    path.with_name(each[0]).unlink(missing_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
@@ -75,7 +82,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             flush(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what stopped us is told; a later writer removes what this leaves
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that their names are on the disk; one that is there is left as it is."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    flush(path.parent)
 
 
 def flush(path: Path) -> None:
@@ -87,19 +104,18 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _temporaries(path: Path) -> str:
-    """Return how the names of temporaries of a file begin, of processes of this machine."""
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
-    return f".{path.name[:180]}.{host}-"
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what writers that died, here or on another machine, have left in a folder that is ours alone."""
+    for each in _temporaries(folder):
+        (folder / each[0]).unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    prefix = _temporaries(path)
-    for each in path.parent.iterdir():
-        if each.name.startswith(prefix) and each.name.endswith(".tmp"):
-            process = each.name.removeprefix(prefix).partition("-")[0]
-            if process.isdecimal() and not _is_alive(int(process)):
-                each.unlink(missing_ok=True)
+def _temporaries(folder: Path) -> Iterator[re.Match[str]]:
+    return (found for each in folder.iterdir() if (found := _TEMPORARY.fullmatch(each.name)))
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def _is_alive(process: int) -> bool:
