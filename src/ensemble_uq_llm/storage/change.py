@@ -157,7 +157,7 @@ def _flush_all(change: Change, new: Iterable[Path], adopted: Iterable[Path]) -> 
     mode = change.root.stat().st_mode & 0o666  # libraries make their own 0600
     for path in new:
         path.chmod(mode)
-    for path in (*new, *adopted, change.root, **(each for each in change.root.rglob("*") if each.is_dir())):
+    for path in (*new, *adopted, change.root, *(each for each in change.root.rglob("*") if each.is_dir())):
         flush(path)
 
 

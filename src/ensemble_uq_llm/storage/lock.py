@@ -17,6 +17,7 @@ from typing import Final
 from ensemble_uq_llm.errors import OwnedError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.places import check_can_be_made, check_is_file_or_nothing
+from ensemble_uq_llm.utils.files import make_folder
 from ensemble_uq_llm.utils.text import clipped
 
 LOCK: Final = ".lock"
@@ -102,7 +103,7 @@ def alone(folder: Path) -> Iterator[None]:
 def _begin(key: Path, folder: Path, doing: str) -> _Ownership:
     with ExitStack() as undoing, naming_failures(folder, "written"):
         is_made = check_can_be_made(folder) != folder.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if is_made:
             undoing.callback(_remove_if_empty, key)
         descriptor = _take(folder, doing)
