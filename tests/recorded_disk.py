@@ -83,7 +83,7 @@ class Recorder(Watcher):
             case "rename" | "replace":
                 folder, name = self._place(call.path)
                 node = folder.entries.pop(name)
-                folder, name = self._place(os.path.abspath(call.arguments[1]))
+                folder, name = self._place(str(Path(call.arguments[1]).absolute()))
                 folder.entries[name] = node
         self._note()
 

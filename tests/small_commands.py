@@ -29,7 +29,7 @@ def command(*arguments: str) -> Told:
             main(list(arguments))
         except SystemExit as error:
             return Told(int(error.code or 0), out.getvalue())
-        except Exception as error:  # what a user would see as a traceback
+        except Exception as error:  # noqa: BLE001 (what a user would see as a traceback)
             return Told(1, out.getvalue(), error)
     return Told(0, out.getvalue())
 

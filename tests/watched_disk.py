@@ -93,12 +93,12 @@ class _Patched:
         if isinstance(path, bytes) or (name in ("utime",)):
             return None, False
         if (folder := named.get("dir_fd", named.get("src_dir_fd"))) is not None:
-            path = os.path.join(self._open.get(folder, ("/", False))[0], path)
+            path = f"{self._open.get(folder, ('/', False))[0]}/{path}"
         writes = name != "open" or bool(rest[0] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-        return (os.path.abspath(path) if self._below(path) else None), writes
+        return (str(Path(path).absolute()) if self._below(path) else None), writes
 
     def _below(self, path: Any) -> bool:
-        absolute = os.path.abspath(os.fspath(path))
+        absolute = str(Path(path).absolute())
         return any(absolute == root or absolute.startswith(root + "/") for root in self._roots)
 
 
@@ -124,7 +124,7 @@ def watching(watcher: Watcher, *roots: Path, calls: Sequence[str] = (*WRITING, *
 
 
 def _save_file(tensors: Any, path: Path, metadata: Any = None) -> None:
-    with open(path, "wb") as stream:
+    with path.open("wb") as stream:
         stream.write(safetensors.torch.save(tensors, metadata=metadata))
 
 
@@ -132,7 +132,7 @@ def _write_table(original: Callable[..., None]) -> Callable[..., None]:
     def write(table: Any, path: Path) -> None:
         content = io.BytesIO()
         original(table, content)
-        with open(path, "wb") as stream:
+        with path.open("wb") as stream:
             stream.write(content.getvalue())
 
     return write

@@ -16,6 +16,9 @@ Files: TypeAlias = dict[str, str]
 """The digests that a manifest tells, by path."""
 
 
+_TIMED = ("run.json", "events.jsonl", "report.html")
+
+
 @dataclass(frozen=True)
 class Scene:
     """A command on the run of a folder, every state that the folder went through, and the last one."""
@@ -66,6 +69,11 @@ def history(scene: Scene) -> list[Files]:
         if not found or files != found[-1]:
             found.append(files)
     return found
+
+
+def steady(files: Files) -> Files:
+    """Return what the run of a command holds whenever the command is run: digests where the clock is in no file."""
+    return {path: "" if path in _TIMED else digest for path, digest in files.items()}
 
 
 def settled(place: Path) -> Files:

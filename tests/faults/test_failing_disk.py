@@ -18,8 +18,8 @@ from ensemble_uq_llm.storage.sealed_folder import new_sealed_folder, read_sealed
 from ensemble_uq_llm.utils.files import write_text
 from recorded_disk import put, tree_of
 from small_commands import command, small_config, stages, without_flushing
-from watched_disk import WRITING, Call, Watcher, watching
-from whole_states import agreed, announced, history, left_behind, record_commands, settled
+from watched_disk import Call, Watcher, watching
+from whole_states import agreed, announced, history, left_behind, record_commands, settled, steady
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE, errno.EDQUOT, errno.EROFS)
 _TAKES_SPACE = {"write", "pwrite", "mkdir", "fsync", "rename", "replace"}
@@ -35,6 +35,8 @@ class Refusing(Watcher):
 
     def before(self, call: Call, make: Callable[..., Any]) -> None:
         """Raise, where it is time; of what is written a half is there."""
+        if call.name == "close" and not call.writes:
+            return  # there is nothing that the disk could refuse
         self.calls += 1
         later = self.for_good and self.refused is not None and call.name in _TAKES_SPACE
         if self.calls == self.number or later:
@@ -52,6 +54,16 @@ def calls_of(doing: Callable[[], Any], *roots: Path) -> int:
     return counting.calls
 
 
+def refusal_of(doing: Callable[[], Any], watcher: Watcher, *roots: Path) -> str:
+    """The error that something ends in where a watcher refuses; nothing where it does not. A traceback is one."""
+    try:
+        with watching(watcher, *roots), without_flushing():
+            doing()
+    except EnsembleUQError as failure:
+        return str(failure)
+    return ""
+
+
 def _change(folder: Path, content: str) -> None:
     with change_of(folder) as change:
         for name in ("run.json", "a.csv", "deep/b.csv"):
@@ -64,7 +76,7 @@ def _owned_change(folder: Path, content: str) -> None:
         _change(folder, content)
 
 
-def test_every_call_of_a_change_refused(fast_folder, tally):
+def test_every_call_of_a_change_refused(fast_folder, rounds, tally):
     place = fast_folder / "change"
     place.mkdir()
     put({"run": None}, place)
@@ -72,21 +84,19 @@ def test_every_call_of_a_change_refused(fast_folder, tally):
     before = tree_of(place)
     count = calls_of(lambda: _owned_change(place / "run", "new"), place)
     after = tree_of(place)
-    refused = 0
+    refused = tried = 0
     for number in range(1, count + 1):
-        for error in ERRORS:
+        for error in ERRORS[number % rounds(3, 1) :: rounds(3, 1)]:
             put(before, place)
-            try:
-                with watching(Refusing(number, error), place), without_flushing():
-                    _owned_change(place / "run", "new")
-            except EnsembleUQError as failure:
-                assert str(place) in str(failure)
-                refused += 1
-            assert settled(place) in (announced(before), announced(after))
+            failure = refusal_of(lambda: _owned_change(place / "run", "new"), Refusing(number, error), place)
+            assert not failure or str(place) in failure
+            assert settled(place) in (announced(before), announced(after)), f"{error} at {number}"
             _owned_change(place / "run", "new")
             assert tree_of(place) == after
-    tally(f"{refused} of {count * len(ERRORS)} refused calls of a change are told, the others change nothing")
-    assert refused > count
+            refused += bool(failure)
+            tried += 1
+    tally(f"{refused} of {tried} refused calls of a change are told, the others change nothing")
+    assert refused > tried / 3
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
@@ -104,12 +114,8 @@ def test_every_call_of_a_sealed_folder_refused(fast_folder, for_good):
     before = tree_of(place)
     for number in range(1, calls_of(seal, place) + 1):
         put(before, place)
-        watcher = Refusing(number, errno.EIO, for_good=for_good)
-        try:
-            with watching(watcher, place, calls=WRITING):
-                seal()
-        except EnsembleUQError as failure:
-            assert str(place) in str(failure)
+        failure = refusal_of(seal, Refusing(number, errno.EIO, for_good=for_good), place)
+        assert not failure or str(place) in failure
         whole = [path for path in (place / "group" / "one", place / "group" / "two") if path.is_dir()]
         assert whole
         for path in whole:
@@ -122,11 +128,8 @@ def test_every_call_of_a_file_refused(fast_folder):
     for number in range(1, calls_of(lambda: write_text(path, "old"), path.parent) + 1):
         for error in ERRORS:
             watcher = Refusing(number, error)
-            with watching(watcher, path.parent):
-                try:
-                    write_text(path, "new")
-                except EnsembleUQError as failure:
-                    assert str(path.parent) in str(failure)
+            failure = refusal_of(lambda: write_text(path, "new"), watcher, path.parent)
+            assert not failure or str(path.parent) in failure
             assert path.read_text(encoding="utf-8") in ("old", "new")
             write_text(path, "old")
             litter = {each.name for each in path.parent.iterdir()} - {"file.txt"}
@@ -151,10 +154,11 @@ def test_every_call_of_a_command_refused(scenes, fast_folder, rounds, tally, for
     told_of = tried = 0
     for scene in scenes:
         before, wanted = scene.recorder.states["killed"][0][1], agreed(scene.end, log=True)
+        legitimate = [steady(files) for files in history(scene)]
         put(before, place)
         with without_flushing():
             count = calls_of(lambda scene=scene: command(*scene.arguments), place, data)
-        for number in range(1, count + 1, rounds(60, 1)):
+        for number in range(1, count + 1, rounds(150, 1)):
             error = errno.ENOSPC if for_good else ERRORS[number % len(ERRORS)]
             put(before, place)
             watcher = Refusing(number, error, for_good=for_good)
@@ -169,7 +173,7 @@ def test_every_call_of_a_command_refused(scenes, fast_folder, rounds, tally, for
             else:
                 assert agreed(tree_of(place), log=False) == agreed(scene.end, log=False), where
             with without_flushing():
-                assert settled(place) in history(scene) or told.code == 0, where
+                assert steady(settled(place)) in legitimate, where
                 again = command(*scene.arguments)
             assert again.code == 0, f"{where}, then {again}"
             assert agreed(tree_of(place), log=True) == wanted, where

@@ -7,7 +7,7 @@ decided, and whoever opens the folder next completes it, should we be killed whi
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -126,16 +126,22 @@ def _is_decided(folder: Path, waiting: Path) -> bool:
 
 def _carry_out(change: Change) -> None:
     """Flush, announce, move, and note: the moment of the decision is that of the announcement."""
-    folder, before = change.folder, read_manifest(change.folder) or Manifest()
+    folder = change.folder
+    before = read_manifest(change.folder) or Manifest()
     if before.pending is not None:
         before = _complete(folder, before)
-    new = {path.relative_to(change.root).as_posix(): path for path in change.root.rglob("*") if not path.is_dir()}
+    folders, files = _contents(change.root)
+    new = {path.relative_to(change.root).as_posix(): path for path in files}
     removed = sorted(change.removed - set(new))
     adopted = {name: folder / name for name in sorted(change.adopted) if (folder / name).is_file()}
     if not new and not removed and not adopted and not change.forgotten:
         return
     check_is_ours(folder, [*new, *(path for path in removed if (folder / path).exists())])
-    _flush_all(change, new.values(), adopted.values())
+    mode = change.root.stat().st_mode & 0o666  # as the umask gives a new file; libraries make their own 0600
+    for path in files:
+        path.chmod(mode)
+    for path in (*files, *adopted.values(), *folders):
+        flush(path)
     pending = Pending(
         waiting=change.root.relative_to(folder).as_posix(),
         files={
@@ -152,13 +158,13 @@ def _carry_out(change: Change) -> None:
     _complete(folder, announced)
 
 
-def _flush_all(change: Change, new: Iterable[Path], adopted: Iterable[Path]) -> None:
-    """Have new files, with the modes that the umask gives, and the folders that they are in reach the disk."""
-    mode = change.root.stat().st_mode & 0o666  # libraries make their own 0600
-    for path in new:
-        path.chmod(mode)
-    for path in (*new, *adopted, change.root, *(each for each in change.root.rglob("*") if each.is_dir())):
-        flush(path)
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders at and below a folder, and the files in them; what cannot be looked into raises OSError."""
+    folders, files = [folder], []
+    for each in folders:
+        for path in each.iterdir():
+            (folders if path.is_dir() and not path.is_symlink() else files).append(path)
+    return folders, files
 
 
 def _complete(folder: Path, manifest: Manifest) -> Manifest:
