@@ -18,7 +18,6 @@ from ensemble_uq_llm.errors import OwnedError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.places import check_can_be_made, check_is_file_or_nothing
 from ensemble_uq_llm.utils.files import make_folder
-from ensemble_uq_llm.utils.text import clipped
 
 LOCK: Final = ".lock"
 """The file that its owner locks, and in which it tells who it is."""
@@ -41,6 +40,8 @@ _GUARD: Final = threading.RLock()
 _NO_LOCKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 _LARGEST: Final = 4096
 """Bytes of an owner's description at most."""
+_LONGEST: Final = 200
+"""Letters of it that a message shows."""
 
 
 @contextmanager
@@ -195,9 +196,9 @@ def _owner_in_words(folder: Path, path: Path) -> str:
     try:
         owner = json.loads(_first_bytes(path))
         who = f"{owner['doing']}, process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is about to write it, or not of ours
-        who = "another process"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it is about to write it, or not of ours
+        who = ""
     return (
-        f"{folder}: in use by {clipped(who)}; wait for it or end it, or use another output_dir. The same command works "
-        "once it has ended"
+        f"{folder}: in use by {who if 0 < len(who) < _LONGEST and who.isprintable() else 'another process'}; wait for "
+        "it or end it, or use another output_dir. The same command works once it has ended"
     )
