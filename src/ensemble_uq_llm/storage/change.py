@@ -17,7 +17,7 @@ from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import alone, check_still_owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, Entry, Manifest, Pending, read_manifest
-from ensemble_uq_llm.storage.places import check_is_folder_or_nothing, check_is_ours
+from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
 from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, sha256_of, sweep_temporaries
 
 STAGING: Final = ".staging"
@@ -95,6 +95,7 @@ def settle(folder: Path) -> None:
     """
     staging = folder / STAGING
     check_is_folder_or_nothing(staging)
+    check_is_file_or_nothing(folder / MANIFEST)
     with naming_failures(folder, "written"):
         manifest = read_manifest(folder)
         if manifest is not None and manifest.pending is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.storage.change import STAGING
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
 
@@ -41,7 +42,7 @@ def check_places(folder: RunFolder, seeds: Sequence[int]) -> None:
 
 def _check_kinds(folder: RunFolder, folders: set[Path]) -> None:
     """Refuse links and the like, through which something outside would be read or written."""
-    folders |= {folder.checkpoints, folder.tensorboard, folder.root / "wandb"}
+    folders |= {folder.checkpoints, folder.tensorboard, folder.root / "wandb", folder.root / STAGING}
     for path in sorted(folders):
         check_is_folder_or_nothing(path)
     for path in _inside(folder.checkpoints):
