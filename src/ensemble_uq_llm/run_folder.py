@@ -68,6 +68,10 @@ class RunFolder:
         """What continues the interrupted training of the group of members whose first seed this is."""
         return self.checkpoints / f"from_seed_{first_seed}"
 
+    def kept_shards(self, name: str) -> Path:
+        """What continues the interrupted prediction of the set `name`."""
+        return self._named("checkpoints/predictions", name, "")
+
     def kept_steps(self) -> dict[str, int]:
         """Return the newest step that is kept of each group's interrupted training, by the names of their folders."""
         found: dict[str, int] = {}

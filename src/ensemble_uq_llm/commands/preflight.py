@@ -17,7 +17,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.places import check_can_be_written
-from ensemble_uq_llm.training.room import check_places
+from ensemble_uq_llm.training.planning.room import check_places
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import read_json
 

@@ -16,7 +16,7 @@ from typing import Final
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import alone, check_still_owned
-from ensemble_uq_llm.storage.manifest import MANIFEST, Entry, Manifest, Pending, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, read_manifest
 from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
 from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, sha256_of, sweep_temporaries
 
@@ -37,7 +37,7 @@ class Change:
     folder: Path
     root: Path
     made_from: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    """What new files are made from, by their paths in the folder; see `Entry.made_from`."""
+    """What new files are made from, by their paths in the folder; see `FileEntry.made_from`."""
     removed: set[str] = field(default_factory=set)
     adopted: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
@@ -146,7 +146,7 @@ def _carry_out(change: Change) -> None:
     pending = Pending(
         waiting=change.root.relative_to(folder).as_posix(),
         files={
-            name: Entry(
+            name: FileEntry(
                 sha256=sha256_of(path), size=path.stat().st_size, made_from=dict(change.made_from.get(name, {}))
             )
             for name, path in sorted((new | adopted).items())

@@ -25,7 +25,7 @@ _LARGEST: Final = 1 << 26
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Entry:
+class FileEntry:
     """What a file holds, and what it was made from."""
 
     sha256: str
@@ -40,7 +40,7 @@ class Pending:
 
     waiting: str
     """The folder, within the folder, in which the new files wait."""
-    files: dict[str, Entry]
+    files: dict[str, FileEntry]
     removed: list[str] = field(default_factory=list)
 
 
@@ -48,7 +48,7 @@ class Pending:
 class Manifest:
     """What a folder holds by the paths in it, and a change that may be half done."""
 
-    files: Mapping[str, Entry] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
     pending: Pending | None = None
 
     def accepted(self, path: str) -> set[str]:
@@ -67,7 +67,7 @@ class Manifest:
         return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
 
 
-_FILES: Final = TypeAdapter(dict[str, Entry])
+_FILES: Final = TypeAdapter(dict[str, FileEntry])
 _PENDING: Final = TypeAdapter(Pending | None)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.manifest import Entry, Manifest, read_manifest
+from ensemble_uq_llm.storage.manifest import FileEntry, Manifest, read_manifest
 
 _ELSEWHERE: Final = "move it, or use another output_dir"
 _KINDS: Final = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
@@ -48,7 +48,7 @@ def check_is_ours(folder: Path, paths: Iterable[str]) -> None:
     Raises:
         StorageError: something at one of the places is not ours; the message names it.
     """
-    known: dict[str, Entry] = dict((read_manifest(folder) or Manifest()).files)
+    known: dict[str, FileEntry] = dict((read_manifest(folder) or Manifest()).files)
     for path in paths:
         for parent in [folder / each for each in PurePosixPath(path).parents if each.parts]:
             check_is_folder_or_nothing(parent)

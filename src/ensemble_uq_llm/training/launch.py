@@ -33,7 +33,7 @@ from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
-from ensemble_uq_llm.training.room import check_space
+from ensemble_uq_llm.training.planning.room import check_space
 from ensemble_uq_llm.training.state import new_state
 
 _READY: Final = "ready"

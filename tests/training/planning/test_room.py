@@ -11,8 +11,8 @@ import pytest
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training import room
-from ensemble_uq_llm.training.room import check_places, check_space
+from ensemble_uq_llm.training.planning import room
+from ensemble_uq_llm.training.planning.room import check_places, check_space
 from recorded_disk import tree_of
 from small_commands import command, small_config
 

@@ -20,8 +20,8 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
+from ensemble_uq_llm.training.planning.time_estimate import estimate_seconds
 from ensemble_uq_llm.training.step import epoch_batches
-from ensemble_uq_llm.training.time_estimate import estimate_seconds
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
