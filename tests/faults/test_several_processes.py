@@ -15,7 +15,8 @@ from ensemble_uq_llm.report.source import read_sets
 from ensemble_uq_llm.run import Run
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import lock
-from ensemble_uq_llm.storage.change import STAGING
+from ensemble_uq_llm.storage.change import STAGING, change_of
+from ensemble_uq_llm.storage.manifest import read_manifest
 from recorded_disk import tree_of
 from small_commands import command, without_flushing
 
@@ -201,3 +202,33 @@ def test_readers_beside_a_writer_see_whole_files(own_run, rounds, tally):
 def test_a_torn_read_would_be_seen(own_run):
     torn, _ = _torn_reads(own_run, _rewrite_in_place, 10)
     assert torn
+
+
+def test_no_change_of_several_workers_is_lost(fast_folder, rounds, tally):
+    """The workers of a training write into their parent's folder side by side."""
+    folder, count = fast_folder / "workers", rounds(15, 150)
+
+    def work(name: str) -> None:
+        for number in range(count):
+            with change_of(folder) as change:
+                (change.root / f"{name}_{number}").write_text(name, encoding="utf-8")
+
+    folder.mkdir()
+    processes = []
+    for name in ("a", "b", "c"):
+        processes.append(os.fork())
+        if not processes[-1]:
+            code = 1
+            try:
+                with without_flushing():
+                    work(name)
+                code = 0
+            finally:
+                os._exit(code)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    assert codes == [0, 0, 0]
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert set(manifest.files) == {f"{name}_{number}" for name in "abc" for number in range(count)}
+    assert not (folder / STAGING).exists()
+    tally(f"{3 * count} of {3 * count} changes by three processes at once are there")

@@ -54,6 +54,7 @@ def owned(folder: Path, doing: str) -> Iterator[bool]:
         OwnedError: another process or thread writes it; the message says which, where, and since when.
         StorageError: the folder cannot be written, or somebody else's file is where the lock goes.
     """
+    check_can_be_made(folder)  # what cannot is told before it is resolved, which circles of links cannot be
     with naming_failures(folder, "written"):
         key = folder.resolve()
     with _GUARD:
