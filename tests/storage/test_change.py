@@ -14,6 +14,7 @@ from ensemble_uq_llm.utils.files import sha256_of
 def write(folder, **files):
     with change_of(folder) as one:
         for name, content in files.items():
+            (one.root / name).parent.mkdir(exist_ok=True)
             (one.root / name).write_text(content, encoding="utf-8")
 
 
@@ -86,9 +87,15 @@ def test_a_change_of_nothing_writes_nothing(folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug"), StorageError("full")])
 def test_an_interruption_changes_nothing(folder, error):
     before = entries(folder)
-    with pytest.raises(type(error)), change_of(folder) as one:
-        (one.root / "old").write_text("new", encoding="utf-8")
-        raise error
+
+    def fail():
+        with change_of(folder) as one:
+            (one.root / "old").write_text("new", encoding="utf-8")
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert caught.value is error
     assert (folder / "old").read_text(encoding="utf-8") == "old"
     assert entries(folder) == before
     assert names(folder) == [MANIFEST, "old", "other"]
@@ -98,10 +105,8 @@ def test_an_interruption_changes_nothing(folder, error):
 def test_somebody_elses_file_is_not_overwritten(folder, name):
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("mine", encoding="utf-8")
-    with pytest.raises(StorageError, match="mine: a file that this run did not write"), change_of(folder) as one:
-        (one.root / name).parent.mkdir(exist_ok=True)
-        (one.root / name).write_text("ours", encoding="utf-8")
-        (one.root / "old").write_text("new", encoding="utf-8")
+    with pytest.raises(StorageError, match="mine: a file that this run did not write"):
+        write(folder, **{name: "ours", "old": "new"})
     with pytest.raises(StorageError, match="mine: a file that this run did not write"), change_of(folder) as one:
         one.remove(folder / name)
     assert (folder / name).read_text(encoding="utf-8") == "mine"
@@ -116,10 +121,8 @@ def test_what_cannot_be_looked_into_is_no_change_without_it(folder, monkeypatch)
 
     listdir = os.listdir
     monkeypatch.setattr(os, "listdir", refuse)
-    with pytest.raises(StorageError, match="cannot be written .Permission denied"), change_of(folder) as one:
-        (one.root / "deep").mkdir()
-        (one.root / "deep" / "file").touch()
-        (one.root / "old").write_text("new", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"cannot be written \(Permission denied"):
+        write(folder, **{"deep/file": "new", "old": "new"})
     assert (folder / "old").read_text(encoding="utf-8") == "old"
 
 

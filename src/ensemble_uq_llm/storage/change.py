@@ -131,17 +131,17 @@ def _carry_out(change: Change) -> None:
     before = read_manifest(change.folder) or Manifest()
     if before.pending is not None:
         before = _complete(folder, before)
-    folders, files = _contents(change.root)
-    new = {path.relative_to(change.root).as_posix(): path for path in files}
+    folders, written = _contents(change.root)
+    new = {path.relative_to(change.root).as_posix(): path for path in written}
     removed = sorted(change.removed - set(new))
     adopted = {name: folder / name for name in sorted(change.adopted) if (folder / name).is_file()}
     if not new and not removed and not adopted and not change.forgotten:
         return
     check_is_ours(folder, [*new, *(path for path in removed if (folder / path).exists())])
     mode = change.root.stat().st_mode & 0o666  # as the umask gives a new file; libraries make their own 0600
-    for path in files:
+    for path in written:
         path.chmod(mode)
-    for path in (*files, *adopted.values(), *folders):
+    for path in (*written, *adopted.values(), *folders):
         flush(path)
     pending = Pending(
         waiting=change.root.relative_to(folder).as_posix(),
@@ -161,7 +161,8 @@ def _carry_out(change: Change) -> None:
 
 def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders at and below a folder, and the files in them; what cannot be looked into raises OSError."""
-    folders, files = [folder], []
+    folders = [folder]
+    files: list[Path] = []
     for each in folders:
         for path in each.iterdir():
             (folders if path.is_dir() and not path.is_symlink() else files).append(path)

@@ -40,6 +40,7 @@ _GUARD: Final = threading.RLock()
 _NO_LOCKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 _LARGEST: Final = 4096
 """Bytes of an owner's description at most."""
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST: Final = 200
 """Letters of it that a message shows."""
 
@@ -103,9 +104,8 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _begin(key: Path, folder: Path, doing: str) -> _Ownership:
-    with ExitStack() as undoing, naming_failures(folder, "written"):
-        is_made = check_can_be_made(folder) != folder.absolute()
-        make_folder(folder)
+    is_made = not folder.is_dir()
+    with ExitStack() as undoing:
         if is_made:
             undoing.callback(_remove_if_empty, key)
         descriptor = _take(folder, doing)
@@ -117,8 +117,12 @@ def _take(folder: Path, doing: str) -> int:
     path = folder / LOCK
     with naming_failures(path, "written"):
         while True:
+            make_folder(folder)
             check_is_file_or_nothing(path)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+            try:
+                descriptor = os.open(path, _FLAGS, 0o666)
+            except FileNotFoundError:
+                continue  # another owner has just removed the folder, which was empty
             with ExitStack() as undoing:
                 undoing.callback(os.close, descriptor)
                 if not _lock(descriptor, path, wait=False):
