@@ -13,7 +13,7 @@ from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import base_digest, find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
-from ensemble_uq_llm.models.memory import token_budget
+from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
 from ensemble_uq_llm.run_folder import RunFolder
@@ -43,6 +43,7 @@ class LoadedEnsemble:
         return base_digest(self.base)
 
 
+@naming_memory("the members", "set use_bf16: true", "use fewer members (num_ensemble_models)")
 def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnsemble:
     """Load the run's finished members, or the given adapter folders instead, over one copy of the base.
 

@@ -16,6 +16,7 @@ from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
 from ensemble_uq_llm.models.logits import Tell, member_logits
+from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
@@ -28,6 +29,7 @@ from ensemble_uq_llm.utils.lanes import lane_count
 from ensemble_uq_llm.utils.provenance import with_stage
 
 
+@naming_memory("prediction", "lower tokens_per_pass or max_length", "set use_bf16: true")
 def predict_examples(
     loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None, kept: KeptShards | None = None
 ) -> Predictions:

@@ -1,7 +1,7 @@
 """The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
 
-import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +13,21 @@ from transformers.utils import logging as transformers_logging
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError, UnreachableModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.checks.quotes import quoted
+from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_tokenizer_settings
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.local import embedded_folder, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
+from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
-from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
-from ensemble_uq_llm.utils.text import first_line
+
+PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
+"""A text that every tokenizer must be able to read."""
 
 _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)
@@ -55,16 +60,21 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     embeddings = getattr(settings.get_text_config(), "vocab_size", None)
     if not isinstance(embeddings, int):
         raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+    check_tokenizer_settings(folder, getattr(settings, "tokenizer_class", None))
+    with _named_panic(folder):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(folder), config=settings, trust_remote_code=False, local_files_only=True
+        )
     pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    check_growth(folder, tokenizer.backend_tokenizer)
+    with _named_panic(folder):
+        tokenizer([PROBE, ""])
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
+@naming_memory("the base (model_name)", "set use_bf16: true", "take a smaller one")
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Load the decoder without its LM head, once, frozen, with packed attention.
 
@@ -91,7 +101,7 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unprov
             trust_remote_code=False,
         )
     except Exception as error:
-        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {quoted(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
     decoder = decoder.to(device).requires_grad_(False).eval()
@@ -118,23 +128,30 @@ def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> 
             )
     except Exception as error:
         raise ModelError(
-            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {first_line(error)}"
+            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {quoted(error)}"
         ) from error
     decoder_layers(skeleton)
     return skeleton
 
 
 def base_digest(folder: Path) -> str:
-    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included."""
-    names = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".model"))
-    listing = {path.name: _file_digest(path) for path in names}
-    return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included.
+
+    Raises:
+        ModelError: a file that cannot be read.
+    """
+    return digest_of(base_files(folder))
 
 
-def _file_digest(path: Path) -> str:
-    # A large file from the hub's cache is a link to a blob that is named by its SHA-256 already.
-    name = path.resolve().name
-    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else sha256_of(path)
+@contextmanager
+def _named_panic(folder: Path) -> Iterator[None]:
+    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:
@@ -182,4 +199,4 @@ def _explained(name: str, revision: str | None, cache_dir: Path | None, silence:
         cache = cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"
-    return f"{name!r} could not be downloaded ({type(error).__name__}: {first_line(error)}); {again}, {local}"
+    return f"{name!r} could not be downloaded ({type(error).__name__}: {quoted(error)}); {again}, {local}"
