@@ -39,9 +39,9 @@ PLACES = {
     "dangling/run": "a link that leads nowhere",
     "read only": "cannot be written",
     "read only/run": "cannot be written",
-    "n" * 300: "ame too long",
-    "new/" + "n" * 300: "ame too long",
-    "a/" * 2500 + "run": "ame too long",
+    "n" * 300: "must not hold a name of more than 255 bytes",
+    "new/" + "n" * 300: "must not hold a name of more than 255 bytes",
+    "a/" * 2500 + "run": "must have at most 4,095 bytes",
 }
 
 
@@ -71,6 +71,24 @@ def test_run_folders(place, tiny_base, tiny_data, tmp_path_factory, name):
 def test_the_output_of_an_evaluation(place, finished_run, name):
     before, file = seen(place), str(finished_run / "predictions" / "validation.parquet")
     is_told(command("evaluate", file, "--draws", "100", "--output", str(place / name)), place, PLACES[name])
+    assert seen(place) == before
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "a\udcff", "\ud800"], ids=ascii)
+def test_what_no_folder_can_be_called(place, finished_run, tiny_base, tiny_data, tmp_path_factory, monkeypatch, name):
+    monkeypatch.chdir(place)
+    before, file = seen(place), str(finished_run / "predictions" / "validation.parquet")
+    config = small_config(tmp_path_factory.mktemp("config"), tiny_base, tiny_data)
+    for told in (
+        command("train", str(config), "--set", f"output_dir={json.dumps(name)}"),
+        command("validate", str(config), "--set", f"output_dir={json.dumps(name)}"),
+        command("demo", "--output-dir", name),
+        command("evaluate", file, "--output", name),
+        command("init", name),
+        command("doctor", name),
+    ):
+        assert told.raised is None, told
+        assert told.code == 2, told
     assert seen(place) == before
 
 

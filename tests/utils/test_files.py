@@ -14,6 +14,7 @@ from ensemble_uq_llm.utils.files import (
     as_path,
     atomic_path,
     make_folder,
+    path_problem,
     read_json,
     sha256_of,
     sweep_temporaries,
@@ -29,7 +30,6 @@ from ensemble_uq_llm.utils.files import (
         ("~", "{home}"),
         ("~/a b", "{home}/a b"),
         ("a/~", "a/~"),
-        ("~nobody-of-this-name/a", "~nobody-of-this-name/a"),
         (Path("~/x"), "{home}/x"),
     ],
     ids=str,
@@ -44,6 +44,23 @@ def test_a_path_from_the_home_folder(monkeypatch, tmp_path, given, found):
 def test_what_is_no_path_is_named(given):
     with pytest.raises(ConfigError, match=r"^x: a path is needed, found "):
         as_path(given, "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("a\0b", "must not hold the character NUL"),
+        (Path("a\udcff"), "must be UTF-8; rename it"),
+        ("n" * 256, "must not hold a name of more than 255 bytes"),
+        ("a/" * 2048, "must have at most 4,095 bytes"),
+        ("~nobody-of-this-name/a", "must not begin with ~ where there is no such user"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_what_no_file_can_be_called_is_told(given, told):
+    with pytest.raises(ConfigError, match=rf"^x: {told}.*, found '"):
+        as_path(given, "x")
+    assert path_problem(str(given)) is not None
 
 
 def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path):

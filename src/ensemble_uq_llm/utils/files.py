@@ -22,6 +22,8 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 """What Python callers may give where a path is wanted; a run is one too."""
 
 
+LONGEST_PATH: Final = 4_095
+LONGEST_PATH_PART: Final = 255
 _TEMPORARY: Final = re.compile(r"(?s)\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,18})-[0-9a-f]{8}\.tmp")
 """How files are named until they are whole: whose they will be, and the machine and process that writes them."""
 
@@ -30,11 +32,32 @@ def as_path(value: Any, what: str) -> Path:
     """Return the path that a caller gave as `what`; a `~` at its beginning is the home folder.
 
     Raises:
-        ConfigError: it is no path, or an empty one.
+        ConfigError: it is no path, or one that no file can have.
     """
     if not isinstance(value, str | os.PathLike) or value == "":
         raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
+    if problem := path_problem(os.fsdecode(value)):
+        raise ConfigError(f"{what}: {problem}, found {clipped(os.fsdecode(value))}")
     return expanded(Path(value))
+
+
+def path_problem(text: str) -> str | None:
+    """Return why no file can have a path on any of our systems; None where one can."""
+    if text == "":
+        return "must not be empty"
+    if "\0" in text:
+        return "must not hold the character NUL"
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        return "must be UTF-8; rename it"
+    if len(encoded) > LONGEST_PATH:
+        return f"must have at most {LONGEST_PATH:,} bytes"
+    if max(map(len, encoded.split(os.sep.encode()))) > LONGEST_PATH_PART:
+        return f"must not hold a name of more than {LONGEST_PATH_PART} bytes"
+    if str(expanded(Path(text))).startswith("~"):
+        return "must not begin with ~ where there is no such user; write the path in full"
+    return None
 
 
 def expanded(path: Path) -> Path:
