@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for name, line in report.user_properties:
             if name == "tally":
                 terminalreporter.write_line(f"{report.outcome:6} {report.nodeid.rpartition('::')[2]}: {line}")
+
+
+@pytest.fixture(scope="module")
+def fast_folder() -> Iterator[Path]:
+    """An empty folder, in memory where that is to be had, for tests that write thousands of files; it is removed."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None)).resolve()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

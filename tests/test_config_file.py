@@ -16,7 +16,8 @@ from ensemble_uq_llm.config_file import (
 )
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.labels.class_keys import names_problem
-from ensemble_uq_llm.utils.key_types import LARGEST, SMALLEST, path_problem
+from ensemble_uq_llm.utils.files import path_problem
+from ensemble_uq_llm.utils.key_types import LARGEST, SMALLEST
 
 WORDS = st.text(min_size=1, max_size=20) | st.sampled_from(["no", "1e3", "010", "~", "a: b", "x\ny", " ", "#", "😀"])
 

@@ -192,7 +192,7 @@ def init(
     from ensemble_uq_llm.config_file import commented_template
     from ensemble_uq_llm.utils.files import write_text
 
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise ConfigError(f"{path}: exists already; name another file, or delete it")
     write_text(path, commented_template())
     console_for(as_json=False).print(f"wrote {path}; edit it, then check it", soft_wrap=True)

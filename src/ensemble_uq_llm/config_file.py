@@ -12,9 +12,8 @@ from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cr
 from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded
+from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded, path_problem
 from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, parse_scalar, write_value
-from ensemble_uq_llm.utils.key_types import path_problem
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
 from ensemble_uq_llm.utils.text import clipped
 

@@ -1,14 +1,22 @@
 import json
 import shutil
+import tempfile
 
 import pytest
 
-from ensemble_uq_llm.commands import preflight
 from ensemble_uq_llm.commands.preflight import check_everything
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config, usable_part
-from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError, ModelError, UnreachableModelError
+from ensemble_uq_llm.errors import (
+    ConfigError,
+    DataError,
+    IntegrityError,
+    ModelError,
+    StorageError,
+    UnreachableModelError,
+)
 from ensemble_uq_llm.models import base
+from ensemble_uq_llm.storage.change import change_of
 from ensemble_uq_llm.utils.files import read_json, write_json
 
 
@@ -93,9 +101,11 @@ def test_classes_that_the_data_do_not_tell_are_no_other_number_of_them(own_run, 
 
 
 def test_an_error_of_the_evaluation_file_does_not_hide_the_classes_of_the_training_file(own_run, tmp_path):
-    for path in own_run.glob("seed_*/member.json"):
-        record = read_json(path)
-        write_json(path, record | {"settings": record["settings"] | {"num_labels": 3}})
+    with change_of(own_run) as change:
+        for path in own_run.glob("seed_*/member.json"):
+            record = read_json(path)
+            new = change.root / path.relative_to(own_run)
+            write_json(new, record | {"settings": record["settings"] | {"num_labels": 3}})
     rows = [{"question": "q", "passage": f"p{row}", "answer": "abc"[row % 3]} for row in range(6)]
     (tmp_path / "three.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     values = load_config(own_run).model_dump(exclude={"num_labels"})
@@ -108,15 +118,26 @@ def test_a_torn_record_is_seen_before_training(own_run):
     (own_run / "run.json").write_text("{")
     kind, lines = told(load_config(own_run))
     assert kind is IntegrityError
-    assert f"{own_run / 'run.json'}: this is no JSON" in lines[0]
+    assert f"{own_run / 'run.json'}: altered after it was written" in lines[0]
+
+
+def test_somebody_elses_file_is_seen_before_training(config):
+    (config.output_dir / "seed_43").mkdir(parents=True)
+    (config.output_dir / "seed_43" / "notes.txt").write_text("mine", encoding="utf-8")
+    kind, lines = told(config)
+    assert kind is StorageError
+    assert lines == [
+        f"output_dir: {config.output_dir / 'seed_43' / 'notes.txt'}: a file that this run did not write, and it is not "
+        "overwritten; move it, or use another output_dir"
+    ]
 
 
 def test_a_folder_that_cannot_be_written(config, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(preflight.tempfile, "TemporaryFile", refuse)
-    assert "cannot be written (Permission denied); name another folder" in told(config)[1][0]
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert f"output_dir: {config.output_dir.parent}: cannot be written (Permission denied)" in told(config)[1][0]
 
 
 def test_a_model_that_nobody_can_be_asked_for_is_no_problem(config, monkeypatch):

@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,19 @@ def test_the_probe_leaves_nothing_and_makes_no_folder(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    def refuse(self, content):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     disk = found(tmp_path)["disk"]
     assert disk.ok is False
-    assert disk.finding.endswith("but not writable: Permission denied")
+    assert disk.finding.startswith(f"{tmp_path}: cannot be written (Permission denied); make it accessible")
+
+
+def test_a_file_in_place_of_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    disk = found(tmp_path / "file" / "runs")["disk"]
+    assert disk == Check("disk", f"{tmp_path / 'file'}: a file, where a folder is to be; name another place", ok=False)
 
 
 def test_a_relative_folder(tmp_path, monkeypatch):

@@ -1,18 +1,23 @@
 import contextlib
+import errno
 import hashlib
 import math
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import ConfigError, StorageError
+from ensemble_uq_llm.utils import files
 from ensemble_uq_llm.utils.files import (
     as_path,
-    atomic_folder,
     atomic_path,
+    make_folder,
+    path_problem,
     read_json,
     sha256_of,
+    sweep_temporaries,
     write_csv,
     write_json,
     write_text,
@@ -25,7 +30,6 @@ from ensemble_uq_llm.utils.files import (
         ("~", "{home}"),
         ("~/a b", "{home}/a b"),
         ("a/~", "a/~"),
-        ("~nobody-of-this-name/a", "~nobody-of-this-name/a"),
         (Path("~/x"), "{home}/x"),
     ],
     ids=str,
@@ -40,6 +44,23 @@ def test_a_path_from_the_home_folder(monkeypatch, tmp_path, given, found):
 def test_what_is_no_path_is_named(given):
     with pytest.raises(ConfigError, match=r"^x: a path is needed, found "):
         as_path(given, "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("a\0b", "must not hold the character NUL"),
+        (Path("a\udcff"), "must be UTF-8; rename it"),
+        ("n" * 256, "must not hold a name of more than 255 bytes"),
+        ("a/" * 2048, "must have at most 4,095 bytes"),
+        ("~nobody-of-this-name/a", "must not begin with ~ where there is no such user"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_what_no_file_can_be_called_is_told(given, told):
+    with pytest.raises(ConfigError, match=rf"^x: {told}.*, found '"):
+        as_path(given, "x")
+    assert path_problem(str(given)) is not None
 
 
 def test_a_file_appears_whole_in_a_folder_that_is_made(tmp_path):
@@ -62,26 +83,68 @@ def test_an_interruption_leaves_the_old_file_and_no_litter(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_appears_whole_and_replaces_the_old_one(tmp_path):
-    path = tmp_path / "member"
-    path.mkdir()
-    (path / "old").touch()
-    with atomic_folder(path) as temporary:
-        (temporary / "new").write_bytes(b"1")
-        assert (path / "old").exists()
-    assert [each.name for each in path.iterdir()] == ["new"]
-    assert list(tmp_path.iterdir()) == [path]
+def test_what_was_written_is_told_to_be_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *given, name=name, original=original: (calls.append(name), original(*given))
+        )
+    write_text(tmp_path / "file.txt", "whole")
+    assert calls == ["fsync", "replace", "fsync"]  # the content, then the name
 
 
-def test_an_interruption_leaves_the_old_folder_and_no_litter(tmp_path):
-    path = tmp_path / "member"
-    path.mkdir()
-    (path / "old").touch()
-    with contextlib.suppress(KeyboardInterrupt), atomic_folder(path) as temporary:
-        (temporary / "new").touch()
-        raise KeyboardInterrupt
-    assert [each.name for each in path.iterdir()] == ["old"]
-    assert list(tmp_path.iterdir()) == [path]
+def _temporary(folder, process, host=None):
+    host = host or hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    path = folder / f".file.txt.{host}-{process}-01234567.tmp"
+    path.touch()
+    return path
+
+
+DEAD = 2**22 + 1
+"""No process has this number: it is beyond Linux's largest."""
+
+
+def test_the_temporaries_of_dead_processes_of_this_machine_go(tmp_path):
+    dead, alive = _temporary(tmp_path, DEAD), _temporary(tmp_path, os.getpid())
+    elsewhere = _temporary(tmp_path, DEAD, host="abcdef")
+    (tmp_path / ".file.txt.mine.tmp").touch()
+    write_text(tmp_path / "other.txt", "not theirs")
+    assert dead.exists()
+    write_text(tmp_path / "file.txt", "theirs")
+    assert not dead.exists()
+    assert {alive.name, elsewhere.name, ".file.txt.mine.tmp"} < {each.name for each in tmp_path.iterdir()}
+
+
+def test_the_owner_of_a_folder_sweeps_all_temporaries_and_nothing_else(tmp_path):
+    for each in (_temporary(tmp_path, DEAD), _temporary(tmp_path, os.getpid()), _temporary(tmp_path, 1, "abcdef")):
+        assert each.exists()
+    mine = [".file.txt.mine.tmp", "file.txt", ".hidden.tmp", ".a.zzzzzz-1-01234567.tmp"]
+    for name in mine:
+        (tmp_path / name).touch()
+    sweep_temporaries(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(mine)
+
+
+def test_a_disk_that_refuses_is_told_even_where_nothing_can_be_removed(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    write_text(tmp_path / "file.txt", "old")
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(StorageError, match=r"file\.txt: cannot be written \(Input/output error\); check the disk"):
+        write_text(tmp_path / "file.txt", "new")
+    assert (tmp_path / "file.txt").read_text(encoding="utf-8") == "old"
+
+
+def test_every_folder_on_the_way_is_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "flush", flushed.append)
+    make_folder(tmp_path / "a" / "b")
+    assert flushed == [tmp_path, tmp_path / "a"]
+    make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o002, 0o077])
@@ -102,12 +165,10 @@ def close_to_others(path):
 def test_modes_follow_the_umask_whoever_writes(tmp_path, umask):
     with atomic_path(tmp_path / "file") as temporary:
         close_to_others(temporary)
-    with atomic_folder(tmp_path / "folder") as temporary:
-        close_to_others(temporary / "inside")
     write_text(tmp_path / "text", "new")
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     of_a_file = 0o666 & ~umask
-    assert modes == {"file": of_a_file, "inside": of_a_file, "text": of_a_file, "folder": 0o777 & ~umask}
+    assert modes == {"file": of_a_file, "text": of_a_file}
 
 
 def test_text_is_utf8(tmp_path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.files import expanded, path_problem
 from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ FOUND: Final = Path("config.yaml")
 
 def home_path(text: str | Path) -> Path:
     """Read a path of the command line; the shell leaves a `~` alone behind an equals sign."""
-    from ensemble_uq_llm.utils.key_types import path_problem  # not at the top: `--help` answers without pydantic
-
     if problem := path_problem(str(text)):
         raise typer.BadParameter(f"{problem}, found {clipped(str(text))}")
     return expanded(Path(text))

@@ -4,7 +4,6 @@ Each check goes on where another has failed, so that all problems are told at on
 engine is not installed, the hub does not answer) is said, and is no problem.
 """
 
-import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,13 @@ from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.check import check, check_what_is_right
 from ensemble_uq_llm.data.classes import with_classes
-from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError, StorageError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.places import check_can_be_written
+from ensemble_uq_llm.training.planning.room import check_places
 from ensemble_uq_llm.utils.extras import naming_extras
 
 
@@ -60,16 +62,14 @@ def _check_output(config: Config, found: CheckList) -> None:
     if not found.are_right({"output_dir"}):
         return
     folder = RunFolder(config.output_dir)
-    existing = next(path for path in (folder.root, *folder.root.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise ConfigError(f"output_dir: {existing} is a file; name a folder")
     try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise ConfigError(f"output_dir: {existing} cannot be written ({error.strerror}); name another folder") from None
+        check_can_be_written(folder.root)
+        folder.check_manifest()
+        folder.record()
+        check_places(folder, [seed for seed in config.member_seeds if MemberId(seed) not in folder.members()])
+    except StorageError as error:
+        raise StorageError(f"output_dir: {error}") from None
     found.facts["output_dir"] = str(folder.root)
-    folder.check_manifest()
-    folder.record()
 
 
 def _check_model_files(config: Config, found: CheckList) -> None:

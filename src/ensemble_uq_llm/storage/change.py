@@ -4,22 +4,27 @@ New files are written into a folder beside, flushed, and announced in the manife
 decided, and whoever opens the folder next completes it, should we be killed while the files move to their places.
 """
 
+import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.lock import alone
+from ensemble_uq_llm.storage.lock import alone, check_still_owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, read_manifest
-from ensemble_uq_llm.utils.files import atomic_path, flush, sha256_of
+from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
+from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, sha256_of, sweep_temporaries
 
 STAGING: Final = ".staging"
 """Where new files wait, within the folder: on the same disk, and nothing in it is anybody else's."""
+
+_WAITING: Final = re.compile(r"[0-9a-f]{32}")
+"""How the folders of changes are named there."""
 
 LAST: Final = ("member.json", "run.json")
 """Files that say that others are there, and so move to their places after them."""
@@ -63,18 +68,22 @@ def change_of(folder: Path) -> Iterator[Change]:
             the disk refused at the very end, the next owner of the folder completes the change.
         IntegrityError: the manifest is torn.
     """
-    waiting = folder / STAGING / uuid.uuid4().hex
+    staging = folder / STAGING
+    waiting = staging / uuid.uuid4().hex
+    check_still_owned(folder)
+    check_is_folder_or_nothing(staging)
     try:
         with naming_failures(folder, "written"):
-            waiting.mkdir(parents=True)
+            _make_waiting(waiting)
             change = Change(folder=folder, root=waiting)
             yield change
-            with alone(folder / STAGING):
+            check_still_owned(folder)
+            with alone(staging):
                 _carry_out(change)
     finally:
         if not _is_decided(folder, waiting):
             shutil.rmtree(waiting, ignore_errors=True)
-        _remove_if_empty(folder / STAGING)
+        _remove_if_empty(staging)
 
 
 def settle(folder: Path) -> None:
@@ -82,43 +91,29 @@ def settle(folder: Path) -> None:
 
     Raises:
         IntegrityError: the change cannot be completed, as new files of it are gone.
+        StorageError: the disk refuses, or somebody else's file is where new files wait.
     """
     staging = folder / STAGING
-    if not staging.is_dir():
-        return
+    check_is_folder_or_nothing(staging)
+    check_is_file_or_nothing(folder / MANIFEST)
     with naming_failures(folder, "written"):
-        with alone(staging):
-            manifest = read_manifest(folder)
-            if manifest is not None and manifest.pending is not None:
-                _complete(folder, manifest)
-        shutil.rmtree(staging)
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest.pending is not None:
+            _complete(folder, manifest)
+        for waiting in staging.iterdir() if staging.is_dir() else ():
+            if not _WAITING.fullmatch(waiting.name):
+                raise StorageError(f"{waiting}: not of this program, and in its folder; move it, or use another place")
+            shutil.rmtree(waiting)
+        _remove_if_empty(staging)
+        sweep_temporaries(folder)
 
 
-def check_is_ours(folder: Path, paths: Iterable[str]) -> None:
-    """Refuse to write where others have: links, folders, pipes, and files that the manifest does not know.
-
-    Raises:
-        StorageError: something at one of the places is not ours; the message names it.
-    """
-    known: Mapping[str, FileEntry] = (read_manifest(folder) or Manifest()).files
-    for path in paths:
-        place = folder / path
-        for parent in [folder / each for each in PurePosixPath(path).parents if each.parts]:
-            if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
-                raise StorageError(
-                    f"{parent}: {_kind(parent)}, where a folder is to be written; move it, or use another output_dir"
-                )
-        if place.is_symlink() or (place.exists() and (not place.is_file() or path not in known)):
-            raise StorageError(
-                f"{place}: {_kind(place)} that this run did not write, and it is not overwritten; move it, or use "
-                "another output_dir"
-            )
-
-
-def _kind(path: Path) -> str:
-    if path.is_symlink():
-        return "a link"
-    return "a file" if path.is_file() else "a folder" if path.is_dir() else "a special file"
+def _make_waiting(waiting: Path) -> None:
+    while not waiting.is_dir():
+        make_folder(waiting.parent)
+        with suppress(FileNotFoundError):  # another process that writes the folder has just removed what it had emptied
+            waiting.mkdir()
+            flush(waiting.parent)
 
 
 def _is_decided(folder: Path, waiting: Path) -> bool:
@@ -132,22 +127,22 @@ def _is_decided(folder: Path, waiting: Path) -> bool:
 
 def _carry_out(change: Change) -> None:
     """Flush, announce, move, and note: the moment of the decision is that of the announcement."""
-    folder, before = change.folder, read_manifest(change.folder) or Manifest()
+    folder = change.folder
+    before = read_manifest(change.folder) or Manifest()
     if before.pending is not None:
         before = _complete(folder, before)
-    new = {path.relative_to(change.root).as_posix(): path for path in change.root.rglob("*") if not path.is_dir()}
+    folders, written = _contents(change.root)
+    new = {path.relative_to(change.root).as_posix(): path for path in written}
     removed = sorted(change.removed - set(new))
     adopted = {name: folder / name for name in sorted(change.adopted) if (folder / name).is_file()}
     if not new and not removed and not adopted and not change.forgotten:
         return
     check_is_ours(folder, [*new, *(path for path in removed if (folder / path).exists())])
     mode = change.root.stat().st_mode & 0o666  # as the umask gives a new file; libraries make their own 0600
-    for path in new.values():
+    for path in written:
         path.chmod(mode)
-    for path in (new | adopted).values():
+    for path in (*written, *adopted.values(), *folders):
         flush(path)
-    for each in {path.parent for path in new.values()}:
-        flush(each)
     pending = Pending(
         waiting=change.root.relative_to(folder).as_posix(),
         files={
@@ -162,6 +157,16 @@ def _carry_out(change: Change) -> None:
     announced = replace(before, files=files, pending=pending)
     _write(folder, announced)
     _complete(folder, announced)
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders at and below a folder, and the files in them; what cannot be looked into raises OSError."""
+    folders = [folder]
+    files: list[Path] = []
+    for each in folders:
+        for path in each.iterdir():
+            (folders if path.is_dir() and not path.is_symlink() else files).append(path)
+    return folders, files
 
 
 def _complete(folder: Path, manifest: Manifest) -> Manifest:
@@ -184,7 +189,7 @@ def _complete(folder: Path, manifest: Manifest) -> Manifest:
 def _move(folder: Path, waiting: str, path: str, *, wanted: str) -> None:
     new, place = folder / waiting / path, folder / path
     if new.is_file():
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         new.replace(place)
     elif not place.is_file() or sha256_of(place) != wanted:
         raise IntegrityError(
@@ -199,8 +204,5 @@ def _write(folder: Path, manifest: Manifest) -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # another has begun to write
+    with suppress(OSError):  # not there, or another has begun to write
+        folder.rmdir()

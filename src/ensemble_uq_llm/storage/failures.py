@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +26,12 @@ _REMEDIES: Final = {
     errno.ELOOP: "break the circle of links",
 }
 
-
 DISK: Final = frozenset(_REMEDIES)
 """The numbers of errors that are the disk's, and no bug of ours."""
+
+
+_NUMBER: Final = re.compile(r"\(os error (\d+)\)")
+"""How libraries in Rust tell the number of an error of the system."""
 
 
 @contextmanager
@@ -46,9 +50,9 @@ def naming_failures(path: Path, doing: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ != "SafetensorError":  # which is an OSError by its text only, and needs its library
             raise
-        raise StorageError(
-            f"{path}: cannot be {doing} ({first_line(error)}); free or mend the disk, then try again"
-        ) from error
+        number = _NUMBER.search(str(error))
+        told = OSError(int(number[1]), str(error)) if number else OSError(first_line(error))
+        raise storage_error(path, doing, told) from error
 
 
 def storage_error(path: Path, doing: str, error: OSError) -> StorageError:

@@ -79,6 +79,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     with naming_failures(path, "read"):
+        if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+            raise IntegrityError(f"{path}: not a file, so it cannot be the manifest; move it elsewhere")
         try:
             with path.open("rb") as stream:
                 content = stream.read(_LARGEST + 1)

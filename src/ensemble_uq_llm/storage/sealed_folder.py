@@ -4,6 +4,7 @@ A folder is written beside its place, flushed file by file, its manifest last, a
 never overwritten.
 """
 
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
@@ -14,24 +15,31 @@ from typing import Final
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import read_verified
+from ensemble_uq_llm.storage.lock import check_still_owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest
-from ensemble_uq_llm.utils.files import flush, sha256_of
+from ensemble_uq_llm.utils.files import flush, make_folder, sha256_of
 
 UNFINISHED: Final = ".tmp-"
-"""How the names of folders begin that are being written."""
+"""How the names of folders begin that are being written, or removed."""
+_UNFINISHED: Final = re.compile(re.escape(UNFINISHED) + "[0-9a-f]{32}")
 
 
 @contextmanager
 def new_sealed_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to write files into; on success it is `path`, with a manifest of them.
 
+    The folder above is of one writer, so what is unfinished there is of one that died, and goes.
+
     Raises:
         StorageError: the disk refuses; there is no `path` then.
     """
-    temporary = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
+    temporary = path.with_name(_unfinished())
+    check_still_owned(path.parent)
     try:
         with naming_failures(path, "written"):
-            temporary.mkdir(parents=True)
+            if path.parent.is_dir():
+                sweep_unfinished(path.parent)
+            make_folder(temporary)
             yield temporary
             files = sorted(temporary.iterdir())
             mode = temporary.stat().st_mode & 0o666
@@ -54,34 +62,39 @@ def read_sealed_folder(path: Path) -> dict[str, bytes]:
 
     Raises:
         IntegrityError: it has no manifest, or a file is missing, added, or not as it was written.
+        StorageError: it cannot be read.
     """
-    manifest = read_manifest(path)
-    if manifest is None:
-        raise IntegrityError(f"{path / MANIFEST}: there is no such file, so the folder is not whole")
-    there = {each.name for each in path.iterdir()} - {MANIFEST}
-    if there != set(manifest.files):
-        odd = sorted(there ^ set(manifest.files))
-        raise IntegrityError(f"{path / odd[0]}: {'missing' if odd[0] in manifest.files else 'not of this folder'}")
-    return {name: read_verified(path, path / name) for name in manifest.files}
+    with naming_failures(path, "read"):
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise IntegrityError(f"{path / MANIFEST}: there is no such file, so the folder is not whole")
+        there = {each.name for each in path.iterdir()} - {MANIFEST}
+        if odd := sorted(there ^ set(manifest.files)):
+            raise IntegrityError(f"{path / odd[0]}: {'missing' if odd[0] in manifest.files else 'not of this folder'}")
+        return {name: read_verified(path, path / name) for name in manifest.files}
 
 
 def remove_sealed_folder(path: Path, names: Collection[str]) -> None:
-    """Remove a sealed folder, sound or not, of files of these names: its manifest first, so that a half is no whole.
+    """Remove a sealed folder, sound or not, of files of these names, as a whole: a half of it is never seen.
 
     Raises:
-        IntegrityError: there is something else in it, which is left alone.
+        IntegrityError: there is something else in it, so it is left alone. StorageError: the disk refuses.
     """
     with naming_failures(path, "removed"):
-        for name in (MANIFEST, *names):
-            (path / name).unlink(missing_ok=True)
-        if left := sorted(each.name for each in path.iterdir()):
-            raise IntegrityError(f"{path / left[0]}: not of this program, so it is left alone; move it elsewhere")
-        path.rmdir()
+        if odd := sorted(each.name for each in path.iterdir() if each.name not in {MANIFEST, *names}):
+            raise IntegrityError(f"{path / odd[0]}: not of this program, so it is left alone; move it elsewhere")
+        leaving = path.with_name(_unfinished())
+        path.rename(leaving)
+        shutil.rmtree(leaving)
 
 
 def sweep_unfinished(folder: Path) -> None:
     """Remove what writers that died have left in a folder of sealed folders, which must be ours alone."""
     with naming_failures(folder, "removed"):
-        for path in folder.glob(f"{UNFINISHED}*"):
-            if path.is_dir() and not path.is_symlink():
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
+
+
+def _unfinished() -> str:
+    return f"{UNFINISHED}{uuid.uuid4().hex}"

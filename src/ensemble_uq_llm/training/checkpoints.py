@@ -8,6 +8,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -213,3 +214,5 @@ def clear_all(folder: Path) -> None:
     for group in folder.glob("from_seed_*"):
         if group.is_dir() and not group.is_symlink():
             Checkpoints(folder=group, making=MadeWith(must_agree={}, environment={})).clear()
+    with suppress(OSError):  # not there, or not empty
+        folder.rmdir()

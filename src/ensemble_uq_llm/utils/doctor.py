@@ -2,15 +2,16 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble_uq_llm.errors import MissingExtraError
+from ensemble_uq_llm.errors import MissingExtraError, StorageError
+from ensemble_uq_llm.storage.places import check_can_be_made, check_can_be_written
 from ensemble_uq_llm.utils.extras import extra_of, how_to_install, naming_extras
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.provenance import LIBRARIES, git_commit, versions
+from ensemble_uq_llm.utils.text import first_line
 
 GIB = 1 << 30
 
@@ -70,12 +71,10 @@ def _bf16_instructions() -> str:
 
 
 def _disk(folder: Path) -> Check:
-    existing = next(path for path in [folder, *folder.absolute().parents] if path.is_dir())
-    free = f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free at {existing.resolve()}"
-    probe = existing / f".ensemble-uq-{uuid.uuid4().hex[:8]}"
     try:
-        probe.write_bytes(b"probe")
-        probe.unlink()
-    except OSError as error:
-        return Check("disk", f"{free}, but not writable: {error.strerror}", ok=False)
+        existing = check_can_be_made(folder)
+        free = f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free at {existing.resolve()}"
+        check_can_be_written(existing)
+    except (StorageError, OSError) as error:
+        return Check("disk", first_line(error), ok=False)
     return Check("disk", f"{free}, writable", ok=True)

@@ -4,12 +4,13 @@ import csv
 import hashlib
 import json
 import os
+import re
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
@@ -21,15 +22,42 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 """What Python callers may give where a path is wanted; a run is one too."""
 
 
+LONGEST_PATH: Final = 4_095
+LONGEST_PATH_PART: Final = 255
+_TEMPORARY: Final = re.compile(r"(?s)\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,18})-[0-9a-f]{8}\.tmp")
+"""How files are named until they are whole: whose they will be, and the machine and process that writes them."""
+
+
 def as_path(value: Any, what: str) -> Path:
     """Return the path that a caller gave as `what`; a `~` at its beginning is the home folder.
 
     Raises:
-        ConfigError: it is no path, or an empty one.
+        ConfigError: it is no path, or one that no file can have.
     """
     if not isinstance(value, str | os.PathLike) or value == "":
         raise ConfigError(f"{what}: a path is needed, found {clipped(value)}")
+    if problem := path_problem(os.fsdecode(value)):
+        raise ConfigError(f"{what}: {problem}, found {clipped(os.fsdecode(value))}")
     return expanded(Path(value))
+
+
+def path_problem(text: str) -> str | None:
+    """Return why no file can have a path on any of our systems; None where one can."""
+    if text == "":
+        return "must not be empty"
+    if "\0" in text:
+        return "must not hold the character NUL"
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        return "must be UTF-8; rename it"
+    if len(encoded) > LONGEST_PATH:
+        return f"must have at most {LONGEST_PATH:,} bytes"
+    if max(map(len, encoded.split(os.sep.encode()))) > LONGEST_PATH_PART:
+        return f"must not hold a name of more than {LONGEST_PATH_PART} bytes"
+    if str(expanded(Path(text))).startswith("~"):
+        return "must not begin with ~ where there is no such user; write the path in full"
+    return None
 
 
 def expanded(path: Path) -> Path:
@@ -63,11 +91,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk refuses; what was there before is intact.
     """
-    temporary = path.with_name(f"{_temporaries(path)}{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name[:180]}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with naming_failures(path, "written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
+            make_folder(path.parent)
+            for each in _temporaries(path.parent):
+                if each["name"] == path.name[:180] and each["host"] == _host() and not _is_alive(int(each["process"])):
+                    path.with_name(each[0]).unlink(missing_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
@@ -76,7 +106,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             flush(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what stopped us is told; a later writer removes what this leaves
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that their names are on the disk; one that is there is left as it is."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    flush(path.parent)
 
 
 def flush(path: Path) -> None:
@@ -88,19 +128,18 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _temporaries(path: Path) -> str:
-    """Return how the names of temporaries of a file begin, of processes of this machine."""
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
-    return f".{path.name[:180]}.{host}-"
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what writers that died, here or on another machine, have left in a folder that is ours alone."""
+    for each in _temporaries(folder):
+        (folder / each[0]).unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    prefix = _temporaries(path)
-    for each in path.parent.iterdir():
-        if each.name.startswith(prefix) and each.name.endswith(".tmp"):
-            process = each.name.removeprefix(prefix).partition("-")[0]
-            if process.isdecimal() and not _is_alive(int(process)):
-                each.unlink(missing_ok=True)
+def _temporaries(folder: Path) -> Iterator[re.Match[str]]:
+    return (found for each in folder.iterdir() if (found := _TEMPORARY.fullmatch(each.name)))
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def _is_alive(process: int) -> bool:

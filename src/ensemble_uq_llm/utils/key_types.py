@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.files import LONGEST_PATH, expanded, path_problem
 
 MOST: Final = 10**9
 MOST_MEMBERS: Final = 1_000
@@ -26,27 +26,6 @@ LARGEST: Final = (2 - 2.0**-7) * 2.0**127
 """The largest number of bfloat16, which float32 has too."""
 LONGEST_NAME: Final = 1_024
 LONGEST_TEXT: Final = 32_768
-LONGEST_PATH: Final = 4_095
-LONGEST_PATH_PART: Final = 255
-
-
-def path_problem(text: str) -> str | None:
-    """Return why no file can have a path on any of our systems; None where one can."""
-    if text == "":
-        return "must not be empty"
-    if "\0" in text:
-        return "must not hold the character NUL"
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError:
-        return "must be UTF-8; rename it"
-    if len(encoded) > LONGEST_PATH:
-        return f"must have at most {LONGEST_PATH:,} bytes"
-    if max(map(len, encoded.split(os.sep.encode()))) > LONGEST_PATH_PART:
-        return f"must not hold a name of more than {LONGEST_PATH_PART} bytes"
-    if str(expanded(Path(text))).startswith("~"):
-        return "must not begin with ~ where there is no such user; write the path in full"
-    return None
 
 
 def _no_flag(value: object) -> object:

@@ -13,6 +13,7 @@ from ensemble_uq_llm.predictions.ordering import members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
+from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path
 
 
@@ -51,6 +52,7 @@ def evaluate_files(
         )
     if folder is not None:
         folder.check_is_no_run("--output")
+        check_can_be_written(folder.root)
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {path.stem: path, **shifts}

@@ -2,39 +2,60 @@
 
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.storage.change import check_is_ours
-from ensemble_uq_llm.storage.manifest import Manifest, read_manifest
-from ensemble_uq_llm.training.state import TrainingState
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.storage.change import STAGING
+from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
 
-_CHECKPOINTS: int = 3
+if TYPE_CHECKING:
+    from ensemble_uq_llm.training.state import TrainingState
+
+_CHECKPOINTS: Final = 3
 """Two that are kept, and the one that is being written."""
 
 
 def check_places(folder: RunFolder, seeds: Sequence[int]) -> None:
-    """Refuse to train where something at the places of the members, or of the run's files, is not ours.
+    """Refuse to train where something at the places of these members, or of any of the run's files, is not ours.
 
     Raises:
         StorageError: the message names it: a file, a link, or something special. Nothing is touched.
     """
-    known = (read_manifest(folder.root) or Manifest()).files
-    wanted = [folder.config, folder.run_record]
-    for seed in seeds:
-        own = folder.member(MemberId(seed))
-        wanted.append(folder.member_record(MemberId(seed)))
-        wanted += own.iterdir() if own.is_dir() and not own.is_symlink() else []
-    check_is_ours(folder.root, [path.relative_to(folder.root).as_posix() for path in wanted])
-    for path in (folder.events, folder.checkpoints, folder.manifest, folder.tensorboard):
-        if path.is_symlink() or (path.exists() and path.is_dir() != (path in (folder.checkpoints, folder.tensorboard))):
-            raise StorageError(f"{path}: not what this run writes there; move it, or use another output_dir")
-    if folder.events.exists() and not known and not folder.run_record.exists():
-        raise StorageError(f"{folder.events}: a file that this run did not write; move it, or use another output_dir")
+    with naming_failures(folder.root, "read"):
+        members = [folder.member(MemberId(seed)) for seed in seeds]
+        sets = (VALIDATION, CALIBRATION)
+        tables = [of(name) for name in sets for of in (folder.predictions, folder.examples, folder.uncertainty)]
+        tables += [of(name) for name in sets for of in (folder.scores, folder.metrics)]
+        _check_kinds(folder, {*members, *(path.parent for path in tables)})
+        wanted = [folder.config, folder.run_record, folder.decision, folder.report, *tables]
+        wanted += [path for member in members for path in _inside(member)]
+        check_is_ours(folder.root, [path.relative_to(folder.root).as_posix() for path in wanted])
+        if folder.events.exists() and not folder.manifest.exists():
+            raise StorageError(
+                f"{folder.events}: a file that this run did not write; move it, or use another output_dir"
+            )
 
 
-def check_space(folder: RunFolder, state: TrainingState) -> None:
+def _check_kinds(folder: RunFolder, folders: set[Path]) -> None:
+    """Refuse links and the like, through which something outside would be read or written."""
+    folders |= {folder.checkpoints, folder.tensorboard, folder.root / "wandb", folder.root / STAGING}
+    for path in sorted(folders):
+        check_is_folder_or_nothing(path)
+    for path in _inside(folder.checkpoints):
+        check_is_folder_or_nothing(path)
+    for path in (folder.events, folder.manifest):
+        check_is_file_or_nothing(path)
+
+
+def _inside(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else []
+
+
+def check_space(folder: RunFolder, state: "TrainingState") -> None:
     """Refuse to train where the members and their checkpoints will not fit the disk.
 
     Raises:
@@ -43,9 +64,10 @@ def check_space(folder: RunFolder, state: TrainingState) -> None:
     member = sum(4 * stack.numel() for stack in state.ensemble.trainable())
     kept = member * (3 + (state.best is not None))  # weights, AdamW's two moments, and the best epochs' weights
     needed = member + _CHECKPOINTS * kept
-    free = shutil.disk_usage(folder.root).free
+    with naming_failures(folder.root, "used"):
+        free = shutil.disk_usage(folder.root).free
     if free < needed:
         raise StorageError(
             f"output_dir: {folder.root} needs {needed / 1e6:,.1f} MB for the members and their checkpoints, and "
-            f" {free / 1e6:,.1f} MB are free; make room, or name another folder"
+            f"{free / 1e6:,.1f} MB are free; make room, or name another folder"
         )
