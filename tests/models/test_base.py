@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models import base
+from ensemble_uq_llm.models import base, base_files
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base import (
     base_digest,
@@ -23,6 +23,7 @@ from ensemble_uq_llm.models.base import (
     load_skeleton,
     load_tokenizer,
 )
+from ensemble_uq_llm.utils.files import sha256_of
 from hub_content import tiny_llama_files
 from hub_server import Repo, client_environment
 from tiny_models import save_tiny_llama, tiny_llama
@@ -341,14 +342,14 @@ def test_the_digest_changes_with_every_byte_that_counts(saved, copy, name):
 
 def test_the_digest_of_the_hubs_cache_is_that_of_a_plain_copy(saved, copy, monkeypatch):
     weights = copy / "model.safetensors"
-    blob = copy / "blobs" / base.sha256_of(weights)
+    blob = copy / "blobs" / sha256_of(weights)
     blob.parent.mkdir()
     weights.rename(blob)
     weights.symlink_to(blob)
     read = []
-    monkeypatch.setattr(base, "sha256_of", lambda path: read.append(path.name) or _real_sha256(path))
+    monkeypatch.setattr(base_files, "sha256_of", lambda path: read.append(path.name) or _real_sha256(path))
     assert base_digest(copy) == base_digest(saved)
     assert read.count("model.safetensors") == 1, "a blob's name is its digest, so only the plain copy is read"
 
 
-_real_sha256 = base.sha256_of
+_real_sha256 = sha256_of

@@ -1,7 +1,5 @@
 """The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
 
-import hashlib
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError, UnreachableModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.weights import check_weights
@@ -20,7 +19,6 @@ from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.local import embedded_folder, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
-from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.text import first_line
 
@@ -125,16 +123,12 @@ def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> 
 
 
 def base_digest(folder: Path) -> str:
-    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included."""
-    names = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".model"))
-    listing = {path.name: _file_digest(path) for path in names}
-    return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included.
 
-
-def _file_digest(path: Path) -> str:
-    # A large file from the hub's cache is a link to a blob that is named by its SHA-256 already.
-    name = path.resolve().name
-    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else sha256_of(path)
+    Raises:
+        ModelError: a file that cannot be read.
+    """
+    return digest_of(base_files(folder))
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:

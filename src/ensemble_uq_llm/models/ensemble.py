@@ -7,6 +7,7 @@ from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.attention.rope import own_lengths_only
 from ensemble_uq_llm.models.frozen_linear import frozen_linear
 from ensemble_uq_llm.models.layers.lean import LeanLastLayer, LeanLayer
 from ensemble_uq_llm.models.layers.ops import rotary_table
@@ -14,7 +15,6 @@ from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
 from ensemble_uq_llm.models.pack import Pack
-from ensemble_uq_llm.models.rope import own_lengths_only
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 

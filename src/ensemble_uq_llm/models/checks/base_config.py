@@ -9,8 +9,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 
 from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.attention.rope import check_rope
 from ensemble_uq_llm.models.checks.families import check_family
-from ensemble_uq_llm.models.rope import check_rope
 from ensemble_uq_llm.utils.files import read_json
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, first_line

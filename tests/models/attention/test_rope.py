@@ -9,9 +9,9 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.models.attention.rope import OF_LENGTH, PerSequenceRotary, check_rope, own_lengths_only
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
-from ensemble_uq_llm.models.rope import OF_LENGTH, PerSequenceRotary, check_rope, own_lengths_only
 from tiny_models import (
     assert_close,
     classified,

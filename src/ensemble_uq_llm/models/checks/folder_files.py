@@ -1,0 +1,63 @@
+"""May a file of a stranger's folder be opened: a regular file, of a bearable size, within that folder.
+
+A pipe would be waited for and a device read for ever, and a link could point at any file of this machine. The hub's own
+cache is made of links, from a snapshot to its repository's blobs and from there to those that repositories share.
+"""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def obstacle(path: Path, *, largest: int | None = None) -> str | None:
+    """Return why the file must not be opened, in words that follow its name; None if it may be.
+
+    `path` is that of an entry of the folder; `largest` is a limit in bytes.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    except ValueError as error:  # NUL in its name
+        return f"is no path ({error})"
+    if not stat.S_ISREG(facts.st_mode):
+        return f"is {_KINDS.get(stat.S_IFMT(facts.st_mode), 'something else')}, and must be a file"
+    if path.is_symlink() and not _is_within(path):
+        return f"is a link to {path.resolve()}, outside of its folder; copy that file to the place of the link"
+    if largest is not None and facts.st_size > largest:
+        return f"has {facts.st_size:,} bytes, and no such file needs more than {largest:,}"
+    return None
+
+
+def claimed_sha256(path: Path) -> str | None:
+    """Return the SHA-256 that the hub's cache names a large file by, if it is one: that of the blob it links to.
+
+    A blob may itself be a link to one that repositories share, whose name is no SHA-256.
+    """
+    if not path.is_symlink():
+        return None
+    blob = path.readlink()
+    is_digest = len(blob.name) == 64 and set(blob.name) <= set("0123456789abcdef")
+    return blob.name if is_digest and blob.parent.name == "blobs" else None
+
+
+def _is_within(path: Path) -> bool:
+    folder, target = path.parent.resolve(), path.resolve()
+    return any(target.is_relative_to(each) for each in _roots(folder))
+
+
+def _roots(folder: Path) -> Iterator[Path]:
+    yield folder
+    if folder.parent.name == "snapshots":
+        repository = folder.parent.parent
+        yield repository / "blobs"
+        yield repository.parent / "blobs"
