@@ -28,6 +28,7 @@ from ensemble_uq_llm.commands.options import (
     load,
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
+from ensemble_uq_llm.commands.verification import verify
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.storage import stop
@@ -148,6 +149,7 @@ def predict(
 app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
 app.command(epilog=epilog("report"))(evaluation_commands.report)
 app.command(epilog=epilog("compare"))(evaluation_commands.compare)
+app.command(epilog=epilog("verify"))(verify)
 
 
 @app.command(epilog=epilog("validate"))

@@ -12,9 +12,10 @@ from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.storage.change import Change, change_of, settle
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.guard import read_verified
+from ensemble_uq_llm.storage.guard import check_recorded, read_verified
 from ensemble_uq_llm.storage.lock import owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
+from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.text import first_line
 
 VALIDATION = "validation"
@@ -128,8 +129,8 @@ class RunFolder:
         return self._named("metrics", name, ".json")
 
     def evaluated(self) -> list[Path]:
-        """The metrics JSONs of the sets that have been evaluated, in alphabetical order."""
-        return sorted(path for path in (self.root / "metrics").glob("*.json") if _NAME.fullmatch(path.stem))
+        """The metrics JSONs of the sets that have been evaluated, by name; also of those that are gone."""
+        return [self.metrics(name) for name in self._names("metrics", ".json")]
 
     def check_is_no_run(self, what: str) -> None:
         """Raise ConfigError where members were trained or sets predicted here: the evaluation here is of these."""
@@ -140,10 +141,11 @@ class RunFolder:
             )
 
     def prediction_names(self) -> list[str]:
-        """The names of all predicted sets, the config's own first, the others in alphabetical order."""
-        stems = (path.stem for path in (self.root / "predictions").glob("*.parquet"))
-        names = sorted(stem for stem in stems if _NAME.fullmatch(stem))
-        return sorted(names, key=lambda name: name != VALIDATION)
+        """The names of all predicted sets, the config's own first, the others in alphabetical order.
+
+        Sets whose files were recorded and are gone are among them: whoever reads them says so.
+        """
+        return sorted(self._names("predictions", ".parquet"), key=lambda name: name != VALIDATION)
 
     def members(self) -> list[MemberId]:
         """The members that have a finished adapter folder, by seed and sample."""
@@ -154,6 +156,25 @@ class RunFolder:
         """The finished members of these seeds, in their order, with every sample that there is of each."""
         finished = self.members()
         return [member for seed in seeds for member in finished if member.seed == seed]
+
+    def own_files(self) -> list[Path]:
+        """Return what lies at a run's places, whoever has put it there, but for manifest, checkpoints, and trackers."""
+        files = [self.config, self.run_record, self.events, self.decision, self.report]
+        rooms = [self.root / kind for kind in ("predictions", "uncertainty", "scores", "metrics")]
+        rooms += [path for path in self.root.glob("seed_*") if member_of_folder(path.name) is not None]
+        inside = [path for room in rooms for path in [room, *room.rglob("*")] if path.is_symlink() or not path.is_dir()]
+        return [path for path in [*files, *inside] if path.is_symlink() or path.exists()]
+
+    def check_members(self, seeds: Iterable[int]) -> None:
+        """Raise IntegrityError where a finished member of one of these seeds is gone."""
+        known = (read_manifest(self.root) or Manifest()).current
+        for member in sorted(filter(None, map(member_of_folder, {path.partition("/")[0] for path in known}))):
+            record = self.member_record(member)
+            if member.seed in seeds and record.relative_to(self.root).as_posix() in known and not record.exists():
+                raise IntegrityError(
+                    f"{record}: removed after it was written; restore the member, train it again (ensemble-uq train "
+                    f"{self.root}), or go on without it: ensemble-uq verify {self.root} --accept"
+                )
 
     @contextmanager
     def owned(self, doing: str) -> Iterator[None]:
@@ -189,15 +210,21 @@ class RunFolder:
         read_manifest(self.root)
 
     def check_knows(self, paths: Iterable[Path]) -> None:
-        """Raise IntegrityError where a file of a run was put there by somebody else; it may not be there."""
+        """Raise IntegrityError where one of these files was put there by somebody else, or was there and is gone."""
         self.check_manifest()
-        manifest = read_manifest(self.root)
+        check_recorded(self.root, paths)
+
+    def has(self, path: Path) -> bool:
+        """Tell whether one of the run's files is there; raises IntegrityError as `check_knows`."""
+        self.check_knows([path])
+        return path.exists()
+
+    def check_up_to_date(self, paths: Iterable[Path], *, remedy: str) -> None:
+        """Raise IntegrityError where one of these files was made from others than those there are by now."""
+        manifest = read_manifest(self.root) or Manifest()
         for path in paths:
-            if manifest is not None and path.exists() and not manifest.accepted(path.relative_to(self.root).as_posix()):
-                raise IntegrityError(
-                    f"{path}: not written by this run; move it elsewhere, or, if it belongs to the run, record it: "
-                    f"ensemble-uq verify {self.root} --accept"
-                )
+            if sources := manifest.outdated(path.relative_to(self.root).as_posix()):
+                raise IntegrityError(f"{path}: made from another {sources[0]} than the one there is now; {remedy}")
 
     def holds_run(self) -> bool:
         """Tell whether this is the folder of a run, and not one of predictions that anybody has put there."""
@@ -241,7 +268,7 @@ class RunFolder:
             IntegrityError: it was altered, or is not a run's record.
         """
         remedy = "restore it or delete it"
-        if not self.run_record.exists():
+        if not self.has(self.run_record):
             return {"stages": []}
         record = self.read_object(self.run_record, remedy=remedy)
         if not isinstance(record.get("stages"), list):
@@ -249,10 +276,17 @@ class RunFolder:
         return record
 
     def digests(self, paths: Iterable[Path]) -> dict[str, str]:
-        """Return the digests of some of the run's files by their paths in it, as the manifest tells them."""
+        """Return digests of the run's files by their paths in it: those in the manifest, or computed of others."""
         files = (read_manifest(self.root) or Manifest()).files
-        names = [path.relative_to(self.root).as_posix() for path in paths]
-        return {name: files[name].sha256 for name in names if name in files}
+        names = {path.relative_to(self.root).as_posix(): path for path in paths}
+        return {name: files[name].sha256 if name in files else sha256_of(path) for name, path in names.items()}
+
+    def _names(self, kind: str, ending: str) -> list[str]:
+        """Return the names of the files of one kind that are there, or are known to have been."""
+        known = [self.root / path for path in (read_manifest(self.root) or Manifest()).current]
+        there = [*(self.root / kind).glob(f"*{ending}"), *(path for path in known if path.parent == self.root / kind)]
+        stems = {path.name.removesuffix(ending) for path in there if path.name.endswith(ending)}
+        return sorted(stem for stem in stems if _NAME.fullmatch(stem))
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -54,9 +54,10 @@ def check_fresh(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Se
 
     Raises:
         DataError: some are stale; the message says which, why, and the commands that predict them again.
-        IntegrityError: the record of the run or of a member is torn.
+        IntegrityError: the record of the run or of a member is torn, or a member is gone.
     """
     seeds = _seeds(folder) if seeds is None else seeds
+    folder.check_members(seeds)
     members = folder.members_of(seeds)
     if members:
         warn_of_absent_members(folder, seeds)
@@ -67,7 +68,8 @@ def check_fresh(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Se
             f"{folder.root}: {len(stale)} of {counted(len(sets), 'predicted set')} {are} stale; the run's members are "
             f"{titles(members)} now:",
             *reasons,
-            "Predict again what is to be evaluated, and delete the files of predictions that are not:",
+            "Predict again what is to be evaluated; delete the files of predictions that are not, and record that "
+            f"(ensemble-uq verify {shlex.quote(str(folder.root))} --accept):",
             *(f"  {command}" for command in _remedies(folder, {name: sets[name] for name in stale})),
         ]
         raise DataError("\n".join(lines))

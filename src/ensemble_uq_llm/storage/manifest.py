@@ -8,19 +8,23 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.utils.text import first_line
+from ensemble_uq_llm.utils.text import clipped, first_line
 
 MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
-_LARGEST: Final = 1 << 26
+OUTSIDE: Final = ("base", "data")
+"""What files are made from that lies elsewhere: the base's files, and examples."""
+
+LARGEST: Final = 1 << 26
 """Bytes of a manifest at most: that of a thousand members and as many sets has a few hundred thousand."""
 
 
@@ -31,7 +35,7 @@ class Entry:
     sha256: str
     size: int
     made_from: dict[str, str] = field(default_factory=dict)
-    """The digests of what it was made from: other files of the folder by their paths in it, `base` and `data`."""
+    """The digests of what it was made from: other files of the folder by their paths in it, and `OUTSIDE`."""
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -55,6 +59,21 @@ class Manifest:
         """Return the digests that a file may have: while a change is under way, that before and that after it."""
         entries = [self.files.get(path), self.pending.files.get(path) if self.pending else None]
         return {entry.sha256 for entry in entries if entry is not None}
+
+    @cached_property
+    def current(self) -> dict[str, Entry]:
+        """What the folder holds once a change that may be half done is complete."""
+        if self.pending is None:
+            return dict(self.files)
+        kept = {path: entry for path, entry in self.files.items() if path not in self.pending.removed}
+        return kept | self.pending.files
+
+    def outdated(self, path: str) -> list[str]:
+        """Return the files of the folder that one of its files was made from, and that are others or gone by now."""
+        entry = self.current.get(path)
+        made_from = {} if entry is None else {name: was for name, was in entry.made_from.items() if name not in OUTSIDE}
+        now = {name: self.current[name].sha256 for name in made_from if name in self.current}
+        return [name for name, was in made_from.items() if now.get(name) != was]
 
     def as_text(self) -> str:
         """Return the text of the file."""
@@ -81,10 +100,18 @@ def read_manifest(folder: Path) -> Manifest | None:
     with naming_failures(path, "read"):
         try:
             with path.open("rb") as stream:
-                content = stream.read(_LARGEST + 1)
+                content = stream.read(LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
     return parse_manifest(content, path)
+
+
+def sound_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a folder; None where it has none, or one that is torn, for which no error is raised."""
+    try:
+        return read_manifest(folder)
+    except (IntegrityError, StorageError):
+        return None
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
@@ -93,12 +120,14 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     Raises:
         IntegrityError: it is torn, altered, or of another version; the message names `path`.
     """
+    if is_of_another_program(content):
+        raise IntegrityError(f"{path}: not a manifest, but a file of another program; move it, or use another folder")
     remedy = (
         f"restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify {path.parent} --accept"
     )
     try:
-        if len(content) > _LARGEST:
-            raise ValueError(f"more than {_LARGEST:,} bytes")
+        if len(content) > LARGEST:
+            raise ValueError(f"more than {LARGEST:,} bytes")
         text = content.decode("utf-8")
         values = json.loads(text)
         version = values.get("schema_version")
@@ -110,10 +139,30 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
             )
             if manifest.as_text() != text:
                 raise ValueError("it is not as this program writes it: it was altered")
+            _check_stays_inside(manifest)
             return manifest
     except (ValueError, ValidationError, RecursionError, KeyError, AttributeError, TypeError) as error:
         raise IntegrityError(f"{path}: not a manifest ({first_line(error)}); {remedy}") from None
     raise IntegrityError(f"{path}: schema_version is {version!r}, and this version reads {SCHEMA_VERSION}; {remedy}")
+
+
+def is_of_another_program(content: bytes) -> bool:
+    """Tell whether a file of the manifest's name is surely none of ours: whole, and without a word of what ours say."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return not (isinstance(values, dict) and {"schema_version", "files", "seal"} & values.keys())
+
+
+def _check_stays_inside(manifest: Manifest) -> None:
+    """Refuse paths that lead out of the folder: whoever completes a change writes and removes at these places."""
+    pending = manifest.pending
+    paths = [*manifest.files, *([pending.waiting, *pending.files, *pending.removed] if pending else [])]
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path or PurePosixPath(path).as_posix() != path:
+            raise ValueError(f"{clipped(path)} is no place within the folder")
 
 
 def _seal(content: Mapping[str, Any]) -> str:
