@@ -14,7 +14,7 @@ from ensemble_uq_llm.storage.change import Change, change_of, settle
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import check_recorded, read_verified
 from ensemble_uq_llm.storage.lock import owned
-from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, read_manifest
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.text import first_line
 
@@ -172,8 +172,8 @@ class RunFolder:
             record = self.member_record(member)
             if member.seed in seeds and record.relative_to(self.root).as_posix() in known and not record.exists():
                 raise IntegrityError(
-                    f"{record}: removed after it was written; restore the member, train it again (ensemble-uq train "
-                    f"{self.root}), or go on without it: ensemble-uq verify {self.root} --accept"
+                    f"{record}: removed after it was written; restore the member, train again to get it back, or go on "
+                    f"without it: {accepting(self.root)}"
                 )
 
     @contextmanager
@@ -205,7 +205,7 @@ class RunFolder:
         if not self.manifest.exists() and self.holds_run():
             raise IntegrityError(
                 f"{self.manifest}: there is no such file: it was removed, or the run was made by an earlier version; "
-                f"restore it, or, if the folder is as you want it, record it: ensemble-uq verify {self.root} --accept"
+                f"restore it, or, if the folder is as you want it, record it: {accepting(self.root)}"
             )
         read_manifest(self.root)
 
@@ -215,7 +215,13 @@ class RunFolder:
         check_recorded(self.root, paths)
 
     def has(self, path: Path) -> bool:
-        """Tell whether one of the run's files is there; raises IntegrityError as `check_knows`."""
+        """Tell whether one of the run's files is there; what others have put at its place does not count.
+
+        Raises:
+            IntegrityError: it was there and is gone. Where a run has no manifest: as `check_manifest`.
+        """
+        if path.exists() and self.manifest.exists():
+            return bool((read_manifest(self.root) or Manifest()).accepted(path.relative_to(self.root).as_posix()))
         self.check_knows([path])
         return path.exists()
 

@@ -19,7 +19,7 @@ def ended(epoch, losses):
 
 
 def written(tmp_path, *events):
-    log = EventLog(tmp_path / "events.jsonl")
+    log = EventLog(tmp_path / "events.jsonl", run="first")
     for event in events:
         log(event)
     return tmp_path / "events.jsonl"

@@ -1,6 +1,5 @@
 """The command that checks a run: is everything as it was written, and made from what there is now."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from ensemble_uq_llm.commands.options import AsJson, home_path
 from ensemble_uq_llm.commands.targets import check_exists
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.printing import console_for, print_json
+from ensemble_uq_llm.storage.manifest import accepting
 from ensemble_uq_llm.utils.text import counted
 
 
@@ -51,7 +51,7 @@ def verify(
             "These do not fit the others, whatever is recorded: make them again, or delete them and accept that"
             if accept
             else "Restore these, or make them again; or, if they are as you want them, record them as they are: "
-            f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
+            f"{accepting(folder)}"
         )
         lines = found.lines()
         raise IntegrityError("\n  ".join([f"{folder}: {counted(len(lines), 'finding')}:", *lines]) + f"\n{advice}")

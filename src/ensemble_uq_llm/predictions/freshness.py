@@ -13,6 +13,7 @@ from ensemble_uq_llm.predictions.origin import differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import check_classes
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.storage.manifest import accepting
 from ensemble_uq_llm.utils.text import clipped, counted, enumerated
 
 
@@ -69,7 +70,7 @@ def check_fresh(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Se
             f"{titles(members)} now:",
             *reasons,
             "Predict again what is to be evaluated; delete the files of predictions that are not, and record that "
-            f"(ensemble-uq verify {shlex.quote(str(folder.root))} --accept):",
+            f"({accepting(folder.root)}):",
             *(f"  {command}" for command in _remedies(folder, {name: sets[name] for name in stale})),
         ]
         raise DataError("\n".join(lines))

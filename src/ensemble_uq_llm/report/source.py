@@ -65,12 +65,15 @@ def read_source(folder: RunFolder) -> ReportSource:
     """
     sets = read_sets(folder)
     main = next(iter(sets.values()))
+    record = folder.record() if folder.has(folder.run_record) else {}
+    is_log_ours = folder.has(folder.events) or record.get("state") == "training"  # which writes it line by line
+    seeds = dict.fromkeys(each.seed for each in main.member_ids) if is_log_ours else {}
     return ReportSource(
         folder=folder,
         sets=sets,
         config=load_config(folder.root) if folder.has(folder.config) else None,
-        record=folder.record() if folder.has(folder.run_record) else {},
-        training=read_training_log(folder.events, dict.fromkeys(each.seed for each in main.member_ids)),
+        record=record,
+        training=read_training_log(folder.events, seeds),
     )
 
 

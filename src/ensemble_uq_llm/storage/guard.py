@@ -10,7 +10,14 @@ from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.manifest import LARGEST, MANIFEST, Manifest, is_of_another_program, read_manifest
+from ensemble_uq_llm.storage.manifest import (
+    LARGEST,
+    MANIFEST,
+    Manifest,
+    accepting,
+    is_of_another_program,
+    read_manifest,
+)
 
 _TRIES: Final = 40
 _PAUSE: Final = 0.05
@@ -63,9 +70,9 @@ def read_guarded(path: Path) -> bytes:
     home = _home_of(path)
     if home is not None:
         return read_verified(*home)
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     with naming_failures(path, "read"):
-        if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
         return path.read_bytes()
 
 
@@ -131,8 +138,8 @@ def _gone(path: Path) -> str:
 
 def _remedy(folder: Path) -> str:
     return (
-        f"restore it or make it again (`ensemble-uq verify {folder}` tells all that differs), or, if it is as you want "
-        f"it, record it: ensemble-uq verify {folder} --accept"
+        "restore it or make it again (the same command without --accept tells all that differs), or, if it is as you "
+        f"want it, record it: {accepting(folder)}"
     )
 
 

@@ -6,6 +6,7 @@ accidents and careless hands; whoever can write the folder can also seal it anew
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -122,9 +123,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     """
     if is_of_another_program(content):
         raise IntegrityError(f"{path}: not a manifest, but a file of another program; move it, or use another folder")
-    remedy = (
-        f"restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify {path.parent} --accept"
-    )
+    remedy = f"restore it, or, if the folder is as you want it, record it anew: {accepting(path.parent)}"
     try:
         if len(content) > LARGEST:
             raise ValueError(f"more than {LARGEST:,} bytes")
@@ -144,6 +143,11 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     except (ValueError, ValidationError, RecursionError, KeyError, AttributeError, TypeError) as error:
         raise IntegrityError(f"{path}: not a manifest ({first_line(error)}); {remedy}") from None
     raise IntegrityError(f"{path}: schema_version is {version!r}, and this version reads {SCHEMA_VERSION}; {remedy}")
+
+
+def accepting(folder: Path) -> str:
+    """Return the command that records a folder as it is."""
+    return f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
 
 
 def is_of_another_program(content: bytes) -> bool:

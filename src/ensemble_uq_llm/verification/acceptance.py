@@ -66,8 +66,6 @@ def _told_by_themselves(folder: RunFolder) -> dict[str, dict[str, str]]:
     for name in folder.prediction_names():
         if (origin := read_origin(folder.predictions(name), verified=False)) is not None:
             own = {} if origin.foreign else origin.weights
-            made_from = {
-                weights[each].relative_to(folder.root).as_posix(): own[each] for each in own if each in weights
-            }
+            made_from = {weights[each].as_posix(): own[each] for each in own if each in weights}
             told[folder.predictions(name)] = {"base": origin.base, "data": origin.data, **made_from}
     return {path.relative_to(folder.root).as_posix(): made_from for path, made_from in told.items()}

@@ -18,7 +18,7 @@ def check_made_from(folder: RunFolder, manifest: Manifest, into: Audit) -> None:
     """Check that every file was made from what there is now."""
     for name, entry in sorted(manifest.current.items()):
         if entry.made_from:
-            into.checking("link between files")
+            into.checking("link")
         for source in manifest.outdated(name):
             into.found(name, f"made from another {source} than the one there is now; {_again(folder, name)}")
 

@@ -135,7 +135,7 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Ma
             change.binds(folder.decision, folder.digests([path for key, path in read.items() if key == CALIBRATION]))
         else:
             change.remove(folder.decision)  # that of an earlier evaluation does not go with these metrics
-        if not folder.holds_run():  # predictions of others: what was evaluated is recorded with what came of it
+        if not folder.manifest.exists():  # predictions of others: what was evaluated is recorded, too
             for path in read.values():
                 change.adopt(path)
         decision = {} if fitted is None else {folder.decision.name: sha256_of(new.decision)}
