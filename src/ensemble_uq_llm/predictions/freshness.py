@@ -147,7 +147,7 @@ def scales_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, dict[
         IntegrityError: an adapter's settings are torn.
     """
     paths = {member.folder_name: folder.adapter_settings(member) for member in members}
-    return {name: scale_of(_adapter_settings(folder, path)) for name, path in paths.items() if path.is_file()}
+    return {name: scale_of(_adapter_settings(folder, path)) for name, path in paths.items() if folder.has(path)}
 
 
 def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, Any]) -> None:
@@ -157,7 +157,7 @@ def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, A
         IntegrityError: they do, or are torn.
     """
     path, made = folder.adapter_settings(member), record.get("settings")
-    if not path.is_file() or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
+    if not folder.has(path) or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
         return
     wanted = scale_of({"r": made["lora_r"], "lora_alpha": made["lora_alpha"]})
     found = scale_of(_adapter_settings(folder, path))

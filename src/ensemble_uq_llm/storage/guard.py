@@ -10,14 +10,7 @@ from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.manifest import (
-    LARGEST,
-    MANIFEST,
-    Manifest,
-    accepting,
-    is_of_another_program,
-    read_manifest,
-)
+from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
 _TRIES: Final = 40
 _PAUSE: Final = 0.05
@@ -96,23 +89,14 @@ def _home_of(path: Path) -> tuple[Path, Path] | None:
     """Return the folder whose manifest speaks of a file, and the file as a path in it; a link counts as its target."""
     for place in dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))):
         for folder in place.parents[:2]:
-            if _is_ours(folder / MANIFEST) and _speaks_of(read_manifest(folder) or Manifest(), folder, place):
+            manifest = manifest_over(folder)
+            if manifest is not None and _speaks_of(manifest, _name_in(folder, place)):
                 return folder, place
     return None
 
 
-def _is_ours(path: Path) -> bool:
-    """Tell whether there is a manifest, sound or torn, and not a file of another program that has the name, too."""
-    try:
-        with path.open("rb") as stream:
-            return not is_of_another_program(stream.read(LARGEST))
-    except OSError:
-        return False
-
-
-def _speaks_of(manifest: Manifest, folder: Path, path: Path) -> bool:
+def _speaks_of(manifest: Manifest, name: str) -> bool:
     """Tell whether a manifest knows a file, or others of the room that it lies in, so that it should."""
-    name = _name_in(folder, path)
     room = f"{PurePosixPath(name).parent}/"
     return bool(manifest.accepted(name)) or (room != "./" and any(each.startswith(room) for each in manifest.current))
 

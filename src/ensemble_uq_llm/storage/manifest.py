@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -97,14 +97,31 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         IntegrityError: it is torn, altered, or of another version.
     """
+    content = _content(folder)
+    return None if content is None else parse_manifest(content, folder / MANIFEST)
+
+
+def manifest_over(folder: Path) -> Manifest | None:
+    """Return what governs the files of any folder: None also where a file of another program has the manifest's name.
+
+    Raises:
+        IntegrityError: it is torn, altered, or of another version.
+    """
+    try:
+        content = _content(folder)
+    except StorageError:
+        return None  # a folder, say
+    return None if content is None or is_of_another_program(content) else parse_manifest(content, folder / MANIFEST)
+
+
+def _content(folder: Path) -> bytes | None:
     path = folder / MANIFEST
     with naming_failures(path, "read"):
         try:
             with path.open("rb") as stream:
-                content = stream.read(LARGEST + 1)
+                return stream.read(LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
-    return parse_manifest(content, path)
 
 
 def sound_manifest(folder: Path) -> Manifest | None:
@@ -123,26 +140,32 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     """
     if is_of_another_program(content):
         raise IntegrityError(f"{path}: not a manifest, but a file of another program; move it, or use another folder")
-    remedy = f"restore it, or, if the folder is as you want it, record it anew: {accepting(path.parent)}"
     try:
-        if len(content) > LARGEST:
-            raise ValueError(f"more than {LARGEST:,} bytes")
-        text = content.decode("utf-8")
-        values = json.loads(text)
-        version = values.get("schema_version")
-        if version == SCHEMA_VERSION and values.pop("seal", None) != _seal(values):
-            raise ValueError("its seal does not fit: it was altered")
-        if version == SCHEMA_VERSION:
-            manifest = Manifest(
-                files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
-            )
-            if manifest.as_text() != text:
-                raise ValueError("it is not as this program writes it: it was altered")
-            _check_stays_inside(manifest)
-            return manifest
+        return _parsed(content)
     except (ValueError, ValidationError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        raise IntegrityError(f"{path}: not a manifest ({first_line(error)}); {remedy}") from None
-    raise IntegrityError(f"{path}: schema_version is {version!r}, and this version reads {SCHEMA_VERSION}; {remedy}")
+        raise IntegrityError(
+            f"{path}: not a manifest of this version ({first_line(error)}); restore it, or, if the folder is as you "
+            f"want it, record it anew: {accepting(path.parent)}"
+        ) from None
+
+
+@lru_cache(maxsize=4)  # every load asks for it, of a manifest that changes rarely
+def _parsed(content: bytes) -> Manifest:
+    if len(content) > LARGEST:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    text = content.decode("utf-8")
+    values = json.loads(text)
+    if values["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {values['schema_version']!r}, and this version reads {SCHEMA_VERSION}")
+    if values.pop("seal", None) != _seal(values):
+        raise ValueError("its seal does not fit: it was altered")
+    manifest = Manifest(
+        files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
+    )
+    if manifest.as_text() != text:
+        raise ValueError("it is not as this program writes it: it was altered")
+    _check_stays_inside(manifest)
+    return manifest
 
 
 def accepting(folder: Path) -> str:
@@ -150,6 +173,7 @@ def accepting(folder: Path) -> str:
     return f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
 
 
+@lru_cache(maxsize=4)
 def is_of_another_program(content: bytes) -> bool:
     """Tell whether a file of the manifest's name is surely none of ours: whole, and without a word of what ours say."""
     try:

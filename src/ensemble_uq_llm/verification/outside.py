@@ -12,6 +12,7 @@ from ensemble_uq_llm.errors import DataError, ModelError
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.utils.extras import how_to_install
+from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.text import first_line
 from ensemble_uq_llm.verification.audit import Audit
 
@@ -24,7 +25,8 @@ def check_base(
     if not wanted:
         return
     try:
-        folder = local_folder(config.model_name) or _in_the_hubs_cache(config)
+        own = expanded(Path(config.model_name))
+        folder = own if own.is_dir() else local_folder(config.model_name) or _in_the_hubs_cache(config)
     except ModelError as error:
         into.unchecked.append(f"the base: {first_line(error)}")
         return
