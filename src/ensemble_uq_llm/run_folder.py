@@ -229,8 +229,8 @@ class RunFolder:
         """Raise IntegrityError where one of these files was made from others than those there are by now."""
         manifest = read_manifest(self.root) or Manifest()
         for path in paths:
-            if sources := manifest.outdated(path.relative_to(self.root).as_posix()):
-                raise IntegrityError(f"{path}: made from another {sources[0]} than the one there is now; {remedy}")
+            if reasons := manifest.outdated(path.relative_to(self.root).as_posix()):
+                raise IntegrityError(f"{path}: {reasons[0]}; {remedy}")
 
     def holds_run(self) -> bool:
         """Tell whether this is the folder of a run, and not one of predictions that anybody has put there."""

@@ -337,6 +337,7 @@ def test_the_detector_is_silent_about_what_is_sound_or_recorded_anew(home):
     home.restore()
     weights = "run/seed_42/adapter_model.safetensors"
     assert undetected(home, weights, rng) == ["verify", "predict"]  # nothing was done, so that nobody can tell
+    home.restore()
     edit(rng, home, home.root / "run/uncertainty/validation.csv")
     assert undetected(home, "run/uncertainty/validation.csv", rng) == []
     recorded(home.run)  # whoever can write the folder can also seal it anew
@@ -344,5 +345,5 @@ def test_the_detector_is_silent_about_what_is_sound_or_recorded_anew(home):
     flip(rng, home, home.root / weights)
     recorded(home.run)
     assert "predict" in undetected(home, weights, rng)
-    assert "not the weights that seed_42/member.json tells of" in verify(home.run).lines()[0]
+    assert "not the weights that seed_42/member.json tells of" in "\n".join(verify(home.run).lines())
     home.restore()

@@ -13,6 +13,7 @@ from ensemble_uq_llm.inference.members import _is_same_base, load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.models.base import find_base
+from ensemble_uq_llm.models.base_files import base_files
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.predictions.parquet import read_predictions
@@ -53,6 +54,26 @@ def test_an_altered_adapter_is_refused(tiny_base: Path, tiny_data: Path, tmp_pat
     weights.write_bytes(content)
     with pytest.raises(IntegrityError, match=r"adapter_model\.safetensors: altered after it was written"):
         load_members(config)
+
+
+def test_another_base_is_refused_and_its_file_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    config = settings(base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config)
+    write_json(folder.run_record, folder.record() | {"base_files": base_files(base)})
+    recorded(folder)
+    digest = load_members(config).base_digest
+    assert digest == folder.read_object(folder.member_record(MemberId(1)), remedy="")["base_digest"]
+    for path in base.iterdir():
+        path.touch()  # other times, the same bytes
+    assert load_members(config).base_digest == digest
+    name = base / "tokenizer.json"
+    name.write_bytes(name.read_bytes() + b"\n")
+    with pytest.raises(IntegrityError, match=rf"{name}: altered, as seed 1 was trained on another; put that back"):
+        load_members(config)
+    with pytest.raises(IntegrityError, match="as seed 1 was trained on another; put that back"):
+        load_members(config.model_copy(update={"model_name": "embedded"}))
+    load_members(config, adapters=[folder.member(MemberId(1))])  # given adapters answer on any base
 
 
 def test_another_number_of_classes_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:

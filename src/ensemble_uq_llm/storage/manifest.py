@@ -70,11 +70,14 @@ class Manifest:
         return kept | self.pending.files
 
     def outdated(self, path: str) -> list[str]:
-        """Return the files of the folder that one of its files was made from, and that are others or gone by now."""
-        entry = self.current.get(path)
-        made_from = {} if entry is None else {name: was for name, was in entry.made_from.items() if name not in OUTSIDE}
-        now = {name: self.current[name].sha256 for name in made_from if name in self.current}
-        return [name for name, was in made_from.items() if now.get(name) != was]
+        """Return why a file does not go with those that it was made from, as they are now: each is another, or gone."""
+        entry, reasons = self.current.get(path), []
+        for name, was in (entry.made_from if entry is not None else {}).items():
+            if name not in OUTSIDE and name not in self.current:
+                reasons.append(f"made from {name}, which is gone")
+            elif name not in OUTSIDE and self.current[name].sha256 != was:
+                reasons.append(f"made from another {name} than the one there is now")
+        return reasons
 
     def as_text(self) -> str:
         """Return the text of the file."""

@@ -19,8 +19,8 @@ def check_made_from(folder: RunFolder, manifest: Manifest, into: Audit) -> None:
     for name, entry in sorted(manifest.current.items()):
         if entry.made_from:
             into.checking("link")
-        for source in manifest.outdated(name):
-            into.found(name, f"made from another {source} than the one there is now; {_again(folder, name)}")
+        for why in manifest.outdated(name):
+            into.found(name, f"{why}; {_again(folder, name)}")
 
 
 def member_records(folder: RunFolder, into: Audit) -> dict[MemberId, dict[str, Any]]:
