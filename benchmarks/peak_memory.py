@@ -16,7 +16,7 @@ MIB = 1 << 20
 CHILD = """
 import json, resource, sys
 from ensemble_uq_llm import load_config, train
-from ensemble_uq_llm.training.dry_run import dry_run
+from ensemble_uq_llm.training.planning.dry_run import dry_run
 config = load_config(sys.argv[1] or None, sys.argv[2:])
 plan = dry_run(config)
 train(config)

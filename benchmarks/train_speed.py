@@ -105,7 +105,7 @@ def make_trainer(case: Case, members: int) -> Trainer:
         state=state,
         data=data,
         max_grad_norm=config.max_grad_norm,
-        trunk=cache_trunk(state.ensemble, data.sequences, budget=state.budget.tokens),
+        trunk=cache_trunk(state.ensemble, data.sequences, budget=state.budget),
     )
 
 

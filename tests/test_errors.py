@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 
 from ensemble_uq_llm import errors
@@ -6,6 +8,7 @@ CODES = {
     "ConfigError": (2, ValueError),
     "ModelError": (2, ValueError),
     "UnreachableModelError": (2, ValueError),
+    "TooLittleMemoryError": (2, MemoryError),
     "MissingExtraError": (2, ImportError),
     "DataError": (3, ValueError),
     "MembersFailedError": (4, RuntimeError),
@@ -27,6 +30,16 @@ def test_exit_code_and_what_a_python_caller_expects(name):
 def test_every_error_has_its_code_in_the_contract():
     found = {each.__name__ for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
     assert found - {"EnsembleUQError"} == set(CODES)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_what_an_error_says_is_safe_however_it_is_read(name):
+    error = getattr(errors, name)("a\x1b[2J\n\u202e https://user:word@host/x")
+    safe = "a\\x1b[2J\n\\u202e https://***@host/x"
+    assert (str(error), error.args) == (safe, (safe,))
+    assert "word" not in repr(error)
+    again = copy.copy(error)
+    assert (type(again), str(again)) == (type(error), safe)
 
 
 def test_the_base_is_no_ones_error():

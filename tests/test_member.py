@@ -21,7 +21,17 @@ def test_folder_and_title(member, folder, title):
 
 
 @pytest.mark.parametrize(
-    "name", ["seed_", "seed_042", "seed_-1", "seed_1_sample_0", "seed_1_sample_", "x_seed_1", "seed_1_2"]
+    "name",
+    [
+        "seed_",
+        "seed_042",
+        "seed_-1",
+        "seed_1_sample_0",
+        "seed_1_sample_",
+        "x_seed_1",
+        "seed_1_2",
+        "seed_1\N{ARABIC-INDIC DIGIT TWO}",
+    ],
 )
 def test_a_folder_of_another_name_is_no_members(name):
     assert member_of_folder(name) is None

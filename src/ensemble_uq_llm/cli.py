@@ -29,7 +29,9 @@ from ensemble_uq_llm.commands.options import (
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.commands.verification import verify
-from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError, TooLittleMemoryError
+from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
+from ensemble_uq_llm.outgoing.safe_text import safe_text
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
@@ -241,6 +243,7 @@ def demo(
     _run(settings, sets=shift_names(), as_json=as_json)
 
 
+@guarding_streams()
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error of the user's becomes its message and its exit code."""
     forgive_encodings()
@@ -250,6 +253,8 @@ def main(arguments: list[str] | None = None) -> None:
             app(arguments, prog_name="ensemble-uq")
     except EnsembleUQError as error:
         _fail(error)
+    except MemoryError:
+        _fail(TooLittleMemoryError("no memory is left; use a machine with more, or fewer examples or members"))
     except OSError as error:
         if error.filename is None and error.errno not in DISK:
             raise
@@ -268,7 +273,8 @@ def _fail(error: EnsembleUQError) -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
+    text = safe_text(str(message), keep="\n")
+    print(f"warning: {text}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:

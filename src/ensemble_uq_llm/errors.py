@@ -5,11 +5,16 @@ also the standard library error that a Python caller would expect. Anything else
 of ours and exits with 1.
 """
 
+from ensemble_uq_llm.outgoing.safe_text import safe_text
+
 
 class EnsembleUQError(Exception):
-    """Base of all errors that are the user's to solve."""
+    """Base of all errors that are the user's to solve; what they say holds no secret and nothing invisible."""
 
     exit_code = 1
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(safe_text(each, keep="\n") if isinstance(each, str) else each for each in words))
 
 
 class ConfigError(EnsembleUQError, ValueError):
@@ -24,6 +29,10 @@ class ModelError(ConfigError):
 
 class UnreachableModelError(ModelError):
     """The base model may well exist, but it is not in the cache and the hub does not answer (exit code 2)."""
+
+
+class TooLittleMemoryError(ConfigError, MemoryError):
+    """What the configuration asks for does not fit the memory of the device or the machine (exit code 2)."""
 
 
 class MissingExtraError(ConfigError, ImportError):

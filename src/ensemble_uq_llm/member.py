@@ -8,7 +8,7 @@ from numbers import Integral
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.text import clipped
 
-_FOLDER = re.compile(r"seed_(0|[1-9]\d*)(?:_sample_([1-9]\d*))?")
+_FOLDER = re.compile(r"seed_(0|[1-9][0-9]*)(?:_sample_([1-9][0-9]*))?")
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ensemble_uq_llm.commands.streams import can_show
+from ensemble_uq_llm.outgoing.redaction import without_secrets
+from ensemble_uq_llm.outgoing.safe_text import safe_text
+from ensemble_uq_llm.outgoing.visible import visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,14 +23,15 @@ _LEAST_VALUE: Final = 24
 
 def console_for(*, as_json: bool) -> "Console":
     """Return the console for people: standard error while standard output carries JSON; text is shown as it is."""
-    from rich.console import Console
+    from ensemble_uq_llm.outgoing.safe_console import SafeConsole
 
-    return Console(stderr=as_json, markup=False, emoji=False, highlight=False)
+    return SafeConsole(stderr=as_json)
 
 
 def print_json(value: Any) -> None:
-    """Print a value for programs: valid JSON whatever the encoding of standard output."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    """Print a value for programs: valid JSON whatever the encoding of standard output, exact but for secrets."""
+    value = without_secrets(value)
+    text = visible_json(json.dumps(value, indent=2, ensure_ascii=False))
     print(text if can_show(text) else json.dumps(value, indent=2))  # noqa: T201 (what a program reads)
 
 
@@ -45,6 +49,7 @@ def print_rows(rows: Sequence[Sequence[str]]) -> None:
     Lines break between words only. Where nobody looks on (no terminal, no COLUMNS) they do not break at all.
     """
     console = console_for(as_json=False)
+    rows = [[safe_text(text, keep="\n") for text in row] for row in rows]
     room = console.width if console.is_terminal or "COLUMNS" in os.environ else None
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     hang = sum(widths[:-1]) + 2 * len(widths[:-1])

@@ -69,6 +69,10 @@ class RunFolder:
         """What continues the interrupted training of the group of members whose first seed this is."""
         return self.checkpoints / f"from_seed_{first_seed}"
 
+    def kept_shards(self, name: str) -> Path:
+        """What continues the interrupted prediction of the set `name`."""
+        return self._named("checkpoints/predictions", name, "")
+
     def kept_steps(self) -> dict[str, int]:
         """Return the newest step that is kept of each group's interrupted training, by the names of their folders."""
         found: dict[str, int] = {}
@@ -156,14 +160,6 @@ class RunFolder:
         """The finished members of these seeds, in their order, with every sample that there is of each."""
         finished = self.members()
         return [member for seed in seeds for member in finished if member.seed == seed]
-
-    def own_files(self) -> list[Path]:
-        """Return what lies at a run's places, whoever has put it there, but for manifest, checkpoints, and trackers."""
-        files = [self.config, self.run_record, self.events, self.decision, self.report]
-        rooms = [self.root / kind for kind in ("predictions", "uncertainty", "scores", "metrics")]
-        rooms += [path for path in self.root.glob("seed_*") if member_of_folder(path.name) is not None]
-        inside = [path for room in rooms for path in [room, *room.rglob("*")] if path.is_symlink() or not path.is_dir()]
-        return [path for path in [*files, *inside] if path.is_symlink() or path.exists()]
 
     def check_members(self, seeds: Iterable[int]) -> None:
         """Raise IntegrityError where a finished member of one of these seeds is gone."""
@@ -273,7 +269,7 @@ class RunFolder:
         Raises:
             IntegrityError: it was altered, or is not a run's record.
         """
-        remedy = "restore it or delete it"
+        remedy = "restore it"
         if not self.has(self.run_record):
             return {"stages": []}
         record = self.read_object(self.run_record, remedy=remedy)

@@ -86,6 +86,12 @@ def test_predictions_do_not_depend_on_the_lanes(ensemble, sequences, lanes, monk
     np.testing.assert_array_equal(logits_MNC, one_lane)
 
 
+def test_some_members_can_be_asked_alone(ensemble, sequences):
+    everyone = member_logits(ensemble, sequences, budget=1)
+    for asked in ([3], [4, 0, 2], []):
+        np.testing.assert_array_equal(member_logits(ensemble, sequences, budget=1, members=asked), everyone[asked])
+
+
 def test_predictions_that_run_out_of_memory_are_made_in_smaller_passes(ensemble, sequences, monkeypatch):
     expected = member_logits(ensemble, sequences, budget=200)
     whole = ensemble.forward

@@ -1,3 +1,4 @@
+import errno
 import gc
 import weakref
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import ModelError, TooLittleMemoryError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import memory as memory_module
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
@@ -13,10 +14,12 @@ from ensemble_uq_llm.models.memory import (
     PassBudget,
     bytes_per_token,
     is_out_of_memory,
+    naming_memory,
     token_budget,
     within_memory,
 )
 from ensemble_uq_llm.models.pack import make_pack
+from ensemble_uq_llm.utils.lanes import side_by_side
 from tiny_models import ALL_TARGETS, random_sequences, randomise, spec, tiny_llama
 
 CPU = torch.device("cpu")
@@ -51,7 +54,7 @@ def test_the_budget_is_halved_until_the_work_fits_and_stays_small():
 @pytest.mark.filterwarnings("ignore:out of memory")
 def test_below_one_sequence_a_pass_cannot_be_cut():
     tried = []
-    with pytest.raises(ConfigError, match="max_length: a pass of a single prompt of 40 tokens does not fit the memory"):
+    with pytest.raises(TooLittleMemoryError, match="max_length: a pass of a single prompt of 40 tokens does not fit"):
         within_memory(needs(1, tried), PassBudget(100), longest=40)
     assert tried == [100, 50, 40]
 
@@ -81,14 +84,116 @@ def test_what_the_failed_attempt_held_is_free_before_the_next():
     assert alive == [0, 0, 0]
 
 
+def test_what_lanes_held_is_free_before_the_next_attempt():
+    """Without waiting for the collector of circles, which does not know that the memory is full."""
+    held, alive = [], []
+
+    def lane(_):
+        tensor = torch.zeros(3)
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError
+
+    def work(tokens):
+        alive.append(sum(each() is not None for each in held))
+        if tokens > 25:
+            side_by_side(lane, range(4), device=CPU)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    gc.disable()
+    try:
+        with pytest.warns(UserWarning, match="out of memory"):
+            within_memory(work, PassBudget(100), longest=1)
+    finally:
+        gc.enable()
+        torch.set_num_threads(threads)
+    assert alive == [0, 0, 0]
+
+
 def test_the_errors_of_a_full_memory_are_known():
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator") as real:
         torch.empty(1 << 60)
     assert is_out_of_memory(real.value)
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not is_out_of_memory(RuntimeError("expected scalar type Float"))
-    assert not is_out_of_memory(ValueError("DefaultCPU"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory", "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`",
+        "MPS backend out of memory (MPS allocated: 5.05 GB, other allocations: 2.07 GB, max allowed: 7 GB).",
+        "HIP out of memory. Tried to allocate 2.00 GiB",
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 4 bytes. Error code 12 (Cannot allocate memory)",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes.",
+        "std::bad_alloc",
+        "unable to mmap 4096 bytes from file </model.safetensors>: Cannot allocate memory (12)",
+        "can't start new thread",
+    ],
+)
+def test_the_words_of_allocators_and_libraries_are_known(text):
+    assert is_out_of_memory(RuntimeError(text))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("expected scalar type Float"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        ValueError("DefaultCPU"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ModelError("model_name: no folder 'out of memory'"),
+    ],
+    ids=str,
+)
+def test_other_errors_are_not_taken_for_a_full_memory(error):
+    assert not is_out_of_memory(error)
+
+
+def raised_from(origin, error, *, explicitly):
+    try:
+        try:
+            raise origin
+        except type(origin) as caught:
+            raise error from (caught if explicitly else None)
+    except type(error) as found:
+        return found
+
+
+@pytest.mark.parametrize("explicitly", [True, False])
+def test_an_error_of_ours_that_was_made_from_one_is_one(explicitly):
+    made = raised_from(MemoryError(), ModelError("the model cannot be loaded"), explicitly=explicitly)
+    assert is_out_of_memory(made)
+    made = raised_from(KeyError("weight"), ModelError("the model cannot be loaded"), explicitly=explicitly)
+    assert not is_out_of_memory(made)
+
+
+def test_what_does_not_fit_is_named_with_what_helps():
+    @naming_memory("the members", "lower lora_r")
+    def work(error):
+        raise error
+
+    with pytest.raises(TooLittleMemoryError) as named:
+        work(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"))
+    assert str(named.value) == (
+        "no memory is left for the members (2.50 GiB more were wanted); lower lora_r, or use a device with more memory"
+    )
+    with pytest.raises(TooLittleMemoryError, match=r"^no memory is left for the members; lower"):
+        work(MemoryError())
+
+
+def test_what_is_named_already_and_what_is_no_full_memory_goes_through():
+    with pytest.raises(TooLittleMemoryError, match=r"^the inner one$"), naming_memory("anything"):
+        raise TooLittleMemoryError("the inner one")
+    with pytest.raises(ZeroDivisionError, match="division"), naming_memory("anything"):
+        raise ZeroDivisionError("division by zero")
 
 
 def test_a_wanted_budget_is_taken_as_it_is():

@@ -9,6 +9,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.memory import PassBudget
 from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.models.trunk import cache_trunk
 from tiny_models import assert_close, random_sequences, randomise, spec, tiny_config, tiny_decoder
@@ -34,14 +35,14 @@ def test_the_trunk_ends_below_the_lowest_adapter(layers, depth):
 def test_layers_that_stay_transformers_own_have_no_trunk():
     gemma = upper("gemma")
     assert gemma.trunk_depth == 0
-    assert cache_trunk(gemma, SEQUENCES, budget=1000) is None
+    assert cache_trunk(gemma, SEQUENCES, budget=PassBudget(1000)) is None
 
 
 @pytest.mark.parametrize("family", LEAN)
 @pytest.mark.parametrize("layers", [(1, 2), (3,)])
 def test_logits_and_gradients_are_those_without_a_cache(family, layers):
     ensemble = upper(family, layers=layers)
-    cache = cache_trunk(ensemble, SEQUENCES, budget=60)
+    cache = cache_trunk(ensemble, SEQUENCES, budget=PassBudget(60))
     rows = [[4, 0, 9], [9, 1], [7, 7, 4, 10]]
     pack = make_pack([(member, [SEQUENCES[row] for row in own]) for member, own in enumerate(rows)], device=CPU)
     results = []
@@ -59,7 +60,7 @@ def test_logits_and_gradients_are_those_without_a_cache(family, layers):
 @pytest.mark.parametrize("budget", [1, 40, 10**6])
 def test_states_are_those_of_each_sequence_alone(dtype, budget):
     ensemble = upper(dtype=dtype)
-    cache = cache_trunk(ensemble, SEQUENCES, budget=budget)
+    cache = cache_trunk(ensemble, SEQUENCES, budget=PassBudget(budget))
     assert cache.states_TH.dtype == dtype
     for row, tokens in enumerate(SEQUENCES):
         alone = ensemble.trunk(make_pack([(0, [tokens])], device=CPU))
@@ -67,7 +68,7 @@ def test_states_are_those_of_each_sequence_alone(dtype, budget):
 
 
 def test_states_need_no_gradient():
-    cache = cache_trunk(upper(), SEQUENCES, budget=1000)
+    cache = cache_trunk(upper(), SEQUENCES, budget=PassBudget(1000))
     assert not cache.of([0, 1]).requires_grad
 
 
@@ -76,11 +77,40 @@ def test_states_that_would_fill_the_memory_are_not_kept(free, cached, monkeypatc
     ensemble = upper()
     needed = sum(map(len, SEQUENCES)) * 32 * 4
     monkeypatch.setattr(trunk, "free_bytes", lambda device: needed * trunk.SHARE_OF_MEMORY - 1 + free)
-    assert (cache_trunk(ensemble, SEQUENCES, budget=1000) is not None) == cached
+    assert (cache_trunk(ensemble, SEQUENCES, budget=PassBudget(1000)) is not None) == cached
+
+
+def test_states_that_do_fill_the_memory_are_done_without(monkeypatch):
+    ensemble, empty = upper(), torch.empty
+
+    def full(*sizes, **settings):
+        if sizes[0] == sum(map(len, SEQUENCES)):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return empty(*sizes, **settings)
+
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.warns(UserWarning, match=r"^out of memory: layers below the adapters run anew in every pass"):
+        assert cache_trunk(ensemble, SEQUENCES, budget=PassBudget(1000)) is None
+
+
+def test_passes_of_the_trunk_that_do_not_fit_are_made_smaller_from_there_on(monkeypatch):
+    ensemble, budget = upper(), PassBudget(100)
+    expected, whole = cache_trunk(ensemble, SEQUENCES, budget=PassBudget(50)), ensemble.trunk
+
+    def full(pack):
+        if len(pack.tokens_T) > 50:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(pack)
+
+    monkeypatch.setattr(ensemble, "trunk", full)
+    with pytest.warns(UserWarning, match="out of memory: passes of 50 tokens instead of 100 from here on"):
+        cache = cache_trunk(ensemble, SEQUENCES, budget=budget)
+    assert torch.equal(cache.states_TH, expected.states_TH)
+    assert budget.tokens == 50
 
 
 def test_no_examples_need_no_cache():
-    assert cache_trunk(upper(), [], budget=1000) is None
+    assert cache_trunk(upper(), [], budget=PassBudget(1000)) is None
 
 
 @pytest.mark.parametrize("budget", [1, 70, 10**6])

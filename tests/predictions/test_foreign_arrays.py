@@ -103,7 +103,7 @@ MISTAKES = {
     ),
     "objects": (
         {"logits": LOGITS_NC, "ids": np.array(["a", 2, None], object)},
-        "array 'ids' cannot be read (Object arrays cannot be loaded when allow_pickle=False); store plain numbers",
+        "array 'ids' cannot be read (objects of Python are never unpickled); store plain numbers",
     ),
     "complex": ({"logits": LOGITS_NC * 1j}, "array 'logits' holds complex128; it must hold real numbers"),
     "words": ({"logits": LOGITS_NC, "labels": np.array(["a"] * 3)}, "array 'labels' holds text, such as 'a'; give"),

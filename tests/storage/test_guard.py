@@ -5,11 +5,11 @@ import pytest
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage import guard
 from ensemble_uq_llm.storage.guard import check_recorded, is_guarded, read_guarded, read_verified
-from ensemble_uq_llm.storage.manifest import MANIFEST, Entry, Manifest, Pending
+from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending
 
 
 def entry(content):
-    return Entry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.manifest import (
     MANIFEST,
-    Entry,
+    FileEntry,
     Manifest,
     Pending,
     accepting,
@@ -17,7 +17,7 @@ from ensemble_uq_llm.storage.manifest import (
 
 
 def entry(digit="a", **made_from):
-    return Entry(sha256=digit * 64, size=3, made_from=made_from)
+    return FileEntry(sha256=digit * 64, size=3, made_from=made_from)
 
 
 def written(folder, manifest):

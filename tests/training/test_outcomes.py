@@ -17,6 +17,7 @@ from ensemble_uq_llm.training.outcomes import (
     MemberOutcome,
     MemberRecord,
     check_same_making,
+    failures,
     member_settings,
     raise_if_any_failed,
     read_member_record,
@@ -215,7 +216,7 @@ KILLED = LostMembers(seeds=(3, 5), device="cuda:1", error=MembersFailedError("it
 UNFIT = LostMembers(seeds=(4,), device="cuda:2", error=ConfigError("max_length: does not fit"))
 BAD = LostMembers(seeds=(1,), device="cpu", error=DataError("bad"))
 
-OTHERS = r"the other 1 are saved in run"
+OTHERS = r"the other is saved in run"
 AGAIN = r"The same command trains those that are missing"
 
 
@@ -246,3 +247,25 @@ def test_failures_are_told_with_what_is_kept(outcomes, lost, kind, message):
     with pytest.raises(kind, match=message) as caught:
         raise_if_any_failed(outcomes, lost, config(output_dir=Path("run")))
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "advice"),
+    [
+        ({}, (1, 7), r"Lower learning_rate \(now 0\.003\) or max_grad_norm \(now 0\.5\), in a new output_dir$"),
+        ({"max_grad_norm": 0.0}, (7, 9), r"Lower learning_rate \(now 0\.003\) or set max_grad_norm: 1, in a new"),
+        (
+            {},
+            (1, 1),
+            r"The base itself gives numbers that are not finite: set use_bf16: false, or take another",
+        ),
+    ],
+)
+def test_what_may_help_against_divergence_depends_on_what_happened(changes, steps, advice):
+    outcomes = [MemberOutcome(seed=seed) for seed in range(2)]
+    for outcome, step in zip(outcomes, steps, strict=True):
+        outcome.note_loss(step, math.nan)
+    with pytest.raises(MembersFailedError, match=advice) as told:
+        raise_if_any_failed(outcomes, [], config(output_dir=Path("run"), **changes))
+    assert f"(seed 0 at step {steps[0]}: its loss is not finite; seed 1 at step" in str(told.value)
+    assert failures(outcomes, [])["seed_1"] == f"diverged at step {steps[1]}: its loss is not finite"

@@ -127,7 +127,8 @@ def test_a_member_that_diverged_stays_so(tiny_base: Path) -> None:
     restored.restore(on_disk_and_back(state.capture()))
     assert [outcome.diverged_at for outcome in restored.outcomes] == [None, 1, None]
     assert math.isnan(restored.outcomes[1].loss)
-    assert math.isnan(restored.outcomes[1].history[0]["validation_loss"])
+    assert restored.outcomes[1].diverged_why == "its loss is not finite"
+    assert restored.outcomes[1].history == []
     assert restored.outcomes[0] == state.outcomes[0]
     assert not any(type(event).__name__ == "MemberDiverged" for event in run(restored, settings))
 

@@ -42,6 +42,8 @@ def test_outside_of_a_checkout_there_is_no_commit(monkeypatch, tmp_path):
 def test_command_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ensemble-uq", "train", "c.yaml"])
     assert command_line() == "ensemble-uq train c.yaml"
+    monkeypatch.setattr(sys, "argv", ["ensemble-uq", "--set", "cache_dir=https://u:word@h/x", "\udcff\x1b"])
+    assert command_line() == "ensemble-uq --set cache_dir=https://***@h/x \\udcff\\x1b"
 
 
 def test_now_is_utc_to_the_second():

@@ -13,7 +13,7 @@ def show_plan(config: Config, *, as_json: bool) -> None:
     Raises:
         ConfigError, ModelError, DataError: every problem, each on its own lines.
     """
-    from ensemble_uq_llm.training.dry_run import dry_run  # isort: skip (whether the engine is there comes first)
+    from ensemble_uq_llm.training.planning.dry_run import dry_run  # isort: skip (whether the engine is there comes first)
 
     from ensemble_uq_llm.commands.preflight import check_everything
 

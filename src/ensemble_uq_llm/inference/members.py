@@ -13,7 +13,7 @@ from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
-from ensemble_uq_llm.models.memory import token_budget
+from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
 from ensemble_uq_llm.run_folder import RunFolder
@@ -40,6 +40,7 @@ class LoadedEnsemble:
     """Whether the members were given as adapter folders, in place of the run's own."""
 
 
+@naming_memory("the members", "set use_bf16: true", "use fewer members (num_ensemble_models)")
 def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnsemble:
     """Load the run's finished members, or the given adapter folders instead, over one copy of the base.
 

@@ -2,33 +2,43 @@
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
+from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
 from ensemble_uq_llm.models.logits import Tell, member_logits
+from ensemble_uq_llm.models.memory import naming_memory
+from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_json, write_text
+from ensemble_uq_llm.utils.lanes import lane_count
 from ensemble_uq_llm.utils.provenance import with_stage
 
 
-def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None) -> Predictions:
+@naming_memory("prediction", "lower tokens_per_pass or max_length", "set use_bf16: true")
+def predict_examples(
+    loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tell | None = None, kept: KeptShards | None = None
+) -> Predictions:
     """Return every member's logits on the examples of a set, labelled or not, in their order.
 
-    `tell` hears how far it is.
+    `tell` hears how far it is; `kept` has what an interrupted prediction left, and takes what this one makes.
 
     Raises:
-        DataError: a prompt that cannot be cut to `max_length`.
+        DataError: a prompt that cannot be cut to `max_length`. StopRequested: somebody asked for it.
     """
     tokens = prepared.tokens(loaded.tokenizer)
     truths = [example.true_probs for example in prepared.examples]
@@ -37,9 +47,41 @@ def predict_examples(loaded: LoadedEnsemble, prepared: PreparedSet, *, tell: Tel
         ids=tokens.ids,
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
-        logits_MNC=member_logits(loaded.ensemble, tokens.sequences, budget=loaded.budget, tell=tell),
+        logits_MNC=_in_shards(loaded, tokens.sequences, tell=tell, kept=kept),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
+
+
+def _in_shards(
+    loaded: LoadedEnsemble, sequences: Sequence[Tokens], *, tell: Tell | None, kept: KeptShards | None
+) -> NDArray[np.float32]:
+    """Return every member's logits, shard by shard, going on after what is kept."""
+    ensemble, lengths = loaded.ensemble, [len(each) for each in sequences]
+    members = len(ensemble.members)
+    lanes = lane_count(next(ensemble.parameters()).device)
+    cut, found = kept.read() if kept is not None else (None, [])
+    cut = cut or Cut(budget=loaded.budget, shard=PASSES * lanes * loaded.budget)
+    before = sum(each.shape[1] for each in found)
+    with stop.held_back():
+        for rows in cut.rows(lengths, members):
+            if rows.start < before:
+                continue
+
+            def told(done: int, _of: int, start: int = rows.start) -> None:
+                stop.check()
+                if tell is not None:
+                    tell(members * start + done, members * len(sequences))
+
+            try:
+                logits_MNC = member_logits(ensemble, sequences[rows], budget=cut.budget, tell=told)
+            except stop.StopRequested:
+                if kept is not None:
+                    kept.keep(cut)
+                raise
+            found.append(logits_MNC)
+            if kept is not None:
+                kept.add(logits_MNC, cut)
+    return np.concatenate(found, axis=1) if found else np.empty((members, 0, ensemble.spec.classes), np.float32)
 
 
 def prediction_settings(config: Config) -> dict[str, Any]:
@@ -76,7 +118,8 @@ def write_set(
         settings=prediction_settings(config),
         scales=loaded.scales,
     )
-    predictions = replace(predict_examples(loaded, prepared, tell=tell), origin=origin)
+    kept = KeptShards(folder=folder.kept_shards(name), made=asdict(origin))
+    predictions = replace(predict_examples(loaded, prepared, tell=tell, kept=kept), origin=origin)
     template = parse_template(config.prompt_template)
     lines = (json.dumps({"id": e.id, "text": template.render(e.fields)}, ensure_ascii=False) for e in examples)
     record = with_stage(
@@ -98,4 +141,5 @@ def write_set(
         made_from = {"base": origin.base, "data": origin.data, **folder.digests(own)}
         for path in (folder.predictions(name), folder.examples(name)):
             change.binds(path, made_from)
+    kept.clear()
     return folder.predictions(name)

@@ -18,6 +18,7 @@ from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.local import embedded_folder, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
+from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
 from ensemble_uq_llm.utils.text import first_line
@@ -63,6 +64,7 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
+@naming_memory("the base (model_name)", "set use_bf16: true", "take a smaller one")
 def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unproven: bool = False) -> PreTrainedModel:
     """Load the decoder without its LM head, once, frozen, with packed attention.
 

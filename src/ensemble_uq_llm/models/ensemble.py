@@ -14,6 +14,7 @@ from ensemble_uq_llm.models.layers.ops import rotary_table
 from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
 from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
+from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.utils.seeding import derive_seed
 
@@ -25,6 +26,7 @@ class StackedEnsemble(nn.Module):
     linear layers become `StackedLoraLinear`. Members start with the initialisation of their own seed.
     """
 
+    @naming_memory("the members' adapters", FEWER_MEMBERS, "lower lora_r")
     def __init__(self, decoder: PreTrainedModel, *, spec: AdapterSpec, members: Sequence[MemberId]) -> None:
         super().__init__()
         self.decoder = decoder.requires_grad_(False).eval()

@@ -19,26 +19,34 @@ Tell: TypeAlias = Callable[[int, int], None]
 
 
 def member_logits(
-    ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int, tell: Tell | None = None
+    ensemble: StackedEnsemble,
+    sequences: Sequence[Tokens],
+    *,
+    budget: int,
+    members: Sequence[int] | None = None,
+    tell: Tell | None = None,
 ) -> NDArray[np.float32]:
-    """Return what every member says about every sequence: float32 logits_MNC.
+    """Return what the members of these indices (default: all) say about every sequence: float32 logits_MNC.
 
     Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows. Where the
     memory runs out, which the longest rows show first, all is done again in smaller passes.
 
     Raises:
-        ConfigError: not even a pass of one sequence fits the memory.
+        TooLittleMemoryError: not even a pass of one sequence fits the memory.
     """
     longest = max(map(len, sequences), default=0)
+    asked = range(len(ensemble.members)) if members is None else members
     return within_memory(
-        lambda tokens: _in_passes(ensemble, sequences, budget=tokens, tell=tell), PassBudget(budget), longest=longest
+        lambda tokens: _in_passes(ensemble, asked, sequences, budget=tokens, tell=tell),
+        PassBudget(budget),
+        longest=longest,
     )
 
 
 def _in_passes(
-    ensemble: StackedEnsemble, sequences: Sequence[Tokens], *, budget: int, tell: Tell | None
+    ensemble: StackedEnsemble, asked: Sequence[int], sequences: Sequence[Tokens], *, budget: int, tell: Tell | None
 ) -> NDArray[np.float32]:
-    members, classes = len(ensemble.members), ensemble.spec.classes
+    members, classes = len(asked), ensemble.spec.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)
     counting, done = Lock(), 0
@@ -48,7 +56,7 @@ def _in_passes(
         nonlocal done
         group, rows = members_and_rows
         own = [sequences[row] for row in rows]
-        pack = make_pack([(member, own) for member in group], device=device)
+        pack = make_pack([(asked[place], own) for place in group], device=device)
         index = torch.from_numpy(rows).to(device)
         trunk_TH = None
         if ensemble.trunk_depth > 0:

@@ -1,15 +1,22 @@
-"""Memory: how many tokens a pass may have, and what happens when it does not fit after all."""
+"""Memory: how many tokens a pass may have, and what happens when it does not fit after all.
 
+Work that is cut into passes is done again in smaller ones (`within_memory`). What cannot be cut, such as the base or
+the members' weights, is told as an error that names what to lower (`naming_memory`).
+"""
+
+import errno
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import EnsembleUQError, TooLittleMemoryError
 from ensemble_uq_llm.utils.device import free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -20,6 +27,15 @@ MOST_TOKENS = {"cpu": 8_192, "cuda": 32_768}
 
 CACHED_ELEMENTS = 1 << 21
 """A layer's hidden states should not be larger on a CPU: they would leave its caches between two operations."""
+
+FEWER_MEMBERS: Final = "train fewer members at a time (num_ensemble_models; raised later, it trains the others too)"
+"""Advice: a member is its seed, so members that are trained one after the other are those of one training."""
+
+_FULL: Final = re.compile(
+    r"out of memory|allocate memory|not enough memory|unable to mmap|can't start new thread|bad_alloc"
+    r"|(?:CUBLAS|CUDNN|CUSOLVER|CUSPARSE)_STATUS_\w*ALLOC\w*_FAILED"
+)
+"""How allocators and libraries say it that raise no error of a kind of its own."""
 
 
 def token_budget(decoder: PreTrainedModel, *, wanted: int | None, training: bool, device: torch.device) -> int:
@@ -66,28 +82,58 @@ def within_memory(work: Callable[[int], Result], budget: PassBudget, *, longest:
         longest: tokens of the longest sequence. A pass cannot be cut below one sequence.
 
     Raises:
-        ConfigError: the memory runs out although every sequence has a pass of its own.
+        TooLittleMemoryError: the memory runs out although every sequence has a pass of its own.
     """
     while True:
         try:
             return work(budget.tokens)
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
         # Only here, without the error, are its frames gone and with them the tensors of the failed pass.
         _shrink(budget, longest)
 
 
+@contextmanager
+def naming_memory(what: str, *advice: str) -> Iterator[None]:
+    """Wherever it is open, also as a decorator, a full memory is an error that says what did not fit and what helps.
+
+    Raises:
+        TooLittleMemoryError: instead of the error of the allocator or the library that ran out of memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TooLittleMemoryError) or not is_out_of_memory(error):
+            raise
+        remedies = ", ".join([*advice, "or use a device with more memory"])
+        raise TooLittleMemoryError(f"no memory is left for {what}{_wanted(error)}; {remedies}") from error
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a tensor did not fit the memory of a GPU or of the machine."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+    """Tell whether an error says, in whatever words, that the memory of a GPU or of the machine is full.
+
+    An error of ours is one if what it was made from is.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if not isinstance(error, EnsembleUQError) and _FULL.search(str(error)):
+        return True
+    origin = error.__cause__ or (error.__context__ if isinstance(error, EnsembleUQError) else None)
+    return origin is not None and is_out_of_memory(origin)
+
+
+def _wanted(error: BaseException) -> str:
+    """Say how much more was wanted, where the error tells it."""
+    amount = re.search(r"[Aa]llocate ([\d.]+ ?(?:bytes|[KMGT]i?B))", str(error))
+    return "" if amount is None else f" ({amount.group(1)} more were wanted)"
 
 
 def _shrink(budget: PassBudget, longest: int) -> None:
     if budget.tokens <= longest:
-        raise ConfigError(
-            f"max_length: a pass of a single prompt of {longest} tokens does not fit the memory; lower max_length, "
-            "set use_bf16: true, or use a device with more memory"
+        raise TooLittleMemoryError(
+            f"max_length: a pass of a single prompt of {longest} tokens does not fit the memory; lower max_length "
+            f"or lora_r, set use_bf16: true, {FEWER_MEMBERS}, or use a device with more memory"
         )
     before, budget.tokens = budget.tokens, max(longest, budget.tokens // 2)
     if torch.cuda.is_available():

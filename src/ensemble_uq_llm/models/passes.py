@@ -88,7 +88,7 @@ def prediction_passes(members: int, lengths_N: NDArray[np.int64], *, budget: int
 
     A pass holds all members of its rows where the budget allows, else a group of them.
     """
-    if lengths_N.size == 0:
+    if lengths_N.size == 0 or members == 0:
         return
     group_size = min(members, max(1, budget // int(lengths_N.max())))
     longest_first = np.argsort(-lengths_N, kind="stable")

@@ -1,7 +1,8 @@
 """Predictions that any system made, read into our record: tables or arrays, logits or probabilities."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.predictions.foreign.cells import numbers, whole_numbers
 from ensemble_uq_llm.predictions.foreign.column_names import (
     check_columns,
     text_columns,
@@ -20,19 +22,23 @@ from ensemble_uq_llm.predictions.foreign.column_names import (
     with_lists_spread,
     with_our_names,
 )
-from ensemble_uq_llm.predictions.foreign.delimited_table import read_delimited
-from ensemble_uq_llm.predictions.foreign.json_table import read_json_lines
-from ensemble_uq_llm.predictions.foreign.table_file import TableFile
+from ensemble_uq_llm.predictions.foreign.delimited_table import read_delimited_table
+from ensemble_uq_llm.predictions.foreign.json_table import read_json_table
+from ensemble_uq_llm.predictions.foreign.table_file import TableFile, check_width
 from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities, refuse_misspelt
-from ensemble_uq_llm.predictions.parquet import from_table, read_table
+from ensemble_uq_llm.predictions.parquet import from_table, table_of
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.files import AnyPath, as_path
+from ensemble_uq_llm.utils.input.input_file import InputFile, opened
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
+_OF_ROWS = ("id", "label", "seed", "sample")
 _CONTRACT = {"id", "label", "seed", "logit_0"}
-_OF_CLASS = re.compile(r"(logit_|prob_|p_)(0|[1-9]\d*)")
+_OF_CLASS = re.compile(r"(logit_|prob_|p_)(\d+)")
+"""Also `logit_02` and other digits than ours: such a column counts, so that one is found to be missing."""
+
 _OF_CLASS_1 = ("prob", "p_yes")
 _TRUTH = re.compile(r"true_(0|[1-9]\d*)")
 _NEEDED = "logit_0, logit_1, ... or prob_0, prob_1, ... (for two classes also prob, p_yes or prob_1 alone)"
@@ -67,38 +73,27 @@ def load_predictions(
     """
     path = as_path(path, "predictions")
     check_columns(columns or {})
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
     kind = path.suffix.lower()
-    if kind != ".npz" and kind not in _TABLES:
-        raise DataError(
-            f"{path}: predictions are read from {', '.join([*_TABLES, '.npz'])} files; convert it, or correct the name"
-        )
-    if not path.is_file():
-        raise DataError(f"{path}: this is no file; correct the path")
-    with _naming(path):
+    with _naming(path), opened(path, absent="predict the set first, or correct the path") as file:
         if kind == ".npz":
-            return read_arrays(path, columns=columns or {}, classes=classes)
-        return _read(_TABLES[kind](path, columns or {}), columns or {}, classes)
+            return read_arrays(file, columns=columns or {}, classes=classes)
+        if kind in _TABLES:
+            return _read(_TABLES[kind](file, text=text_columns(columns or {})), columns or {}, classes)
+        known = ", ".join([*_TABLES, ".npz"])
+        raise DataError(f"predictions are read from {known} files; convert it, or correct the name")
 
 
-def _read_parquet(path: Path, _: Mapping[str, str]) -> TableFile:
-    return TableFile(path=path, table=read_table(path), place=lambda row: f"row {row}")
+def _read_parquet(file: InputFile, *, text: Collection[str]) -> TableFile:
+    table = table_of(file)
+    check_width(table.column_names)
+    return TableFile(path=file.path, table=table, place=lambda row: f"row {row}")
 
 
-def _read_text(path: Path, columns: Mapping[str, str]) -> TableFile:
-    return read_delimited(path, text=text_columns(columns))
-
-
-def _read_jsonl(path: Path, columns: Mapping[str, str]) -> TableFile:
-    return read_json_lines(path, text=text_columns(columns))
-
-
-_TABLES: dict[str, Callable[[Path, Mapping[str, str]], TableFile]] = {
+_TABLES: dict[str, Callable[..., TableFile]] = {
     ".parquet": _read_parquet,
-    ".csv": _read_text,
-    ".tsv": _read_text,
-    ".jsonl": _read_jsonl,
+    ".csv": read_delimited_table,
+    ".tsv": read_delimited_table,
+    ".jsonl": read_json_table,
 }
 
 
@@ -107,7 +102,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        named = str(error).startswith(f"{path}: ")
+        named = str(error).startswith(f"{path}:")
         raise error if named else DataError(f"{path}: {error}") from error
 
 
@@ -116,13 +111,15 @@ def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | 
     names = file.table.column_names
     if not columns and set(names) >= _CONTRACT and _has_class_numbers(file.table.column("label").type):
         return replace(from_table(file.table), class_names=tuple(classes or ()))
-    if double := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"column {double[0]!r} is there twice; keep one of them")
+    if file.table.num_rows == 0:
+        raise DataError("the file has no rows; it needs one for each example and member")
+    if double := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(f"column {clipped(double[0])} is there twice; keep one of them")
     file = with_lists_spread(with_our_names(file, columns))
     file, classes = with_class_numbers(file, classes)
     names = file.table.column_names
     logits_PC = _logits(file, _score_columns(names))
-    refuse_misspelt(names, ("id", "label", "seed", "sample"))
+    refuse_misspelt(names, _OF_ROWS)
     ours = from_table(pa.table(_our_columns(file, logits_PC, classes)))
     return replace(ours, class_names=tuple(classes or ()))
 
@@ -135,72 +132,66 @@ def _our_columns(file: TableFile, logits_PC: NDArray[np.float64], classes: Seque
     names, rows = file.table.column_names, file.table.num_rows
     if "seed" in names and "id" not in names:
         raise DataError("column 'id' is missing; where there are seeds, every row needs its example's id")
-    for name in ("id", "seed", "sample"):
-        _check_filled(file, name)
+    for name in (each for each in _OF_ROWS if each in names):
+        _check_flat(file, name)
+        if name != "label":
+            _check_filled(file, name)
     if "id" in names and "seed" not in names:
         _check_ids_differ(file)
     columns = {
         "id": file.table.column("id") if "id" in names else [str(row) for row in range(rows)],
         "label": _labels(file, logits_PC.shape[1], classes) if "label" in names else pa.nulls(rows, pa.int64()),
-        "seed": file.table.column("seed") if "seed" in names else np.zeros(rows, np.int64),
+        "seed": whole_numbers(file, "seed") if "seed" in names else np.zeros(rows, np.int64),
     }
     columns |= {f"logit_{c}": logits_P for c, logits_P in enumerate(logits_PC.T)}
     if "sample" in names:
-        columns["sample"] = file.table.column("sample")
-    return columns | {name: _numbers(file, name) for name in names if _TRUTH.fullmatch(name)}
+        columns["sample"] = whole_numbers(file, "sample")
+    return columns | {name: numbers(file, name) for name in names if _TRUTH.fullmatch(name)}
 
 
 def _score_columns(names: Sequence[str]) -> list[str]:
     """Return the columns of the classes in their order, or the only one, of class 1."""
-    found: dict[str, set[int]] = {name: {1} for name in _OF_CLASS_1 if name in names}
+    found: dict[str, set[str]] = {name: {"1"} for name in _OF_CLASS_1 if name in names}
     for match in filter(None, map(_OF_CLASS.fullmatch, names)):
-        found.setdefault(match[1], set()).add(int(match[2]))
+        found.setdefault(match[1], set()).add(match[2])
+    if no_lists := [name for name in ("logits", "probs") if not found and name in names]:
+        raise DataError(f"column {no_lists[0]!r} does not hold lists of numbers; give every row one number a class")
     if not found:
-        hint = next(filter(None, (did_you_mean(name, ("logit_0", "prob_0", "prob", "p_yes")) for name in names)), "")
+        near = (did_you_mean(name[:40], ("logit_0", "prob_0", "prob", "p_yes")) for name in names[:1000])
+        hint = next(filter(None, near), "")
         raise DataError(f"there are no logits and no probabilities; needed are {_NEEDED}, found {listed(names)}{hint}")
     if len(found) > 1:
-        both = " and ".join(repr(kind if kind in _OF_CLASS_1 else f"{kind}{min(found[kind])}") for kind in found)
+        shown = (kind if kind in _OF_CLASS_1 else f"{kind}{min(found[kind])}" for kind in found)
+        both = " and ".join(map(clipped, shown))
         raise DataError(f"columns {both} say the same thing twice; keep {_NEEDED}, not both kinds")
     [(kind, classes)] = found.items()
     if kind in _OF_CLASS_1:
         return [kind]
-    if kind != "logit_" and classes == {1}:
+    if kind != "logit_" and classes == {"1"}:
         return [f"{kind}1"]
-    needed = max(2, len(classes))
-    if missing := sorted(set(range(needed)) - classes):
-        raise DataError(f"column '{kind}{missing[0]}' is missing; every class needs its own, counted from 0")
-    return [f"{kind}{c}" for c in range(needed)]
+    needed = list(map(str, range(max(2, len(classes)))))
+    if missing := next((c for c in needed if c not in classes), None):
+        raise DataError(f"column '{kind}{missing}' is missing; every class needs its own, counted from 0")
+    return [f"{kind}{c}" for c in needed]
 
 
 def _logits(file: TableFile, columns: Sequence[str]) -> NDArray[np.float64]:
-    values_PC = np.stack([_numbers(file, name) for name in columns], axis=1)
+    values_PC = np.stack([numbers(file, name) for name in columns], axis=1)
     if columns[0].startswith("logit_"):
         return in_range(values_PC)
     probs = values_PC[:, 0] if len(columns) == 1 else values_PC
     return log_probabilities(probs, source=file.path, place=file.place, names=columns)
 
 
-def _numbers(file: TableFile, name: str) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where it is empty."""
+def _check_flat(file: TableFile, name: str) -> None:
     column = file.table.column(name)
-    try:
-        return column.cast(pa.float64()).fill_null(np.nan).to_numpy()
-    except pa.ArrowException as error:
-        row = next((row for row, value in enumerate(column.to_pylist()) if not _is_number(value)), 0)
-        shown = clipped(column[row].as_py())
-        raise DataError(f"{file.place(row)}: {name} is {shown}; it must be a number") from error
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value if value is not None else "nan")
-    except (TypeError, ValueError):
-        return False
-    return True
+    if pa.types.is_nested(column.type) and len(column):
+        shown = clipped(column[0].as_py())
+        raise DataError(f"{file.place(0)}: {name} is {shown}; it must be text or a number")
 
 
 def _check_filled(file: TableFile, name: str) -> None:
-    if name in file.table.column_names and file.table.column(name).null_count:
+    if file.table.column(name).null_count:
         row = int(np.argmax(file.table.column(name).is_null().to_numpy()))
         raise DataError(f"{file.place(row)}: {name} is empty; give every row its example's id and its member's seed")
 

@@ -1,5 +1,6 @@
 """Values and names as other systems write them: checked, and turned into ours."""
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -17,9 +18,15 @@ from ensemble_uq_llm.utils.text import clipped, listed
 Place: TypeAlias = Callable[[int], str]
 """Says where a row of probabilities stands, for messages: `line 7`."""
 
+_OF_CLASSES = ("logit_", "prob_", "p_", "true_")
+_MOST_SUSPECTS = 1000
+_LONGEST_SUSPECT = 40
+"""So many names are compared, and so much of each: comparing takes the product of the lengths."""
+
 SUM_TOLERANCE = 2**-8  # of probabilities rounded to bfloat16
 """How far from 1 a row of probabilities may sum."""
 
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]*)?(e[-+]?[0-9]+)?")
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -69,14 +76,15 @@ def class_of(value: Any, *, classes: int) -> int | None:
     """Return the class number that a label stands for, or None where it is empty or NaN.
 
     Text is read as CSV files have it: numbers (also `1.0`, which table programs write beside empty cells), and for
-    two classes true and false. Raises ValueError for anything else.
+    two classes true and false. `01` is no number: it may be the name of something else. Raises ValueError for anything
+    else.
     """
     text = "" if value is None else str(value).strip().lower()
     if text in ("", "nan"):
         return None
     if text in ("true", "false") and classes == 2:
         return int(text == "true")
-    if (number := float(text)) in range(classes):
+    if _NUMBER.fullmatch(text) and (number := float(text)) in range(classes):
         return int(number)
     raise ValueError(text)
 
@@ -118,9 +126,10 @@ def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:
     What is optional would otherwise be left out in silence: a file with `labels` would count as unlabelled.
     """
     missing = [name for name in known if name not in names]
-    for name in names:
-        if name not in known and (hint := did_you_mean(name, missing)):
-            raise DataError(f"{name!r} is not a name that is read{hint} Rename it, or leave it out")
+    others = [name for name in names if name not in known and not name.startswith(_OF_CLASSES)]
+    for name in others[:_MOST_SUSPECTS]:
+        if hint := did_you_mean(name[:_LONGEST_SUSPECT], missing):
+            raise DataError(f"{clipped(name)} is not a name that is read{hint} Rename it, or leave it out")
 
 
 def _check_range(probs_PC: NDArray[np.float64], place: Place, names: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ such a file. Ours tell in the file's metadata what made them: `predictions.origi
 
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_o
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
 from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
+from ensemble_uq_llm.utils.input.bounded_parquet import UnreadableParquetError, read_parquet_table
+from ensemble_uq_llm.utils.input.input_file import InputFile, most_bytes, opened
+from ensemble_uq_llm.utils.text import clipped, listed
 
 _NO_LABEL = np.iinfo(np.int64).min
+_OF_CLASS = re.compile(r"logit_\d+")
 
 
 def write_predictions(path: AnyPath, predictions: Predictions) -> None:
@@ -65,13 +70,18 @@ def read_origin(path: AnyPath, *, verified: bool = True) -> Origin | None:
 
 def read_table(path: Path) -> Any:
     """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; predict the set first, or correct the path")
-    source = _source(path)
+    if is_guarded(path):
+        return table_of(InputFile(path, BytesIO(read_guarded(path)), most_bytes()))
+    with opened(path, absent="predict the set first, or correct the path") as file:
+        return table_of(file)
+
+
+def table_of(file: InputFile) -> Any:
+    """Return what an open Parquet file holds as a pyarrow table; raises DataError if it is not readable."""
     try:
-        return pq.ParquetFile(source).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: this is not a readable Parquet file ({error}); write it again") from error
+        return read_parquet_table(file)
+    except UnreadableParquetError as error:
+        raise DataError(f"{file.path}: this is not a readable Parquet file ({error}); write it again") from error
 
 
 def _source(path: Path) -> Any:
@@ -92,7 +102,7 @@ def from_table(table: Any) -> Predictions:
 
     labels_N = _agreed(cells("label", pa.int64(), _NO_LABEL), "label", ids=ids, members=members)
     kind = _kind_of_logits(table, classes)
-    logits_MNC = np.stack([cells(f"logit_{c}", kind, np.nan) for c in range(classes)], axis=-1)
+    logits_MNC = np.stack([cells(name, kind, np.nan) for name in _logit_names(classes)], axis=-1)
     truth_NC = None
     if any(name.startswith("true_") for name in table.column_names):
         names = [f"true_{c}" for c in range(classes)]
@@ -111,28 +121,36 @@ def from_table(table: Any) -> Predictions:
 def _count_classes(table: Any) -> int:
     if table.num_rows == 0:
         raise DataError("the file has no rows; predict a set that has examples")
-    found = [int(match[1]) for name in table.column_names if (match := re.fullmatch(r"logit_(\d+)", name))]
-    return max([1, *found]) + 1  # two at least, so that a missing logit_1 is named
+    found = sum(_OF_CLASS.fullmatch(name) is not None for name in table.column_names)
+    return max(2, found)  # two at least, so that a missing logit_1 is named
 
 
 def _kind_of_logits(table: Any, classes: int) -> Any:
     """Return float32 where no logit has more digits, as where our models made them, else float64."""
     short = (pa.float16(), pa.float32())
-    given = [table.column(name).type for c in range(classes) if (name := f"logit_{c}") in table.column_names]
+    given = [table.field(name).type for name in _logit_names(classes) if table.schema.get_field_index(name) >= 0]
     return pa.float32() if all(kind in short for kind in given) else pa.float64()
 
 
+def _logit_names(classes: int) -> list[str]:
+    return [f"logit_{c}" for c in range(classes)]
+
+
 def _column(table: Any, name: str, kind: Any) -> Any:
-    if table.column_names.count(name) != 1:
-        how_often = "missing" if name not in table.column_names else "there twice"
+    if (times := len(table.schema.get_all_field_indices(name))) != 1:
+        how_often = "there twice" if times else "missing"
         raise DataError(
             f"column {name!r} is {how_often}; the file needs id, label (null where unknown), seed and one logit_c "
-            f"per class, at least logit_0 and logit_1, but has {', '.join(table.column_names)}"
+            f"per class, at least logit_0 and logit_1, but has {listed(table.column_names)}"
         )
+    column = table.column(name)
     try:
-        return table.column(name).cast(kind).combine_chunks()
+        if pa.types.is_integer(kind) and pa.types.is_temporal(column.type):
+            raise pa.ArrowInvalid(f"it holds {column.type}")
+        return column.cast(kind).combine_chunks()
     except pa.ArrowException as error:
-        raise DataError(f"column {name!r} cannot be read as {kind}: {error}; store it as {kind}") from error
+        why = clipped(str(error))
+        raise DataError(f"column {name!r} cannot be read as {kind}: {why}; store it as {kind}") from error
 
 
 def _encode(table: Any, name: str, kind: Any) -> tuple[NDArray[np.int64], list[Any]]:
@@ -167,7 +185,7 @@ def _member_major_order(
     if twice.size:
         row = order_P[twice[0]]
         raise DataError(
-            f"example {ids[id_P[row]]!r} has {members[member_P[row]].title} more than once; "
+            f"example {clipped(ids[id_P[row]])} has {members[member_P[row]].title} more than once; "
             "keep one row per example and member, or give equal ids different names"
         )
     if len(cell_P) < len(ids) * len(members):
@@ -175,7 +193,7 @@ def _member_major_order(
         present = set(member_P[id_P == short].tolist())
         missing = next(member for m, member in enumerate(members) if m not in present)
         raise DataError(
-            f"example {ids[short]!r} has no row of {missing.title}; every member must predict every example, "
+            f"example {clipped(ids[short])} has no row of {missing.title}; every member must predict every example, "
             "so predict the set again or leave that member out"
         )
     return order_P
@@ -188,7 +206,7 @@ def _agreed(values_MN: NDArray[Any], column: str, *, ids: list[str], members: Se
         m, n = np.argwhere(differs_MN)[0]
         first, other = ("null" if value == _NO_LABEL else value for value in (values_MN[0, n], values_MN[m, n]))
         raise DataError(
-            f"example {ids[n]!r} has {column} {first} in the row of {members[0].title} but {other} in that of "
+            f"example {clipped(ids[n])} has {column} {first} in the row of {members[0].title} but {other} in that of "
             f"{members[m].title}; it belongs to the example, so write the same value in every row"
         )
     common_N: NDArray[Any] = values_MN[0]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SUM_TOLERANCE = 1e-6
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,14 +176,14 @@ def _check_names(predictions: Predictions) -> None:
     except UnicodeEncodeError:
         odd = next(n for n, each in enumerate(predictions.ids) if any(0xD800 <= ord(char) <= 0xDFFF for char in each))
         raise DataError(
-            f"id {predictions.ids[odd]!a} of example {odd} (from 0) holds half a character (a lone surrogate), "
+            f"id {clipped(predictions.ids[odd])} of example {odd} (from 0) holds half a character (a lone surrogate), "
             "which no file can hold; write the ids again as whole text"
         ) from None
-    shown = ([f"id {example!r}" for example in predictions.ids], [member.title for member in predictions.members])
-    for names in shown:
+    shown = (predictions.ids, lambda name: f"id {clipped(name)}"), (predictions.members, lambda member: member.title)
+    for names, in_words in shown:
         double, times = Counter(names).most_common(1)[0]
         if times > 1:
-            raise DataError(f"{double} is there twice; names of examples and members must differ")
+            raise DataError(f"{in_words(double)} is there twice; names of examples and members must differ")
 
 
 def _check_labels(predictions: Predictions) -> None:
@@ -190,8 +191,8 @@ def _check_labels(predictions: Predictions) -> None:
     for example, label in zip(predictions.ids, predictions.labels, strict=True):
         if label is not None and not 0 <= label < classes:
             raise DataError(
-                f"example {example!r} has label {label}; with {classes} classes it must be 0 to {classes - 1}, or "
-                "null where it is unknown"
+                f"example {clipped(example)} has label {label}; with {classes} classes it must be 0 to {classes - 1}, "
+                "or null where it is unknown"
             )
 
 
@@ -199,7 +200,7 @@ def _check_logits(predictions: Predictions) -> None:
     if not np.isfinite(predictions.logits_MNC).all():
         m, n, c = np.argwhere(~np.isfinite(predictions.logits_MNC))[0]
         raise DataError(
-            f"example {predictions.ids[n]!r}, {predictions.members[m].title}: logit_{c} is "
+            f"example {clipped(predictions.ids[n])}, {predictions.members[m].title}: logit_{c} is "
             f"{predictions.logits_MNC[m, n, c]}; a member that diverged must be left out"
         )
 
@@ -212,7 +213,8 @@ def _check_truth(predictions: Predictions) -> None:
     valid_N = (truth_NC >= 0).all(axis=1) & (np.abs(truth_NC.sum(axis=1) - 1) <= _SUM_TOLERANCE)
     if not valid_N.all():
         n = int(np.argmin(valid_N))
+        more = "..." if truth_NC.shape[1] > _MOST_SHOWN else ""
         raise DataError(
-            f"example {predictions.ids[n]!r} has true probabilities {truth_NC[n].tolist()}; they must be numbers "
-            "from 0 to 1 that sum to 1 (or leave all true_ columns out)"
+            f"example {clipped(predictions.ids[n])} has true probabilities {truth_NC[n, :_MOST_SHOWN].tolist()}{more}; "
+            "they must be numbers from 0 to 1 that sum to 1 (or leave all true_ columns out)"
         )

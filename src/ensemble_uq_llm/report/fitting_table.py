@@ -9,6 +9,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ensemble_uq_llm.outgoing.safe_console import safe
+from ensemble_uq_llm.outgoing.safe_text import safe_text
+
 RULE: Final = box.Box(str(box.SIMPLE_HEAD), ascii=True)
 """One line below the header. Where the encoding has no such line the stream shows hyphens, and rich nothing else."""
 
@@ -26,14 +29,14 @@ class FittingTable:
     """
 
     def __init__(self, first: str, *others: str) -> None:
-        self._header = (first, *others)
+        self._header = tuple(safe_text(name, keep="\n") for name in (first, *others))
         self._rows: list[tuple[Text, ...]] = []
         self.caption = ""
         """A line below the table."""
 
     def add_row(self, *cells: str | Text) -> None:
         """Add a row: its name, then a cell for each other column."""
-        self._rows.append(tuple(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+        self._rows.append(tuple(safe(cell if isinstance(cell, Text) else Text(cell)) for cell in cells))
 
     @property
     def texts(self) -> list[tuple[str, ...]]:

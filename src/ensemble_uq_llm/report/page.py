@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
+from ensemble_uq_llm.outgoing.safe_text import safe_text
 from ensemble_uq_llm.report.formats import few_members_in_words
 from ensemble_uq_llm.report.sections.class_by_class import class_by_class
 from ensemble_uq_llm.report.sections.class_sets import class_sets
@@ -78,11 +80,17 @@ def write_report(run: AnyPath) -> Path:
     return folder.report
 
 
+def _safe(value: Any) -> Any:
+    """Make safe whatever a template shows, drawings too."""
+    return type(value)(safe_text(value, keep="\n\t")) if isinstance(value, str) else value
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ensemble_uq_llm", "assets"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_safe,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -8,10 +8,13 @@ from types import MappingProxyType
 
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, Metric
 from ensemble_uq_llm.evaluation.records import SetMetrics
+from ensemble_uq_llm.outgoing.redaction import redacted
+from ensemble_uq_llm.outgoing.safe_text import safe_text
+from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
 from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
 
-_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~"} | {"\n": " "})
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~&$"} | {"\n": " "})
 _LATEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "%&_#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -68,26 +71,26 @@ def headline_plain(
 def as_markdown(table: PlainTable) -> str:
     """Return the table in GitHub's Markdown, its title in bold above, the notes between."""
     lines = [table.header, (":--", *["--:"] * (len(table.header) - 1)), *table.rows]
-    cells = [[cell if line is lines[1] else cell.translate(_MARKDOWN) for cell in line] for line in lines]
+    cells = [[cell if line is lines[1] else _written(cell, _MARKDOWN) for cell in line] for line in lines]
     body = "".join(f"| {' | '.join(line)} |\n" for line in cells)
-    notes = "".join(f"{note.translate(_MARKDOWN)}\n\n" for note in table.notes)
-    return f"**{table.title.translate(_MARKDOWN)}**\n\n{notes}{body}"
+    notes = "".join(f"{_written(note, _MARKDOWN)}\n\n" for note in table.notes)
+    return f"**{_written(table.title, _MARKDOWN)}**\n\n{notes}{body}"
 
 
 def as_latex(table: PlainTable) -> str:
     """Return the table as a LaTeX float with rules of the package `booktabs`, its title as caption, notes below."""
     header, *rows = (
-        " & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in (table.header, *table.rows)
+        " & ".join(_written(cell, _LATEX) for cell in line) + r" \\" for line in (table.header, *table.rows)
     )
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{table.title.translate(_LATEX)}}}",
+        rf"\caption{{{_written(table.title, _LATEX)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
         *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
         r"\end{tabular}",
-        *(rf"\par\smallskip {note.translate(_LATEX)}" for note in table.notes),
+        *(rf"\par\smallskip {_written(note, _LATEX)}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -96,7 +99,8 @@ def as_latex(table: PlainTable) -> str:
 def as_csv(table: PlainTable) -> str:
     """Return header and rows as CSV, without the title."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([table.header, *table.rows])
+    lines = ([csv_cell(redacted(cell)) for cell in line] for line in (table.header, *table.rows))
+    csv.writer(stream, lineterminator="\n").writerows(lines)
     return stream.getvalue()
 
 
@@ -104,6 +108,10 @@ FORMATS: Mapping[str, Callable[[PlainTable], str]] = MappingProxyType(
     {"markdown": as_markdown, "latex": as_latex, "csv": as_csv}
 )
 """The forms of a table, by the names that the command line knows."""
+
+
+def _written(text: str, marks: Mapping[int, str]) -> str:
+    return safe_text(text, keep="\n").translate(marks)
 
 
 def _raw_cells(metric: Metric, metrics: SetMetrics) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Final
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import alone
-from ensemble_uq_llm.storage.manifest import MANIFEST, Entry, Manifest, Pending, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, read_manifest
 from ensemble_uq_llm.utils.files import atomic_path, flush, sha256_of
 
 STAGING: Final = ".staging"
@@ -32,7 +32,7 @@ class Change:
     folder: Path
     root: Path
     made_from: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    """What new files are made from, by their paths in the folder; see `Entry.made_from`."""
+    """What new files are made from, by their paths in the folder; see `FileEntry.made_from`."""
     removed: set[str] = field(default_factory=set)
     adopted: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
@@ -100,7 +100,7 @@ def check_is_ours(folder: Path, paths: Iterable[str]) -> None:
     Raises:
         StorageError: something at one of the places is not ours; the message names it.
     """
-    known: Mapping[str, Entry] = (read_manifest(folder) or Manifest()).files
+    known: Mapping[str, FileEntry] = (read_manifest(folder) or Manifest()).files
     for path in paths:
         place = folder / path
         for parent in [folder / each for each in PurePosixPath(path).parents if each.parts]:
@@ -151,7 +151,7 @@ def _carry_out(change: Change) -> None:
     pending = Pending(
         waiting=change.root.relative_to(folder).as_posix(),
         files={
-            name: Entry(
+            name: FileEntry(
                 sha256=sha256_of(path), size=path.stat().st_size, made_from=dict(change.made_from.get(name, {}))
             )
             for name, path in sorted((new | adopted).items())

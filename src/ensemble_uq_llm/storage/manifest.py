@@ -30,7 +30,7 @@ LARGEST: Final = 1 << 26
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Entry:
+class FileEntry:
     """What a file holds, and what it was made from."""
 
     sha256: str
@@ -45,7 +45,7 @@ class Pending:
 
     waiting: str
     """The folder, within the folder, in which the new files wait."""
-    files: dict[str, Entry]
+    files: dict[str, FileEntry]
     removed: list[str] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ class Pending:
 class Manifest:
     """What a folder holds by the paths in it, and a change that may be half done."""
 
-    files: Mapping[str, Entry] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
     pending: Pending | None = None
 
     def accepted(self, path: str) -> set[str]:
@@ -62,7 +62,7 @@ class Manifest:
         return {entry.sha256 for entry in entries if entry is not None}
 
     @cached_property
-    def current(self) -> dict[str, Entry]:
+    def current(self) -> dict[str, FileEntry]:
         """What the folder holds once a change that may be half done is complete."""
         if self.pending is None:
             return dict(self.files)
@@ -90,7 +90,7 @@ class Manifest:
         return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
 
 
-_FILES: Final = TypeAdapter(dict[str, Entry])
+_FILES: Final = TypeAdapter(dict[str, FileEntry])
 _PENDING: Final = TypeAdapter(Pending | None)
 
 

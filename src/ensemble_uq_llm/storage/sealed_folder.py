@@ -14,7 +14,7 @@ from typing import Final
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import read_verified
-from ensemble_uq_llm.storage.manifest import MANIFEST, Entry, Manifest, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest
 from ensemble_uq_llm.utils.files import flush, sha256_of
 
 UNFINISHED: Final = ".tmp-"
@@ -38,7 +38,7 @@ def new_sealed_folder(path: Path) -> Iterator[Path]:
             for file in files:
                 file.chmod(mode)
                 flush(file)
-            entries = {each.name: Entry(sha256=sha256_of(each), size=each.stat().st_size) for each in files}
+            entries = {each.name: FileEntry(sha256=sha256_of(each), size=each.stat().st_size) for each in files}
             manifest = temporary / MANIFEST
             manifest.write_text(Manifest(files=entries).as_text(), encoding="utf-8")
             flush(manifest)

@@ -35,9 +35,9 @@ class BestEpochs:
 
     @torch.no_grad()
     def note_epoch(self, ensemble: StackedEnsemble, outcomes: Sequence[MemberOutcome], losses: Sequence[float]) -> None:
-        """Take in the losses on the stopping split after an epoch, one a member; of one that has stopped, nothing."""
+        """Take in the losses on the stopping split after an epoch, one a member; of those not in training, nothing."""
         for member, (outcome, loss) in enumerate(zip(outcomes, losses, strict=True)):
-            if outcome.stopped_after is not None:
+            if not outcome.is_training:
                 continue
             best = min(filter(math.isfinite, outcome.stopping_losses), default=math.inf)
             outcome.stopping_losses.append(loss)

@@ -37,7 +37,7 @@ _BYTES_A_SECOND: Final = 1e8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
+class MadeWith:
     """What a checkpoint was made with.
 
     Whatever `must_agree` holds is the same where its training goes on; where `environment` differs, results differ by
@@ -53,7 +53,7 @@ class Checkpoints:
     """The checkpoints of one group of members, newest last: `step_00000120` and so on in `folder`."""
 
     folder: Path
-    making: Making
+    making: MadeWith
 
     def save(self, state: TrainingState) -> None:
         """Keep the state, and of the earlier ones the newest alone.
@@ -120,7 +120,7 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step_*") if path.is_dir() and not path.is_symlink())
 
-    def _check_goes_on(self, path: Path, found: Making) -> None:
+    def _check_goes_on(self, path: Path, found: MadeWith) -> None:
         there, here = _plain(found.must_agree), _plain(self.making.must_agree)
         differences = [
             f"{key}: {clipped(there.get(key))} there, {clipped(here.get(key))} now"
@@ -147,11 +147,11 @@ class Checkpoints:
             )
 
 
-def _read(path: Path) -> tuple[Making, Snapshot]:
+def _read(path: Path) -> tuple[MadeWith, Snapshot]:
     files = read_sealed_folder(path)
     try:
         values = json.loads(files[_VALUES])
-        making = Making(must_agree=values["must_agree"], environment=values["environment"])
+        making = MadeWith(must_agree=values["must_agree"], environment=values["environment"])
         return making, Snapshot(tensors=load(files[_TENSORS]), values=values["state"])
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         raise IntegrityError(f"{path}: no checkpoint of this version ({first_line(error)})") from None
@@ -212,4 +212,4 @@ def clear_all(folder: Path) -> None:
     """Remove what was kept of every group, as all of it is done, or is begun anew."""
     for group in folder.glob("from_seed_*"):
         if group.is_dir() and not group.is_symlink():
-            Checkpoints(folder=group, making=Making(must_agree={}, environment={})).clear()
+            Checkpoints(folder=group, making=MadeWith(must_agree={}, environment={})).clear()

@@ -1,5 +1,6 @@
 """The epochs of joint training, in memory: tokens and a state in; the state moves to the end of training."""
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,11 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.models.memory import PassBudget
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.models.trunk import TrunkCache, cache_trunk
 from ensemble_uq_llm.storage import stop
+from ensemble_uq_llm.training.divergence import DivergenceRule
 from ensemble_uq_llm.training.events import (
     BestKept,
     Ended,
@@ -59,6 +62,7 @@ def train_epochs(
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
         trunk=_trunk(state, data.train),
+        divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )
     started = time.monotonic()
     for event in _events(trainer, data, config):
@@ -73,15 +77,15 @@ def _trunk(state: TrainingState, data: TokenizedExamples) -> TrunkCache | None:
     """Run the trunk once over all examples; a training that goes on does what it did when it began."""
     if state.trunk_tokens == 0:
         return None
-    tokens = state.budget.tokens if state.trunk_tokens is None else state.trunk_tokens
-    trunk = cache_trunk(state.ensemble, data.sequences, budget=tokens)
+    budget = state.budget if state.trunk_tokens is None else PassBudget(state.trunk_tokens)
+    trunk = cache_trunk(state.ensemble, data.sequences, budget=budget)
     if trunk is None and state.trunk_tokens:
         warnings.warn(
             "the states below the adapters were kept when this training began, and do not fit the memory now: its "
             "numbers will differ by rounding from those of an undisturbed one",
             stacklevel=2,
         )
-    state.trunk_tokens = 0 if trunk is None else tokens
+    state.trunk_tokens = 0 if trunk is None else budget.tokens
     return trunk
 
 
@@ -98,41 +102,45 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         epoch=state.epoch,
         device=describe_device(state.ensemble.trainable()[0].device),
     )
-    while state.epoch < config.num_epochs and any(outcome.stopped_after is None for outcome in state.outcomes):
+    while state.epoch < config.num_epochs and state.is_anyone_training():
         batches = _joint_batches(state, len(data.train), config)
         for rows_by_member in islice(batches, state.steps_in_epoch, None):
             yield from _step(trainer, rows_by_member)
-        yield from _end_epoch(state, data)
+            if not state.is_anyone_training():
+                break
+        else:
+            yield from _end_epoch(state, data)
     if state.best is not None:
         state.best.put_back(state.ensemble, state.outcomes)
-        yield BestKept(epochs={each.seed: each.kept_epoch for each in state.outcomes if each.kept_epoch is not None})
+        kept = {each.seed: each.kept_epoch for each in state.outcomes if each.diverged_at is None}
+        yield BestKept(epochs={seed: epoch for seed, epoch in kept.items() if epoch is not None})
 
 
 def _joint_batches(state: TrainingState, examples: int, config: Config) -> Iterator[tuple[Rows, ...]]:
-    """Yield, step by step of the state's epoch, every member's own batch; an empty one of a member that has stopped."""
+    """Yield, step by step of the state's epoch, every member's own batch; an empty one of those not in training."""
     size = config.effective_batch_size
     orders = (
         epoch_batches(outcome.seed, epoch=state.epoch, examples=examples, batch_size=size) for outcome in state.outcomes
     )
-    has_stopped = [outcome.stopped_after is not None for outcome in state.outcomes]
     for batches in zip(*orders, strict=True):
-        yield tuple(rows[:0] if over else rows for rows, over in zip(batches, has_stopped, strict=True))
+        yield tuple(rows if each.is_training else rows[:0] for each, rows in zip(state.outcomes, batches, strict=True))
 
 
 def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
     state = trainer.state
     started = time.monotonic()
     learning_rate = float(state.schedule.get_last_lr()[0])
+    trained = [outcome for outcome in state.outcomes if outcome.is_training]
     train_step(trainer, rows_by_member)
     seconds = time.monotonic() - started
-    for outcome in state.outcomes:
-        if outcome.diverged_at == state.steps:
-            yield MemberDiverged(seed=outcome.seed, step=state.steps)
+    for outcome in trained:
+        if outcome.diverged_at is not None:
+            yield MemberDiverged(seed=outcome.seed, step=state.steps, reason=outcome.diverged_why)
     yield Stepped(
         step=state.steps,
         epoch=state.epoch + 1,
         learning_rate=learning_rate,
-        losses={outcome.seed: outcome.loss for outcome in state.outcomes if outcome.stopped_after is None},
+        losses={outcome.seed: outcome.loss for outcome in trained},
         tokens_per_second=sum(int(trainer.data.lengths_N[rows].sum()) for rows in rows_by_member) / seconds,
     )
 
@@ -140,19 +148,18 @@ def _step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Iterator[Event]:
 def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
-    trained = [outcome for outcome in state.outcomes if outcome.stopped_after is None]
+    trained = [outcome for outcome in state.outcomes if outcome.is_training]
     measured = list(_measured(state, data.validation))
     stopping = [] if state.best is None or data.stopping is None else list(_measured(state, data.stopping))
     # From here on nothing stops us before the epoch is noted as a whole.
     for outcome, loss, accuracy in measured:
-        if outcome in trained:
-            event.validation_loss[outcome.seed] = loss
-            event.validation_accuracy[outcome.seed] = accuracy
-            outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
+        event.validation_loss[outcome.seed] = loss
+        event.validation_accuracy[outcome.seed] = accuracy
+        outcome.history.append({"epoch": event.epoch, "validation_loss": loss, "validation_accuracy": accuracy})
     if state.best is not None and data.stopping is not None:
-        losses = {outcome.seed: loss for outcome, loss, _ in stopping}
-        state.best.note_epoch(state.ensemble, state.outcomes, list(losses.values()))
-        event.stopping_loss.update({outcome.seed: losses[outcome.seed] for outcome in trained})
+        event.stopping_loss.update({outcome.seed: loss for outcome, loss, _ in stopping})
+        losses = [event.stopping_loss.get(outcome.seed, math.nan) for outcome in state.outcomes]
+        state.best.note_epoch(state.ensemble, state.outcomes, losses)
     state.end_epoch()
     for outcome in trained:
         if outcome.stopped_after is not None:
@@ -161,15 +168,20 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
 
 
 def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
-    """Yield every member with its mean loss and accuracy on the labelled examples, where there are any."""
+    """Yield every member in training with its mean loss and accuracy on the labelled examples, where there are any."""
     labelled = np.flatnonzero(examples.labels_N >= 0)
     if labelled.size > 0:
         sequences = [examples.sequences[row] for row in labelled]
+        trained = {index: outcome for index, outcome in enumerate(state.outcomes) if outcome.is_training}
         logits_MNC = member_logits(
-            state.ensemble, sequences, budget=state.budget.tokens, tell=lambda _done, _of: stop.check()
+            state.ensemble,
+            sequences,
+            budget=state.budget.tokens,
+            members=list(trained),
+            tell=lambda _done, _of: stop.check(),
         )
         losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, examples.labels_N[labelled])
-        yield from zip(state.outcomes, losses_M.tolist(), accuracies_M.tolist(), strict=True)
+        yield from zip(trained.values(), losses_M.tolist(), accuracies_M.tolist(), strict=True)
 
 
 def _loss_and_accuracy(

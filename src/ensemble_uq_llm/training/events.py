@@ -79,10 +79,11 @@ class BestKept(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberDiverged(Event):
-    """A member's loss is no longer finite; the others go on."""
+    """A member has diverged, and is trained no further; the others go on."""
 
     seed: int
     step: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

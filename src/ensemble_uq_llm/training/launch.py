@@ -26,6 +26,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
+from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.checkpoints import Checkpoints, CheckpointWriter
@@ -33,7 +34,7 @@ from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
-from ensemble_uq_llm.training.room import check_space
+from ensemble_uq_llm.training.planning.room import check_space
 from ensemble_uq_llm.training.state import new_state
 
 _READY: Final = "ready"
@@ -99,6 +100,7 @@ def train_shares(
             worker.channel.close()
 
 
+@naming_memory("training", FEWER_MEMBERS, "lower lora_r or max_length", "set use_bf16: true")
 def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[MemberOutcome]:
     """Train one device's members and save those that did not diverge; the outcomes are in the seeds' order.
 

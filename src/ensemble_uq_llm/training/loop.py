@@ -23,11 +23,10 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.checkpoints import Checkpoints, Making, clear_all
+from ensemble_uq_llm.training.checkpoints import Checkpoints, MadeWith, clear_all
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
-from ensemble_uq_llm.training.groups import TRAINING, Groups, interrupted
 from ensemble_uq_llm.training.launch import Share, train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.outcomes import (
@@ -38,7 +37,8 @@ from ensemble_uq_llm.training.outcomes import (
     member_settings,
     raise_if_any_failed,
 )
-from ensemble_uq_llm.training.room import check_places
+from ensemble_uq_llm.training.planning.groups import TRAINING, Groups, interrupted
+from ensemble_uq_llm.training.planning.room import check_places
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
 from ensemble_uq_llm.utils.lanes import lane_count
@@ -206,7 +206,7 @@ class _Training:
                 group=number,
                 checkpoints=Checkpoints(
                     folder=self.folder.group_checkpoints(seeds[0]),
-                    making=Making(
+                    making=MadeWith(
                         must_agree={"seeds": list(seeds), **member_settings(config), **made_from},
                         environment=_environment(config, device),
                     ),

@@ -29,14 +29,25 @@ SETTINGS: Final = (
 """The keys that make a member what it is; members of one ensemble agree in all of them."""
 
 
+LOSS_NOT_FINITE: Final = "its loss is not finite"
+GRADIENT_NOT_FINITE: Final = "its gradient is not finite"
+
+
 @dataclass(slots=True, kw_only=True)
 class MemberOutcome:
-    """The running record of one member; `diverged_at` is the first step whose loss was not finite."""
+    """The running record of one member.
+
+    `diverged_at` is the step at which it diverged, and `diverged_why` says how that was noticed; `first_loss` and
+    `window_loss` are what the rule of divergence remembers.
+    """
 
     seed: int
     loss: float = math.nan
     steps: int = 0
     diverged_at: int | None = None
+    diverged_why: str = ""
+    first_loss: float = math.nan
+    window_loss: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     """Validation loss and accuracy after each epoch."""
     stopping_losses: list[float] = field(default_factory=list)
@@ -49,8 +60,25 @@ class MemberOutcome:
     def note_loss(self, step: int, loss: float) -> None:
         """Note the loss of a step (from 1)."""
         self.loss, self.steps = loss, step
-        if self.diverged_at is None and not math.isfinite(loss):
-            self.diverged_at = step
+        if math.isnan(self.first_loss):
+            self.first_loss = loss
+        if not math.isfinite(loss):
+            self.diverge(LOSS_NOT_FINITE)
+
+    def diverge(self, why: str) -> None:
+        """Note that the member has diverged in its last step, if it had not before."""
+        if self.diverged_at is None:
+            self.diverged_at, self.diverged_why = self.steps, why
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it takes part in the next step: it has neither stopped nor diverged."""
+        return self.diverged_at is None and self.stopped_after is None
+
+    @property
+    def divergence(self) -> str:
+        """Where and why it diverged: `at step 12: its loss is not finite`."""
+        return f"at step {self.diverged_at}" + (f": {self.diverged_why}" if self.diverged_why else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +153,7 @@ def save_members(
     base, finished = base_name(config), folder.members()
     for member, outcome in enumerate(outcomes):
         if outcome.diverged_at is None and not _is_finite(ensemble, member):
-            outcome.diverged_at = outcome.steps
+            outcome.diverge("its weights are not finite")
         name = MemberId(outcome.seed)
         if outcome.diverged_at is not None or name in finished:
             continue
@@ -195,7 +223,7 @@ def check_same_making(
 def failures(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers]) -> dict[str, str]:
     """Return why each member failed, by the name that its folder would have."""
     diverged = {
-        MemberId(each.seed).folder_name: f"diverged at step {each.diverged_at}"
+        MemberId(each.seed).folder_name: f"diverged {each.divergence}"
         for each in outcomes
         if each.diverged_at is not None
     }
@@ -213,11 +241,12 @@ def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMe
         MembersFailedError: some diverged, or were lost for reasons that are not one kind of the user's errors.
         ConfigError, DataError ...: what all lost members were lost for.
     """
-    diverged = {outcome.seed: outcome.diverged_at for outcome in outcomes if outcome.diverged_at is not None}
+    diverged = [outcome for outcome in outcomes if outcome.diverged_at is not None]
     lost_count = sum(len(each.seeds) for each in lost)
     members = len(outcomes) + lost_count
     saved = members - len(diverged) - lost_count
-    kept = f"the other {saved} are saved in {config.output_dir}" if saved else "none is saved"
+    others = "the other is" if saved == 1 else f"the other {saved} are"
+    kept = f"{others} saved in {config.output_dir}" if saved else "none is saved"
     problems = []
     if lost:
         reasons = "\n  ".join(f"{each.title}: {each.error}" for each in lost)
@@ -226,14 +255,20 @@ def raise_if_any_failed(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMe
             "The same command trains those that are missing"
         )
     if diverged:
-        listing = ", ".join(f"seed {seed} at step {step}" for seed, step in diverged.items())
-        problems.append(
-            f"{len(diverged)} of {members} members diverged ({listing}); {kept}. Lower learning_rate (now "
-            f"{config.learning_rate:g}) or max_grad_norm (now {config.max_grad_norm:g}), in a new output_dir"
-        )
+        listing = "; ".join(f"seed {each.seed} {each.divergence}" for each in diverged)
+        advice = _advice(diverged, config)
+        problems.append(f"{len(diverged)} of {members} members diverged ({listing}); {kept}. {advice}")
     kinds = {type(each.error) for each in lost}
     if problems:
         raise (kinds.pop() if len(kinds) == 1 and not diverged else MembersFailedError)("\n".join(problems))
+
+
+def _advice(diverged: Sequence[MemberOutcome], config: Config) -> str:
+    """Say what may help; before the first update no setting of the optimiser has had a say."""
+    if all(each.diverged_at == 1 and each.diverged_why in (LOSS_NOT_FINITE, GRADIENT_NOT_FINITE) for each in diverged):
+        return "The base itself gives numbers that are not finite: set use_bf16: false, or take another model_name"
+    clipping = f"or max_grad_norm (now {config.max_grad_norm:g})" if config.max_grad_norm else "or set max_grad_norm: 1"
+    return f"Lower learning_rate (now {config.learning_rate:g}) {clipping}, in a new output_dir"
 
 
 def _is_finite(ensemble: StackedEnsemble, member: int) -> bool:

@@ -53,12 +53,16 @@ class TrainingState:
     trunk_tokens: int | None = None
     """The tokens of the passes by which the states of the trunk were made; 0: they are not kept; None: not begun."""
 
+    def is_anyone_training(self) -> bool:
+        """Whether there is a member that has neither stopped nor diverged."""
+        return any(outcome.is_training for outcome in self.outcomes)
+
     def note_step(self, losses: Sequence[float]) -> None:
         """Advance by a step that had these losses, one a member."""
         self.steps += 1
         self.steps_in_epoch += 1
         for outcome, loss in zip(self.outcomes, losses, strict=True):
-            if outcome.stopped_after is None:
+            if outcome.is_training:
                 outcome.note_loss(self.steps, loss)
 
     def end_epoch(self) -> None:
@@ -73,7 +77,8 @@ class TrainingState:
             tensors[f"stack/{name}"] = stack
             tensors |= {f"optimizer/{key}/{name}": value for key, value in self.optimizer.state.get(stack, {}).items()}
         # A diverged member's numbers are NaN, which JSON does not have.
-        tensors["outcomes/loss"] = torch.tensor([each.loss for each in self.outcomes], dtype=torch.float64)
+        losses = [(each.loss, each.first_loss, each.window_loss) for each in self.outcomes]
+        tensors["outcomes/loss"] = torch.tensor(losses, dtype=torch.float64)
         tensors["outcomes/history"] = _history_tensor(self.outcomes)
         tensors["outcomes/stopping"] = _padded([each.stopping_losses for each in self.outcomes])
         if self.best is not None:
@@ -92,6 +97,7 @@ class TrainingState:
                     {
                         "steps": each.steps,
                         "diverged_at": each.diverged_at,
+                        "diverged_why": each.diverged_why,
                         "kept_epoch": each.kept_epoch,
                         "stopped_after": each.stopped_after,
                         "epochs": [len(each.history), len(each.stopping_losses)],
@@ -122,10 +128,12 @@ class TrainingState:
 
     def _restore_outcomes(self, snapshot: Snapshot) -> None:
         tensors = (snapshot.tensors[f"outcomes/{name}"].tolist() for name in ("loss", "history", "stopping"))
-        for outcome, kept, loss, history, stopping in zip(
+        for outcome, kept, losses, history, stopping in zip(
             self.outcomes, snapshot.values["outcomes"], *tensors, strict=True
         ):
-            outcome.loss, outcome.steps, outcome.diverged_at = loss, kept["steps"], kept["diverged_at"]
+            outcome.loss, outcome.first_loss, outcome.window_loss = losses
+            outcome.steps = kept["steps"]
+            outcome.diverged_at, outcome.diverged_why = kept["diverged_at"], kept["diverged_why"]
             outcome.kept_epoch, outcome.stopped_after = kept["kept_epoch"], kept["stopped_after"]
             epochs, stopping_epochs = kept["epochs"]
             outcome.history = [dict(zip(_HISTORY, (int(row[0]), *row[1:]), strict=True)) for row in history[:epochs]]

@@ -12,10 +12,11 @@ from torch.nn.utils import get_total_norm
 
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.memory import within_memory
+from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory, within_memory
 from ensemble_uq_llm.models.pack import Span, make_pack
 from ensemble_uq_llm.models.passes import Chunk, Rows, plan_lanes
 from ensemble_uq_llm.models.trunk import TrunkCache
+from ensemble_uq_llm.training.divergence import DivergenceRule
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 from ensemble_uq_llm.utils.seeding import derive_seed
@@ -23,13 +24,17 @@ from ensemble_uq_llm.utils.seeding import derive_seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """What a step works on and with; only `state` changes. `trunk` saves the layers below the adapters."""
+    """What a step works on and with; only `state` changes.
+
+    `trunk` saves the layers below the adapters; `divergence` says which members end, besides those of NaN losses.
+    """
 
     state: TrainingState
     data: TokenizedExamples
     max_grad_norm: float
     class_weights: Sequence[float] | None = None
     trunk: TrunkCache | None = None
+    divergence: DivergenceRule | None = None
 
 
 def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
@@ -42,22 +47,25 @@ def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> I
 def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
     """Take the next step of every member on its own rows; returns the losses [M] (each member's batch mean).
 
-    A member that diverges stays in its passes, so that the others' arithmetic does not change: stacked adapters
-    keep its NaN to itself. Where the memory runs out the step is taken again in smaller passes.
+    A member that diverges in it keeps its NaN to itself, as stacked adapters do, and its later batches are empty. Where
+    the memory runs out the step is taken again in smaller passes; not so in the update itself, of which a part may be
+    done: the state is of no use then.
 
     Raises:
-        ConfigError: not even a pass of one sequence fits the memory.
+        TooLittleMemoryError: not even a pass of one sequence fits the memory, or the update does not.
     """
     state = trainer.state
     longest = max(int(trainer.data.lengths_N[rows].max(initial=0)) for rows in rows_by_member)
-    losses_M = within_memory(
-        lambda tokens: _accumulate(trainer, rows_by_member, budget=tokens), state.budget, longest=longest
+    losses_M, norms = within_memory(
+        lambda tokens: _gradients(trainer, rows_by_member, budget=tokens), state.budget, longest=longest
     )
-    clip_per_member(state.ensemble.trainable(), trainer.max_grad_norm)
-    state.optimizer.step()
+    with naming_memory("the optimiser's step", FEWER_MEMBERS, "lower lora_r or tokens_per_pass"):
+        state.optimizer.step()
     state.schedule.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.note_step(losses_M.tolist())
+    if trainer.divergence is not None:
+        trainer.divergence.judge(state.outcomes, norms)
     return losses_M
 
 
@@ -99,6 +107,14 @@ def clip_per_member(parameters: Sequence[nn.Parameter], max_norm: float) -> Tens
         for gradient in gradients:
             gradient.mul_(scale_M.view(-1, *[1] * (gradient.ndim - 1)))
     return norms_M
+
+
+def _gradients(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int) -> tuple[Tensor, list[float]]:
+    """Leave every member's clipped gradient in the stacks; returns the losses [M] and the norms before."""
+    losses_M = _accumulate(trainer, rows_by_member, budget=budget)
+    norms_M = clip_per_member(trainer.state.ensemble.trainable(), trainer.max_grad_norm)
+    # A device tells of errors late: after this transfer there are none, and the update may begin.
+    return losses_M, norms_M.tolist()
 
 
 def _accumulate(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int) -> Tensor:

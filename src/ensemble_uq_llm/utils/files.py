@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import read_guarded
 from ensemble_uq_llm.utils.text import clipped, first_line
@@ -153,11 +154,10 @@ def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a header and rows as CSV; None becomes an empty cell."""
+    """Write a header and rows as CSV; None becomes an empty cell, and no cell a formula (`csv_cell`)."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows(map(csv_cell, row) for row in (header, *rows))
 
 
 def sha256_of(path: Path) -> str:

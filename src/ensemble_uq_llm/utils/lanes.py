@@ -40,7 +40,10 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], *, devic
         for each in running:
             each.cancel()
         raise
-    return [each.result() for each in running]
+    results = []
+    while running:  # no frame may hold the future of an error, for that would be a circle that holds its tensors
+        results.append(running.pop(0).result())
+    return results
 
 
 @lru_cache(maxsize=4)
@@ -49,7 +52,11 @@ def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
     own = torch.get_num_threads()
     pool = ThreadPoolExecutor(lanes, "lane", initializer=_take, initargs=(threads,))
     everyone = Barrier(lanes)
-    wait([pool.submit(everyone.wait) for _ in range(lanes)])
+    try:
+        wait([pool.submit(everyone.wait) for _ in range(lanes)])
+    except BaseException:
+        everyone.abort()  # without a memory for the last thread the others would wait for it for ever
+        raise
     torch.set_num_threads(own)  # what a thread set last is what the process's later threads start with
     return pool
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+
+from ensemble_uq_llm.outgoing.safe_text import safe_text
 
 LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
 
@@ -38,8 +41,9 @@ def git_commit() -> str | None:
 
 
 def command_line() -> str:
-    """Return the command that runs now, as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that runs now, as it was typed but for secrets."""
+    name = Path(sys.argv[0]).name
+    return safe_text(shlex.join(["ensemble-uq" if name == "__main__.py" else name, *sys.argv[1:]]))
 
 
 def now() -> str:

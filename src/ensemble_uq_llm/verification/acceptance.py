@@ -13,13 +13,14 @@ from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import owned
 from ensemble_uq_llm.storage.manifest import (
     OUTSIDE,
-    Entry,
+    FileEntry,
     Manifest,
     is_of_another_program,
     read_manifest,
     sound_manifest,
 )
 from ensemble_uq_llm.utils.files import atomic_path, sha256_of
+from ensemble_uq_llm.verification.recorded import own_files
 
 
 def accept(folder: RunFolder) -> None:
@@ -39,16 +40,16 @@ def accept(folder: RunFolder) -> None:
         with contextlib.suppress(IntegrityError):  # a change that cannot be completed is given up for what is there
             settle(root)
         before = (sound_manifest(root) or Manifest()).files
-        places = {each.relative_to(root).as_posix(): each for each in folder.own_files()}
+        places = {each.relative_to(root).as_posix(): each for each in own_files(folder)}
         places |= {name: root / name for name in before}
         told = _told_by_themselves(folder)
-        entries: dict[str, Entry] = {}
+        entries: dict[str, FileEntry] = {}
         for name, place in places.items():
             if place.is_symlink():
                 entries |= {name: before[name]} if name in before else {}
             elif place.is_file():
                 made_from = before[name].made_from if name in before else told.get(name, {})
-                entries[name] = Entry(sha256=sha256_of(place), size=place.stat().st_size, made_from=made_from)
+                entries[name] = FileEntry(sha256=sha256_of(place), size=place.stat().st_size, made_from=made_from)
         with atomic_path(path) as temporary:
             temporary.write_text(Manifest(files=entries).as_text(), encoding="utf-8")
         if (root / STAGING).is_dir():

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
+from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
@@ -13,11 +14,21 @@ from ensemble_uq_llm.utils.text import first_line
 from ensemble_uq_llm.verification.audit import Audit
 
 
+def own_files(folder: RunFolder) -> list[Path]:
+    """Return what lies at a run's places, whoever has put it there, but for manifest, checkpoints, and trackers."""
+    files = [folder.config, folder.run_record, folder.events, folder.decision, folder.report]
+    kinds = (folder.predictions, folder.uncertainty, folder.scores, folder.metrics)
+    rooms = [kind("any").parent for kind in kinds]
+    rooms += [path for path in folder.root.glob("seed_*") if member_of_folder(path.name) is not None]
+    inside = [path for room in rooms for path in [room, *room.rglob("*")] if path.is_symlink() or not path.is_dir()]
+    return [path for path in [*files, *inside] if path.is_symlink() or path.exists()]
+
+
 def check_recorded_files(folder: RunFolder, into: Audit) -> None:
     """Check all that lies in a run's places against its manifest, and the manifest itself."""
     manifest = _manifest_of(folder.root, into)
     if manifest is not None:
-        there = folder.own_files()
+        there = own_files(folder)
         if _is_training(folder) and folder.events in there and not manifest.accepted(folder.events.name):
             there.remove(folder.events)
             into.unchecked.append(f"{folder.events.name}: training is under way, and it grows")

@@ -8,7 +8,7 @@ from ensemble_uq_llm.utils.text import first_line
 from ensemble_uq_llm.verification.audit import Audit
 from ensemble_uq_llm.verification.links import check_made_from, check_members, check_origins, member_records, origins
 from ensemble_uq_llm.verification.outside import check_base, check_training_data
-from ensemble_uq_llm.verification.recorded import check_checkpoints, check_recorded_files
+from ensemble_uq_llm.verification.recorded import check_checkpoints, check_recorded_files, own_files
 
 
 def verify(folder: RunFolder) -> Audit:
@@ -17,7 +17,7 @@ def verify(folder: RunFolder) -> Audit:
     Raises:
         ConfigError: there is neither.
     """
-    if not (folder.manifest.exists() or folder.holds_run() or folder.own_files()):
+    if not (folder.manifest.exists() or folder.holds_run() or own_files(folder)):
         raise ConfigError(f"{folder.root}: neither a run nor an evaluation is here; name the folder of one")
     into = Audit(folder=folder.root)
     check_recorded_files(folder, into)

@@ -111,7 +111,7 @@ BAD_LINES = [
     ('{"text": "a", "label": 1.5}', r"2: the field 'label' is 1.5; a label is"),
     ('{"text": "a", "label": NaN}', r"2: the field 'label' is NaN \(for an unlabelled row write null\); a label is"),
     ('{"text": "a", "label": 1' + "0" * 400 + "}", r"2: the field 'label' is 10{79}\.\.\.; a label is"),
-    ('{"text": "a", "label": 1' + "0" * 5000 + "}", r"2: Exceeds the limit \(4300 digits\)"),
+    ('{"text": "a", "label": 1' + "0" * 5000 + "}", r"2: holds a number of thousands of digits; write it as text"),
     (
         '{"text": "a", "label": "yess"}',
         r"2: the field 'label' is 'yess'; .*'no', 'yes'; did you mean 'yes'\?",

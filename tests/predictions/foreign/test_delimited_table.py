@@ -72,5 +72,35 @@ def test_what_is_no_utf_8_is_named(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes("id,prob_1\né,0.5\n".encode("latin-1"))
 
-    with pytest.raises(DataError, match=r"x\.csv: this is not a readable CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"x\.csv:2: byte 0 of the line \(0xe9\) is not UTF-8"):
+        load_predictions(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('id,label,prob\n"a,1,0.5\nb,0,0.25\n', r"x\.csv:2: broken CSV: .*; is a quote not closed"),
+        ('id,label,prob\n"a"x,1,0.5\n', r"x\.csv:2: broken CSV"),
+        (
+            "id,label,prob\na,1\nb,0,0.5,7\n",
+            r"x\.csv:2: 2 values for the 3 columns of the header(.|\n)*x\.csv:3: 4 val",
+        ),
+        ("id,label,prob, prob\na,1,0.5,0.6\n", r"x\.csv:1: the header names the column 'prob' twice"),
+        ("id,label,prob\na,01,0.5\n", r"x\.csv: line 2: label is '01'; it must be a class number 0 to 1"),
+        ("id,label,prob\na,\uff11,0.5\n", r"x\.csv: line 2: label is '\uff11'; it must be a class number 0 to 1"),
+        (
+            "id,label,seed,prob\na,1,2020-01-01 00:00:00,0.5\n",
+            r"line 2: seed is '2020-01-01 00:00:00'; it must be a who",
+        ),
+        ("id,label,logit_0,logit_1,logit_02\na,1,0,1,2\n", r"x\.csv: column 'logit_2' is missing"),
+        (f"id,label,prob_0,prob_{'9' * 5000}\na,1,0.5,0.5\n", r"x\.csv: column 'prob_1' is missing"),
+        (f"id,label,seed,logit_0,logit_1,logit_{'9' * 5000}\na,1,1,0,1,2\n", r"x\.csv: column 'logit_2' is missing"),
+        (",".join(f"prob_{c}" for c in range(40_000)) + "\n", r"x\.csv: there are 40,000 columns, and 32,768 are read"),
+    ],
+)
+def test_what_is_not_quite_a_table_is_named_with_its_line(tmp_path, content, message):
+    path = tmp_path / "x.csv"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(DataError, match=message):
         load_predictions(path)

@@ -79,13 +79,13 @@ def test_the_loss_runs_smoothly():
 def test_a_member_that_diverged_does_not_hide_the_others():
     events = [
         started(steps=1),
-        MemberDiverged(seed=43, step=1),
+        MemberDiverged(seed=43, step=1, reason="its loss is not finite"),
         stepped(1, {42: 0.7, 43: math.nan}),
         EpochEnded(epoch=1, validation_loss={42: 0.6, 43: math.nan}, validation_accuracy={42: 0.5, 43: 0.1}),
     ]
     lines = shown(events).splitlines()
     assert lines[1:] == [
-        "member 43 diverged at step 1; the others go on",
+        "member 43 diverged at step 1 (its loss is not finite); the others go on",
         "step 1/1: mean loss 0.7000, 5,000 tokens/s",
         "epoch 1: validation loss 0.6000 to 0.6000, accuracy 50.0% to 50.0% over the members",
     ]

@@ -7,9 +7,9 @@ from typing import Any, Final
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.reading.file_formats import Record
 from ensemble_uq_llm.data.reading.label_column import LabelColumn, is_missing
-from ensemble_uq_llm.data.reading.problems import Problems
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.class_names import ClassNames
+from ensemble_uq_llm.utils.input.problems import Problems
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 

@@ -6,18 +6,18 @@ from typing import Any, Final
 
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records, labels_of_records
-from ensemble_uq_llm.data.reading.delimited import read_csv, read_tsv
-from ensemble_uq_llm.data.reading.file_formats import Record, read_jsonl, read_parquet
-from ensemble_uq_llm.data.reading.problems import Problems
+from ensemble_uq_llm.data.reading.file_formats import Record, read_delimited, read_jsonl, read_parquet
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.input.input_file import InputFile, opened
+from ensemble_uq_llm.utils.input.problems import Problems
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
-READERS: Final[dict[str, Callable[[Path, Problems], list[Record]]]] = {
+READERS: Final[dict[str, Callable[[InputFile, Problems], list[Record]]]] = {
     ".jsonl": read_jsonl,
     ".json": read_jsonl,
-    ".csv": read_csv,
-    ".tsv": read_tsv,
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
     ".parquet": read_parquet,
 }
 
@@ -44,10 +44,9 @@ def read_records(path: str | Path) -> list[Record]:
     """Read the rows of a file as they are. Raises DataError if the file cannot be read as its format."""
     path = _at_home(path)
     problems = Problems(str(path))
-    try:
-        records = _reader(path)(path, problems)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    reader = _reader(path)
+    with opened(path) as file:
+        records = reader(file, problems)
     problems.raise_if_any()
     return records
 
@@ -60,22 +59,25 @@ def _at_home(path: str | Path) -> Path:
         raise DataError(f"{path}: {error}; write the path in full") from None
 
 
-def _reader(path: Path) -> Callable[[Path, Problems], list[Record]]:
+def _reader(path: Path) -> Callable[[InputFile, Problems], list[Record]]:
     if "://" in str(path) or str(path).startswith(("http:/", "https:/", "hf:/", "s3:/")):
         raise DataError(f"{path}: is an address; download the file and name its local path")
-    if path.is_dir():
-        inside = sorted(each.name for each in path.iterdir() if each.suffix.lower() in READERS)
-        raise DataError(f"{path}: is a folder; name one file in it" + (f": {listed(inside)}" if inside else ""))
-    if not path.is_file():
-        raise DataError(f"{path}: {_why_absent(path)} (relative paths start from {Path.cwd()})")
+    try:
+        if path.is_dir():
+            inside = sorted(each.name for each in path.iterdir() if each.suffix.lower() in READERS)
+            raise DataError(f"{path}: is a folder; name one file in it" + (f": {listed(inside)}" if inside else ""))
+        if not path.exists():
+            raise DataError(f"{path}: {_why_absent(path)} (relative paths start from {Path.cwd()})")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if path.suffix.lower() not in READERS:
         raise DataError(f"{path}: unknown format {path.suffix!r}; known are {', '.join(READERS)}")
     return READERS[path.suffix.lower()]
 
 
 def _why_absent(path: Path) -> str:
-    if path.exists():
-        return "not a regular file"
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, where no file is"
     if not path.parent.is_dir():
         return f"not found; there is no folder {path.parent}"
     return f"not found{did_you_mean(path.name, [each.name for each in path.parent.iterdir()])}"

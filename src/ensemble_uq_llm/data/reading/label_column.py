@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ensemble_uq_llm.data.reading.file_formats import Record
-from ensemble_uq_llm.data.reading.problems import Problems
 from ensemble_uq_llm.labels.class_names import ClassNames, NotAClassError
 from ensemble_uq_llm.labels.label_values import ClassCode, key_of
+from ensemble_uq_llm.utils.input.problems import Problems
 from ensemble_uq_llm.utils.text import clipped, counted, listed
 
 MOST_VALUES: Final = 8

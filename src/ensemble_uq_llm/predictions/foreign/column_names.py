@@ -11,7 +11,7 @@ import pyarrow as pa
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.predictions.foreign.table_file import TableFile
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import listed
+from ensemble_uq_llm.utils.text import clipped, listed
 
 LISTS: Final = {"logits": "logit_", "probs": "prob_", "true_probs": "true_"}
 """Columns that hold a list of one number a class, and how the columns of single classes begin."""
@@ -64,9 +64,10 @@ def renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str | None
         instead = {ours} if ours in _OF_ROWS else {name for name in names if _is_score(name)}
         if theirs not in names and not instead & set(names):
             hint = did_you_mean(theirs, names) or f"; the file has {listed(names)}"
-            raise DataError(f"column {theirs!r}, given as {ours}, is missing{hint}")
+            raise DataError(f"column {clipped(theirs)}, given as {ours}, is missing{hint}")
     ours_of = {theirs: ours for ours, theirs in columns.items() if theirs in names}
-    return [ours_of.get(name, None if name in ours_of.values() else name) for name in names]
+    taken = set(ours_of.values())
+    return [ours_of.get(name, None if name in taken else name) for name in names]
 
 
 def with_our_names(file: TableFile, columns: Mapping[str, str]) -> TableFile:
@@ -98,16 +99,16 @@ def with_class_numbers(file: TableFile, classes: Sequence[str] | None) -> tuple[
     Raises:
         DataError: the columns are not those of the classes.
     """
-    names = file.table.column_names
+    names, present = file.table.column_names, set(file.table.column_names)
     if any(_OF_CLASS.fullmatch(name) and not name.startswith("true_") for name in names):
         return file, classes
     for kind in _KINDS:
         found = [name.removeprefix(kind) for name in names if name.startswith(kind) and name != kind]
-        wanted = found if classes is None else [each for each in classes if f"{kind}{each}" in names]
+        wanted = found if classes is None else [each for each in classes if f"{kind}{each}" in present]
         if len(wanted) < 2 or (kind == "logit_" and classes is None):
             continue
-        if classes is not None and (missing := [each for each in classes if each not in wanted]):
-            raise DataError(f"column '{kind}{missing[0]}' is missing; every class needs its own")
+        if classes is not None and (missing := [each for each in classes if f"{kind}{each}" not in present]):
+            raise DataError(f"column {clipped(kind + missing[0])} is missing; every class needs its own")
         numbers = {f"{kind}{each}": f"{kind}{c}" for c, each in enumerate(wanted)}
         numbers |= {f"true_{each}": f"true_{c}" for c, each in enumerate(wanted)}
         table = file.table.rename_columns([numbers.get(name, name) for name in names])
@@ -151,9 +152,9 @@ def _spread(file: TableFile, name: str, prefix: str) -> TableFile:
             table = table.append_column("seed", pa.array(np.tile(np.arange(members), rows)))
         array = array.reshape(rows * members, -1)
         file = replace(file, place=lambda row: place(row // members))
-    for c in range(array.shape[1]):
-        table = table.append_column(f"{prefix}{c}", pa.array(array[:, c]))
-    return replace(file, table=table.drop_columns([name]))
+    others = table.drop_columns([name])
+    names = [*others.column_names, *(f"{prefix}{c}" for c in range(array.shape[1]))]
+    return replace(file, table=pa.table([*others.columns, *map(pa.array, array.T)], names=names))
 
 
 def _shape_of(value: Any) -> list[int] | int | None:

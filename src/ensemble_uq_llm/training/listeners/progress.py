@@ -100,7 +100,8 @@ class TrainingDisplay:
                 self._say(f"best epochs kept: {listing or 'none'}")
             case MemberDiverged():
                 self._failures[event.seed] = f"diverged at {event.step}"
-                self._say(f"member {event.seed} diverged at step {event.step}; the others go on")
+                why = f" ({event.reason})" if event.reason else ""
+                self._say(f"member {event.seed} diverged at step {event.step}{why}; the others go on")
             case MembersLost():
                 self._devices.pop(event.group, None)
                 self._lost_groups.add(event.group)

@@ -1,7 +1,11 @@
 """Training told to an experiment tracker beside `events.jsonl`: TensorBoard or Weights & Biases, each an extra."""
 
+import io
+import os
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,6 +13,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import with_absolute_paths
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.outgoing.redaction import without_secrets
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.events import BestKept, EpochEnded, Event, Stepped
 from ensemble_uq_llm.utils.extras import naming_extras
@@ -138,11 +143,12 @@ class WandbTracker(Tracker):
         """
         folder = RunFolder(self._config.output_dir).root
         folder.mkdir(parents=True, exist_ok=True)
-        settings = with_absolute_paths(self._config).model_dump(mode="json")
+        settings = without_secrets(with_absolute_paths(self._config).model_dump(mode="json"))
         try:
-            self._run = self._wandb.init(
-                project="ensemble-uq", name=folder.absolute().name, dir=str(folder), config=settings
-            )
+            with _told_no_secrets():
+                self._run = self._wandb.init(
+                    project="ensemble-uq", name=folder.absolute().name, dir=str(folder), config=settings
+                )
         except self._wandb.Error as error:
             raise ConfigError(
                 f"log_to: wandb cannot begin ({first_line(error)}); log in with `wandb login`, set the environment's "
@@ -158,6 +164,23 @@ class WandbTracker(Tracker):
     def close(self) -> None:
         """Finish the run, which may upload what is left."""
         self._run.finish()
+
+
+@contextmanager
+def _told_no_secrets() -> Iterator[None]:
+    """While W&B begins it sees the command without secrets, and a standard input that answers no question.
+
+    Left to itself it uploads whatever is printed and the address of the git repository, which may hold a token; a
+    user who wants that sets WANDB_CONSOLE and WANDB_DISABLE_GIT.
+    """
+    os.environ.setdefault("WANDB_CONSOLE", "off")
+    os.environ.setdefault("WANDB_DISABLE_GIT", "true")
+    before = sys.argv, sys.stdin
+    sys.argv, sys.stdin = without_secrets(sys.argv), io.StringIO()
+    try:
+        yield
+    finally:
+        sys.argv, sys.stdin = before
 
 
 _TRACKERS = {"tensorboard": TensorBoardTracker, "wandb": WandbTracker}

@@ -14,14 +14,14 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.checks.weights import weight_files
 from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.models.memory import bytes_per_token, token_budget
+from ensemble_uq_llm.models.memory import FEWER_MEMBERS, bytes_per_token, naming_memory, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
+from ensemble_uq_llm.training.planning.time_estimate import estimate_seconds
 from ensemble_uq_llm.training.step import epoch_batches
-from ensemble_uq_llm.training.time_estimate import estimate_seconds
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -64,6 +64,7 @@ class DryRun:
     not fit."""
 
 
+@naming_memory("a dry run", FEWER_MEMBERS, "lower lora_r or max_length", "set use_bf16: true")
 def dry_run(config: Config) -> DryRun:
     """Plan `train` without writing anything into the run folder; a small step is taken to measure its speed.
 

@@ -9,9 +9,9 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, DataError, ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training import time_estimate
-from ensemble_uq_llm.training.dry_run import BYTES_PER_TRAINED, dry_run
 from ensemble_uq_llm.training.outcomes import MemberRecord, member_settings
+from ensemble_uq_llm.training.planning import time_estimate
+from ensemble_uq_llm.training.planning.dry_run import BYTES_PER_TRAINED, dry_run
 from ensemble_uq_llm.utils.files import write_json
 from hub_content import FFN, HIDDEN, LAYERS, tiny_tokenizer_json
 

@@ -1,0 +1,1 @@
+"""What text passes on its way out: secrets are hidden, invisible characters shown, formulas defused."""

@@ -1,0 +1,1 @@
+"""Files that others bring: opened once, bounded, read strictly."""
