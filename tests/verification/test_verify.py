@@ -74,9 +74,9 @@ def test_recorded_files_that_do_not_fit_each_other_are_found(run):
     recorded(run)
     assert verify(run).lines() == [
         f"predictions/validation.examples.jsonl: made from another {WEIGHTS} than the one there is now; make it again: "
-        f"ensemble-uq predict {run.root}",
+        f"ensemble-uq predict {run.root} --data validation",
         f"predictions/validation.parquet: made from another {WEIGHTS} than the one there is now; make it again: "
-        f"ensemble-uq predict {run.root}",
+        f"ensemble-uq predict {run.root} --data validation",
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_run_of_an_earlier_version_is_checked_as_far_as_it_goes_and_recorded(r
     }  # fmt: skip
     assert verify(run).lines() == [
         f"predictions/validation.parquet: made from another {WEIGHTS} than the one there is now; make it again: "
-        f"ensemble-uq predict {run.root}"
+        f"ensemble-uq predict {run.root} --data validation"
     ]
 
 

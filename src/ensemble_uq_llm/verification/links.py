@@ -1,11 +1,12 @@
 """What was made from what within a run: members' records, predictions, metrics, the report."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.predictions.freshness import check_same_scale
+from ensemble_uq_llm.predictions.freshness import check_same_scale, predicting_again
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import RunFolder
@@ -101,6 +102,10 @@ def check_origins(
 
 def _again(folder: RunFolder, name: str) -> str:
     """Return the command that makes a file anew."""
-    kind = name.partition("/")[0]
-    command = {"predictions": "predict", folder.report.name: "report"}.get(kind, "evaluate")
-    return f"make it again: ensemble-uq {command} {folder.root}"
+    room, _, file = name.partition("/")
+    if room == folder.predictions("any").parent.name:
+        stem = file.removesuffix(".examples.jsonl").removesuffix(".parquet")
+        origin = read_origin(folder.predictions(stem), verified=False)
+        return f"make it again: {predicting_again(folder, {stem: origin})[0]}"
+    command = "report" if name == folder.report.name else "evaluate"
+    return f"make it again: ensemble-uq {command} {shlex.quote(str(folder.root))}"
