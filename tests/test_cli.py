@@ -17,6 +17,7 @@ from huggingface_hub import constants
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files
 from ensemble_uq_llm.inference.predict import write_set
 from ensemble_uq_llm.member import trained
@@ -611,7 +612,9 @@ def test_python_callers_are_at_home_too(at_home):
     assert write_report(evaluated_to("~/out")).exists()
     assert load_predictions("~/mine.parquet").labels
     assert load_config(None, ["output_dir=~/x", "cache_dir=~/y"]).cache_dir == at_home / "y"
-    assert Config(train_file="~/data.jsonl", validation_file="~nobody-of-this-name/x").train_file.exists()
+    assert Config(train_file="~/data.jsonl", validation_file="~/data.jsonl").train_file.exists()
+    with pytest.raises(ConfigError, match="validation_file: must not begin with ~ where there is no such user"):
+        Config(train_file="~/data.jsonl", validation_file="~nobody-of-this-name/x")
 
 
 def evaluated_to(output):

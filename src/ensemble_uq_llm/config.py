@@ -8,21 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.config_problems import field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.labels.class_keys import ClassNamesKey, ClassWeights, class_problems
+from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights, class_problems
 from ensemble_uq_llm.labels.class_names import FROM_DATA
-from ensemble_uq_llm.utils.key_types import Count, CountOrZero, Flag, Number, Seed, Text, UserPath
-from ensemble_uq_llm.utils.text import repeated_in
+from ensemble_uq_llm.utils.key_types import (
+    MOST_GENERATED,
+    MOST_LAYERS,
+    MOST_MEMBERS,
+    Count,
+    CountOrZero,
+    Draws,
+    Flag,
+    LongText,
+    ModelName,
+    Number,
+    Rank,
+    Seed,
+    Text,
+    UserPath,
+)
+from ensemble_uq_llm.utils.text import clipped, repeated_in
 
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -33,15 +41,17 @@ EMBEDDED_MODEL = "embedded"
 
 class _RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
     def __call__(cls, **values: Any) -> Any:
+        problems = [text for _, text in unknown_keys(values, Config.model_fields)]
+        known = {key: value for key, value in values.items() if key in Config.model_fields}
         try:
-            return super().__call__(**values)
+            config = super().__call__(**known)
+            if not problems:
+                return config
         except ValidationError as error:
             details = error.errors()
-            problems = [
-                text for _, text in field_problems([each for each in details if each["loc"]], known=Config.model_fields)
-            ]
+            problems += [text for _, text in field_problems([each for each in details if each["loc"]])]
             problems += [each["msg"].removeprefix("Value error, ") for each in details if not each["loc"]]
-            raise ConfigError("\n".join(problems)) from None
+        raise ConfigError("\n".join(told(problems)))
 
 
 class Config(BaseModel, metaclass=_RaisesOurErrors):
@@ -54,7 +64,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     # Model
-    model_name: Text = Field(
+    model_name: ModelName = Field(
         "meta-llama/Llama-3.2-1B",
         description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
     )
@@ -65,7 +75,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         False,
         description="Take a model type that is not proved to equal transformers, if it passes a comparison first.",
     )
-    num_labels: Annotated[int, Field(strict=True, ge=2)] = Field(
+    num_labels: Annotated[int, Field(strict=True, ge=2, le=MOST_CLASSES)] = Field(
         2, description="Number of classes, two or more; may be left out where `class_names` names them."
     )
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
@@ -76,7 +86,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         None, description="A JSONL, CSV, TSV or Parquet file to train on, instead of `dataset`."
     )
     validation_file: UserPath | None = Field(None, description="A file to evaluate on, instead of `dataset`.")
-    prompt_template: Text = Field(
+    prompt_template: LongText = Field(
         "Question: {question} Context: {passage}",
         description="The prompt, with column names in braces.",
     )
@@ -146,7 +156,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # LoRA
-    lora_r: Count = Field(8, description="Rank of the adapters.")
+    lora_r: Rank = Field(8, description="Rank of the adapters.")
     lora_alpha: Annotated[Number, Field(gt=0)] = Field(
         32, description="The adapter's output is scaled by lora_alpha / lora_r."
     )
@@ -157,13 +167,17 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted."
     )
     lora_layers: tuple[CountOrZero, ...] | None = Field(
-        None, min_length=1, description="Indices of the decoder layers that are adapted, from 0; null is all."
+        None,
+        min_length=1,
+        max_length=MOST_LAYERS,
+        description="Indices of the decoder layers that are adapted, from 0; null is all.",
     )
 
     # Ensemble
     seeds: tuple[Seed, ...] = Field(
         tuple(range(42, 52)),
         min_length=1,
+        max_length=MOST_MEMBERS,
         description="One member per seed: its initialisation, data order and dropout.",
     )
     num_ensemble_models: Count | None = Field(
@@ -171,9 +185,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
 
     # Evaluation
-    bootstrap_draws: Annotated[int, Field(strict=True, ge=100)] = Field(
-        1000, description="Bootstrap draws for the 95% intervals."
-    )
+    bootstrap_draws: Draws = Field(1000, description="Bootstrap draws for the 95% intervals.")
     bootstrap_seed: Seed = Field(0, description="Seed of the bootstrap.")
 
     # Paths
@@ -253,6 +265,10 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := repeated_in(config.lora_layers or ()):
         yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
+    for key, file in (("max_train_examples", "train_file"), ("max_validation_examples", "validation_file")):
+        is_generated = config.dataset == "synthetic" and getattr(config, file) is None
+        if is_generated and (getattr(config, key) or 0) > MOST_GENERATED:
+            yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
     if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
         yield (
             ("train_file", "validation_file"),
@@ -273,6 +289,7 @@ def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
         yield (
             ("cut_column", "prompt_template"),
-            f"cut_column: {config.cut_column!r} does not stand in prompt_template {config.prompt_template!r}; name the "
+            f"cut_column: {clipped(config.cut_column)} does not stand in prompt_template "
+            f"{clipped(config.prompt_template)}; name the "
             "column whose end may be cut",
         )

@@ -1,19 +1,27 @@
 """YAML in and out of a Config: strict reading with every problem at once, `--set` overrides, commented writing."""
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
-from ensemble_uq_llm.config_problems import field_problems
+from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded
-from ensemble_uq_llm.utils.flat_yaml import parse_flat_yaml, parse_scalar, write_value
+from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, parse_scalar, write_value
+from ensemble_uq_llm.utils.key_types import path_problem
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
+from ensemble_uq_llm.utils.text import clipped
+
+AS_SPELLED: Final = ("class_names",)
+"""A class named 01 or 1e5 in the YAML is named so, and not 1 or 100000.0."""
+
+LONGEST_ORIGIN: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +78,13 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
     problems: list[str] = []
     if path is not None:
         path = as_path(path, "config")
+        if problem := path_problem(str(path)):
+            raise ConfigError(f"config: {problem}, found {clipped(str(path))}")
         file = _yaml_of(path)
+        text = _read_text(file)
         if file != path:
             RunFolder(path).read(file)  # a run's own must be as it was written
-        entries, yaml_problems = parse_flat_yaml(_read_text(file))
+        entries, yaml_problems = parse_flat_yaml(text, as_spelled=AS_SPELLED)
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
         for key, entry in entries.items():
             values[key], origins[key] = entry.value, f"{file}:{entry.line}"
@@ -82,12 +93,13 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            problems.append(f"--set {override}: write it as key=value")
+            problems.append(f"--set {plain(override)}: write it as key=value")
             continue
         key = key.strip()
-        values[key], origins[key] = parse_scalar(text), f"--set {key}={text}"
+        values[key] = parse_scalar(text, as_spelled=key in AS_SPELLED)
+        origins[key] = f"--set {plain(f'{key}={text}', most=LONGEST_ORIGIN)}"
     config, value_problems, wrong = _build(values, origins)
-    return UsablePart(config=config, origins=origins, problems=problems + value_problems, wrong=wrong)
+    return UsablePart(config=config, origins=origins, problems=told(problems + value_problems), wrong=wrong)
 
 
 def _yaml_of(path: Path) -> Path:
@@ -134,8 +146,12 @@ def _yaml_line(key: str, value: Any) -> str:
 
 
 def _read_text(path: Path) -> str:
+    """Return what a file holds, or a little more than may be in it: never all of what is endless."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path}: not a file but a {_kind(path)}; name a YAML file or a run folder")
+        with path.open(encoding="utf-8-sig") as stream:
+            return stream.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
         folder = path.parent if path.parent.is_dir() else Path()
         near = did_you_mean(path.name, (p.name for p in folder.glob("*.y*ml")))
@@ -146,20 +162,29 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def _kind(path: Path) -> str:
+    kinds = {"folder": path.is_dir(), "pipe": path.is_fifo(), "socket": path.is_socket()}
+    return next((name for name, it_is in kinds.items() if it_is), "device")
+
+
 def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config, list[str], frozenset[str]]:
     """Validate; on failure leave out the wrong keys and look for the problems that they hid."""
+    problems = [(key, text) for key, text in unknown_keys(values, Config.model_fields)]
+    meant = {near for key, _ in problems[:MOST_PROBLEMS] if (near := nearest(key, Config.model_fields))}
+    known = {key: value for key, value in values.items() if key in Config.model_fields}
     try:
-        return Config.model_validate(values), [], frozenset()
+        config = Config.model_validate(known)
+        wrong: set[str] = set()
     except ValidationError as error:
         details = [detail for detail in error.errors() if detail["loc"]]
-    wrong = {str(detail["loc"][0]) for detail in details}
-    problems = [f"{origins.get(key, '')}: {text}" for key, text in field_problems(details, known=Config.model_fields)]
-    rest = {key: value for key, value in values.items() if key not in wrong}
-    config = Config.model_validate(rest, context=SKIP_CROSS_CHECKS)
-    for keys, text in cross_problems(config):
-        if not wrong & set(keys):
-            place = next((origins[key] for key in keys if origins[key] != "default"), "default")
-            problems.append(f"{place}: {text}")
-            wrong |= set(keys)
-    meant = {near for key in wrong if (near := nearest(key, Config.model_fields))}
-    return config, problems, frozenset(wrong | meant)
+        wrong = {str(detail["loc"][0]) for detail in details}
+        problems = [*field_problems(details), *problems]
+        rest = {key: value for key, value in known.items() if key not in wrong}
+        config = Config.model_validate(rest, context=SKIP_CROSS_CHECKS)
+        for keys, text in cross_problems(config):
+            if not wrong & set(keys):
+                place = next((key for key in keys if origins[key] != "default"), keys[0])
+                problems.append((place, text))
+                wrong |= set(keys)
+    texts = [f"{origins[key]}: {text}" for key, text in problems]
+    return config, texts, frozenset(wrong | meant | (set(values) - set(known)))

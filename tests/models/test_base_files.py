@@ -128,6 +128,17 @@ def test_files_that_came_and_went_are_named(folder):
     assert digest_of(now) != digest_of(files)
 
 
+def test_an_older_tokenizer_counts_where_it_is_read(folder):
+    (folder / "merges.txt").write_text("a b")
+    with_both = base_digest(folder)
+    (folder / "merges.txt").write_text("b a")
+    assert base_digest(folder) == with_both, "tokenizer.json is read, and nothing else"
+    (folder / "tokenizer.json").unlink()
+    files = base_files(folder)
+    (folder / "merges.txt").write_text("a b")
+    assert differing(base_files(folder, files), files) == {"merges.txt": "altered"}
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_hubs_cache_is_taken_at_its_word_until_it_is_asked_in_full(folder, tmp_path, read, shared):
     plain = base_files(folder)

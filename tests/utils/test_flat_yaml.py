@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_uq_llm.utils.flat_yaml import MAX_BYTES, Entry, Problem, parse_flat_yaml, parse_scalar, write_value
+from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, Entry, Problem, parse_flat_yaml, parse_scalar, write_value
 
 YAMLISH = st.text(alphabet=list("ab08:1 -[]{}\n'\"|>!&*#?%@`,.~e+_=<\t\0\x85\u2028\ufeff"), max_size=60)
 TEXTS = (
@@ -133,7 +133,7 @@ def test_bombs_are_refused_before_anything_is_built(name):
 
 
 def test_a_large_file_is_refused():
-    entries, [problem] = parse_flat_yaml("a: 1\n" * MAX_BYTES)
+    entries, [problem] = parse_flat_yaml("a: 1\n" * MAX_CHARACTERS)
     assert entries == {}
     assert "larger than" in problem.message
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
@@ -17,7 +18,19 @@ FOUND: Final = Path("config.yaml")
 
 def home_path(text: str | Path) -> Path:
     """Read a path of the command line; the shell leaves a `~` alone behind an equals sign."""
+    from ensemble_uq_llm.utils.key_types import path_problem  # not at the top: `--help` answers without pydantic
+
+    if problem := path_problem(str(text)):
+        raise typer.BadParameter(f"{problem}, found {clipped(str(text))}")
     return expanded(Path(text))
+
+
+def _few_enough(draws: int | None) -> int | None:
+    from ensemble_uq_llm.utils.key_types import MOST_DRAWS
+
+    if draws is not None and draws > MOST_DRAWS:
+        raise typer.BadParameter(f"must be at most {MOST_DRAWS:,}, found {draws}")
+    return draws
 
 
 ConfigPath = Annotated[
@@ -32,8 +45,10 @@ Adapters = Annotated[
     list[Path] | None,
     typer.Option("--adapter", metavar="PATH", parser=home_path, help="A PEFT folder as member; repeatable."),
 ]
-Draws = Annotated[int | None, typer.Option(min=100, help="Bootstrap draws for the 95% confidence intervals.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the bootstrap.")]
+Draws = Annotated[
+    int | None, typer.Option(callback=_few_enough, min=100, help="Bootstrap draws for the 95% confidence intervals.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of the bootstrap.")]
 
 
 def found_config(named: Path | None) -> Path | None:

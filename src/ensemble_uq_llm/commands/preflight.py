@@ -14,10 +14,10 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.check import check, check_what_is_right
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError
+from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
-from ensemble_uq_llm.utils.files import read_json
 
 
 def check_everything(
@@ -86,6 +86,6 @@ def _check_model_files(config: Config, found: CheckList) -> None:
 
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        return read_json(path)
+        return read_strict_json(path)
     except ValueError as error:
         raise ModelError(f"model_name: the configuration in {path} cannot be used: {error}") from None

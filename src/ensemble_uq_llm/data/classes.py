@@ -11,6 +11,7 @@ from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.labels.class_keys import names_problem
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.labels.label_values import in_order, name_of
 from ensemble_uq_llm.utils.text import counted, listed
@@ -67,4 +68,6 @@ def _names(config: Config) -> tuple[str, ...]:
     if len(known) > SURELY_CLASSES and 2 * len(known) > len(values):
         number = counted(len(values), "row")
         raise DataError(f"{what} are {len(known):,} different ones on {number}, so no classes; is it another column?")
+    if problem := names_problem(known):
+        raise DataError(f"{what} cannot be classes (class_names: from_data): {problem}")
     return known

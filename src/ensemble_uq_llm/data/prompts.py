@@ -1,6 +1,7 @@
 """The prompt template: literal text with `{column}` fields, such as `Question: {question}`."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
@@ -8,7 +9,9 @@ from typing import Final
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.suggest import did_you_mean
+from ensemble_uq_llm.utils.text import clipped, counted
 
+MOST_FIELDS: Final = 256
 COLUMN_NAME: Final = re.compile(r"[^\W\d][\w -]*")
 
 
@@ -36,10 +39,10 @@ class Template:
         """
         places = [place for place, (_, name) in enumerate(self.pieces) if name == column]
         if len(places) != 1:
-            hint = did_you_mean(column, self.columns)
+            hint = did_you_mean(column, self.columns) if not places else ""
             times = f"{len(places)} times" if places else "not at all"
             raise ConfigError(
-                f"cut_column: the column that is cut, {column!r}, stands {times} in the prompt template{hint}"
+                f"cut_column: the column that is cut, {clipped(column)}, stands {times} in the prompt template{hint}"
             )
         literal, _ = self.pieces[places[0]]
         before = (*self.pieces[: places[0]], (literal, None))
@@ -51,15 +54,21 @@ def parse_template(text: str) -> Template:
     try:
         pieces = tuple(Formatter().parse(text))
     except ValueError as error:
-        raise ConfigError(f"prompt_template {text!r}: {error}; write {{{{ and }}}} for braces as text") from error
+        raise ConfigError(
+            f"prompt_template {clipped(text)}: {error}; write {{{{ and }}}} for braces as text"
+        ) from error
     for _, column, spec, conversion in pieces:
         if column is not None and (spec or conversion or not COLUMN_NAME.fullmatch(column)):
             bad = column + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
             plain = "only plain column names may stand in braces, as in {question}"
-            raise ConfigError(f"prompt_template {text!r}: {{{bad}}} cannot be used; {plain}")
+            raise ConfigError(f"prompt_template {clipped(text)}: {{{clipped(bad)[1:-1]}}} cannot be used; {plain}")
     template = Template(pieces=tuple((literal, column) for literal, column, _, _ in pieces))
     if not template.columns:
-        raise ConfigError(f"prompt_template {text!r}: it names no column; write for example {{question}}")
+        raise ConfigError(f"prompt_template {clipped(text)}: it names no column; write for example {{question}}")
+    if (fields := sum(column is not None for _, column in template.pieces)) > MOST_FIELDS:
+        raise ConfigError(
+            f"prompt_template {clipped(text)}: {counted(fields, 'column')} in braces; at most {MOST_FIELDS} can be used"
+        )
     return template
 
 
@@ -75,8 +84,8 @@ def default_cut_column(text: str) -> str:
     be parsed or that repeats every column.
     """
     template = parse_template(text)
-    named = [column for _, column in template.pieces if column is not None]
-    once = [column for column in named if named.count(column) == 1]
+    named = Counter(column for _, column in template.pieces if column is not None)
+    once = [column for column, times in named.items() if times == 1]
     if not once:
-        raise ConfigError(f"prompt_template {text!r}: it repeats every column, so none can be cut")
+        raise ConfigError(f"prompt_template {clipped(text)}: it repeats every column, so none can be cut")
     return "passage" if "passage" in once else once[-1]

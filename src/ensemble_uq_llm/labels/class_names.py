@@ -33,6 +33,8 @@ TRUTH_WORDS: Final = {
     "true": True, "yes": True, "y": True, "t": True,
     "false": False, "no": False, "n": False, "f": False,
 }  # fmt: skip
+MOST_HINTS: Final = 100
+"""Of so many unknown labels it is said which name was meant; a column of others has none in mind."""
 NUMBER_WITH_ZEROS: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
@@ -49,6 +51,7 @@ class ClassNames:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._by_key = {key_of(name): index for index, name in enumerate(self.names)}
+        self._hints: dict[str, str] = {}
         self._translations: dict[tuple[str, ...], tuple[int | None, ...]] = {}
 
     def index_of(self, value: Any) -> int:
@@ -68,7 +71,13 @@ class ClassNames:
             return self._of_truth(is_true=key[1])
         if key[0] == "number":
             return self._of_number(key[1])
-        raise NotAClassError(did_you_mean(key[1], self.names).removeprefix("; "))
+        raise NotAClassError(self._hint(key[1]))
+
+    def _hint(self, label: str) -> str:
+        """Return which name may have been meant; each label is looked up once."""
+        if label not in self._hints and len(self._hints) < MOST_HINTS:
+            self._hints[label] = did_you_mean(label, self.names).removeprefix("; ")
+        return self._hints.get(label, "")
 
     @property
     def in_words(self) -> str:

@@ -1,5 +1,7 @@
 """The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,8 @@ from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.checks.quotes import quoted
+from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_tokenizer_settings
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.local import embedded_folder, local_folder
@@ -21,7 +25,9 @@ from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.utils.hub import why_hub_is_silent
-from ensemble_uq_llm.utils.text import first_line
+
+PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
+"""A text that every tokenizer must be able to read."""
 
 _SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)
@@ -54,13 +60,17 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     embeddings = getattr(settings.get_text_config(), "vocab_size", None)
     if not isinstance(embeddings, int):
         raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except Exception as error:
-        raise ModelError(f"model_name: no usable tokenizer in {folder}: {first_line(error)}") from error
+    check_tokenizer_settings(folder, getattr(settings, "tokenizer_class", None))
+    with _named_panic(folder):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(folder), config=settings, trust_remote_code=False, local_files_only=True
+        )
     pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    check_growth(folder, tokenizer.backend_tokenizer)
+    with _named_panic(folder):
+        tokenizer([PROBE, ""])
     return BaseTokenizer(tokenizer=tokenizer, embeddings=embeddings, pad_token=pad_token)
 
 
@@ -91,7 +101,7 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unprov
             trust_remote_code=False,
         )
     except Exception as error:
-        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"model_name: the model in {folder} cannot be loaded: {quoted(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"model_name: {folder} lacks weights: {', '.join(missing[:3])} ({len(missing)} in all)")
     decoder = decoder.to(device).requires_grad_(False).eval()
@@ -118,7 +128,7 @@ def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> 
             )
     except Exception as error:
         raise ModelError(
-            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {first_line(error)}"
+            f"model_name: the configuration in {folder} cannot be used: {type(error).__name__}: {quoted(error)}"
         ) from error
     decoder_layers(skeleton)
     return skeleton
@@ -131,6 +141,17 @@ def base_digest(folder: Path) -> str:
         ModelError: a file that cannot be read.
     """
     return digest_of(base_files(folder))
+
+
+@contextmanager
+def _named_panic(folder: Path) -> Iterator[None]:
+    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:
@@ -178,4 +199,4 @@ def _explained(name: str, revision: str | None, cache_dir: Path | None, silence:
         cache = cache_dir or constants.HF_HUB_CACHE
         return f"{name!r} is not in the cache ({cache}), and {silence}; connect to download it, {local}"
     again = "run the same command again: files that are complete are kept"
-    return f"{name!r} could not be downloaded ({type(error).__name__}: {first_line(error)}); {again}, {local}"
+    return f"{name!r} could not be downloaded ({type(error).__name__}: {quoted(error)}); {again}, {local}"

@@ -18,6 +18,9 @@ from ensemble_uq_llm.utils.files import sha256_of
 SUFFIXES: Final = (".json", ".safetensors", ".model")
 """The files that make a base what it computes: configuration, tokenizer, weights."""
 
+OLDER_TOKENIZERS: Final = ("merges.txt", "vocab.txt")
+"""What a tokenizer is made from where there is no tokenizer.json; beside it they say nothing."""
+
 
 class BaseFile(TypedDict):
     """One file of a base; the times are nanoseconds."""
@@ -46,12 +49,17 @@ def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, ful
         ModelError: a file that cannot be read, leads out of the folder, or changes while it is read.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise ModelError(f"model_name: {folder} cannot be read ({error.strerror or error})") from error
+    others = () if any(path.name == "tokenizer.json" for path in paths) else OLDER_TOKENIZERS
     earlier = {} if full or known is None else known
     trust_hub = known is None and not full
-    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in paths}
+    return {
+        path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub)
+        for path in paths
+        if path.suffix in SUFFIXES or path.name in others
+    }
 
 
 def digest_of(files: Mapping[str, BaseFile]) -> str:

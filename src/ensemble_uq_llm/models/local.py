@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.checks.folder_files import check_folder
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.suggest import did_you_mean
 
@@ -18,7 +19,8 @@ def local_folder(name: str) -> Path | None:
     """Return the folder that `model_name` names, or None where it is the name of a model on the hub.
 
     Raises:
-        ModelError: it is the path of a folder that is not there, or not that of a model.
+        ModelError: it is the path of a folder that is not there, or not that of a model, or holds a file that must not
+            be opened.
     """
     if name == EMBEDDED_MODEL:
         return embedded_folder()
@@ -26,6 +28,7 @@ def local_folder(name: str) -> Path | None:
     if folder.is_dir():
         if not (folder / "config.json").exists():
             raise ModelError(f"model_name: {folder} is a folder without config.json, so not a Hugging Face model")
+        check_folder(folder)
         return folder
     if folder.is_file():
         raise ModelError(f"model_name: {folder} is a file; give the folder that holds it")

@@ -6,15 +6,21 @@ reported with its line.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from yaml.reader import ReaderError
 
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 8
+from ensemble_uq_llm.utils.text import clipped
+
+MAX_CHARACTERS: Final = 1 << 20
+MAX_DEPTH: Final = 8
+MAX_NODES: Final = 25_000
+"""A configuration of our own (`config.py` bounds its lists and texts) is smaller in each of these."""
+
+_STR, _INT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,58 @@ class Problem:
     message: str
 
 
+ALIASES: Final = "anchors and aliases (& and *) are not allowed here; quote the value if it is text"
+NESTED: Final = "must be a value or a list of values, not a nested mapping or list"
+
+
+class _RefusedError(Exception):
+    """Carries what a flat file may not hold from the midst of a parse."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(line, message)
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with the scalar rules of YAML 1.2's core schema."""
+    """PyYAML's safe loader with the scalar rules of YAML 1.2's core schema.
+
+    Each event passes `get_event` before anything is built of it: aliases, tags, deep nesting and endless lists go no
+    further (alias bombs, stack overflow, minutes of parsing).
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+        self._key = ""
+        self._is_key = True
+
+    def get_event(self) -> yaml.Event:
+        """Return the next event of the parser, if it may stand in a flat file."""
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _RefusedError(line, ALIASES)
+        if tag := getattr(event, "tag", None):
+            raise _RefusedError(line, f"tags are not allowed here, found {clipped(tag)}; quote the value if it is text")
+        if isinstance(event, yaml.NodeEvent):
+            self._count(event, line)
+        self._depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if self._depth > MAX_DEPTH:
+            raise _RefusedError(line, "nested too deeply: the file holds flat `key: value` lines")
+        return event
+
+    def _count(self, event: yaml.NodeEvent, line: int) -> None:
+        """Count what stands in the file, and note under which key."""
+        if self._depth == 1:
+            if self._is_key:
+                self._key = getattr(event, "value", "")
+            self._is_key = not self._is_key
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            key = clipped(self._key)[1:-1]
+            raise _RefusedError(line, f"{key}: with it the file holds more than {MAX_NODES:,} values; shorten it")
 
 
 for _tag, _pattern, _first in (
@@ -60,7 +114,7 @@ def _construct_int(loader: _Loader, node: Any) -> int:
     return int(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor(_INT, _construct_int)
 
 
 _YAML_11, _YAML_12 = yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers
@@ -75,24 +129,23 @@ class _Dumper(yaml.SafeDumper):
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         """Put a text of more than one line, or with invisible characters, on one line between double quotes."""
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+        return self.represent_scalar(_STR, text, style=None if text.isprintable() else '"')
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def parse_flat_yaml(text: str) -> tuple[dict[str, Entry], list[Problem]]:
-    """Read flat YAML.
+def parse_flat_yaml(text: str, *, as_spelled: Collection[str] = ()) -> tuple[dict[str, Entry], list[Problem]]:
+    """Read flat YAML; a number under one of the keys `as_spelled` stays the text that was written, `01` or `1e5`.
 
     Returns the entries that could be read, and every problem found; a file with problems is not to be used.
     """
-    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        return {}, [Problem(1, f"the file is larger than {MAX_BYTES} bytes; that is no configuration")]
+    if len(text) > MAX_CHARACTERS:
+        return {}, [Problem(1, f"the file is larger than {MAX_CHARACTERS:,} characters; that is no configuration")]
     try:
-        problems = list(_scan_events(text))
-        if problems:
-            return {}, problems
-        root = yaml.compose(text, Loader=_Loader)
+        root = _Loader(text).get_single_node()
+    except _RefusedError as refused:
+        return {}, [refused.problem]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at column {mark.column + 1}" if mark else ""
@@ -104,12 +157,12 @@ def parse_flat_yaml(text: str) -> tuple[dict[str, Entry], list[Problem]]:
         return {}, []
     if not isinstance(root, yaml.MappingNode):
         return {}, [Problem(1, "the file must hold `key: value` lines")]
-    return _read_mapping(root)
+    return _read_mapping(root, as_spelled)
 
 
-def parse_scalar(text: str) -> Any:
+def parse_scalar(text: str, *, as_spelled: bool = False) -> Any:
     """Read one value as it would be read behind `key:`; a value that is not valid YAML is taken as a string."""
-    entries, problems = parse_flat_yaml(f"value: {text}")
+    entries, problems = parse_flat_yaml(f"value: {text}", as_spelled=("value",) if as_spelled else ())
     return text if problems or set(entries) != {"value"} else entries["value"].value
 
 
@@ -119,24 +172,7 @@ def write_value(value: Any) -> str:
     return text.removesuffix("\n...\n").rstrip("\n")
 
 
-def _scan_events(text: str) -> Iterator[Problem]:
-    """Refuse aliases, tags and deep nesting before anything is built from them (alias bombs, stack overflow)."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            yield Problem(line, "anchors and aliases (& and *) are not allowed here; quote the value if it is text")
-            return
-        if tag := getattr(event, "tag", None):
-            yield Problem(line, f"tags are not allowed here, found {tag!r}; quote the value if it is text")
-            return
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            yield Problem(line, "nested too deeply: the file holds flat `key: value` lines")
-            return
-
-
-def _read_mapping(root: yaml.MappingNode) -> tuple[dict[str, Entry], list[Problem]]:
+def _read_mapping(root: yaml.MappingNode, as_spelled: Collection[str]) -> tuple[dict[str, Entry], list[Problem]]:
     loader = _Loader("")
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
@@ -145,21 +181,25 @@ def _read_mapping(root: yaml.MappingNode) -> tuple[dict[str, Entry], list[Proble
         if not isinstance(key_node, yaml.ScalarNode):
             problems.append(Problem(line, "a key must be a plain word"))
             continue
-        key = key_node.value
+        key, shown = key_node.value, clipped(key_node.value)[1:-1]
         if key in entries:
-            problems.append(Problem(line, f"{key}: given twice, first on line {entries[key].line}; keep one of them"))
+            problems.append(Problem(line, f"{shown}: given twice, first on line {entries[key].line}; keep one of them"))
             continue
-        if not _is_flat(value_node):
-            problems.append(Problem(line, f"{key}: must be a value or a list of values, not a nested mapping or list"))
+        scalars = _scalars(value_node)
+        if scalars is None:
+            problems.append(Problem(line, f"{shown}: {NESTED}"))
             continue
+        for scalar in scalars if key in as_spelled else ():
+            if scalar.tag in (_INT, _FLOAT):
+                scalar.tag = _STR
         try:
             entries[key] = Entry(loader.construct_object(value_node, deep=True), line)
         except ValueError:  # the only one that the patterns let through: Python reads 4,300 digits at most
-            problems.append(Problem(line, f"{key}: the number has too many digits"))
+            problems.append(Problem(line, f"{shown}: the number has too many digits"))
     return entries, problems
 
 
-def _is_flat(node: yaml.Node) -> bool:
-    if isinstance(node, yaml.SequenceNode):
-        return all(isinstance(item, yaml.ScalarNode) for item in node.value)
-    return isinstance(node, yaml.ScalarNode)
+def _scalars(node: yaml.Node) -> list[yaml.ScalarNode] | None:
+    """Return the scalars of a value; None if it is nested."""
+    items: list[Any] = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return items if all(isinstance(item, yaml.ScalarNode) for item in items) else None

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 CLIP: Final = 80
+MOST_REPEATED: Final = 12
 
 
 def clipped(value: Any) -> str:
@@ -37,8 +38,10 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
 
 
 def repeated_in(values: Sequence[object]) -> str:
-    """Return the values that stand there more than once, with commas between them; empty where none does."""
-    return ", ".join(str(value) for value, count in Counter(values).items() if count > 1)
+    """Return the first values that stand there more than once, with commas between them; empty where none does."""
+    repeated = [str(value) for value, count in Counter(values).items() if count > 1]
+    shown = ", ".join(repeated[:MOST_REPEATED])
+    return shown if len(repeated) <= MOST_REPEATED else f"{shown} and {len(repeated) - MOST_REPEATED:,} more"
 
 
 def duration(seconds: float) -> str:

@@ -184,3 +184,37 @@ def test_an_activation_that_transformers_has_not_is_named(base, name):
 def test_a_misspelt_activation_is_put_right(base):
     with pytest.raises(ModelError, match="is 'sillu', which is no activation of transformers; did you mean 'silu'"):
         parse_base_config(changed(base, hidden_act="sillu"))
+
+
+@pytest.mark.parametrize("key", ["get_text_config", "to_dict", "__class__", "attribute_map", "sub_configs"])
+def test_a_key_that_is_part_of_the_code_is_refused(base, key):
+    with pytest.raises(ModelError, match=rf"config\.json has the key '{key}', which is part of transformers' own code"):
+        parse_base_config(changed(base, **{key: {"num_hidden_layers": "vocab_size"}}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text_config": {"num_hidden_layers": 10**9}},
+        {"model_type": "llava", "text_config": {"model_type": "llama", "hidden_size": 10**12}},
+        {"model_type": "gpt2", "n_layer": 10**9},
+        {"num_labels": 10**9},
+    ],
+    ids=str,
+)
+def test_sizes_count_in_parts_and_by_other_names_too(base, changes):
+    with pytest.raises(ModelError, match=r"(num_hidden_layers|hidden_size|n_layer|num_labels) in .* must be a whole"):
+        parse_base_config(changed(base, **changes))
+
+
+def test_code_of_a_part_is_refused_and_that_of_the_whole_forgotten(base):
+    with pytest.raises(ModelError, match=r"a part of .* names code of its own \(auto_map\), which is never executed"):
+        parse_base_config(changed(base, text_config={"auto_map": {"AutoModel": "own.Own"}}))
+    with pytest.warns(UserWarning, match="never executed"):
+        settings = parse_base_config(changed(base, text_config=..., auto_map={"AutoModel": "own.Own"}))
+    assert not hasattr(settings, "auto_map")
+
+
+def test_a_label_may_have_any_name(base):
+    settings = parse_base_config(changed(base, id2label={"0": "update", "1": "b"}, label2id={"update": 0, "b": 1}))
+    assert settings.label2id == {"update": 0, "b": 1}

@@ -1,10 +1,12 @@
 """Which entries of a stranger's folder may be opened."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.models.checks.folder_files import claimed_sha256, obstacle
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.checks.folder_files import LARGEST_SMALL_FILE, check_folder, claimed_sha256, obstacle
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -67,3 +69,32 @@ def test_the_hub_names_large_files_by_their_digest(tmp_path):
     assert claimed_sha256(linked(tmp_path / "2", f"elsewhere/{DIGEST}")) is None
     assert claimed_sha256(linked(tmp_path / "3", f"blobs/{DIGEST[:40]}")) is None
     assert claimed_sha256(written(tmp_path / "blobs" / DIGEST)) is None
+
+
+READ = ("config.json", "tokenizer.json", "tokenizer.model", "merges.txt", "a.safetensors", "chat_template.jinja")
+
+
+@pytest.mark.parametrize("name", [*READ, "additional_chat_templates/a.jinja"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_whatever_transformers_could_open_is_looked_at(tmp_path, name, make):
+    written(tmp_path / "README.md")
+    check_folder(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(ModelError, match=rf"model_name: .*{name} is a (named pipe|folder|device), and must be a file"):
+        check_folder(tmp_path)
+
+
+def test_what_nothing_opens_is_let_alone(tmp_path):
+    os.mkfifo(tmp_path / "notes")
+    linked(tmp_path / "README.md", "/etc/passwd")
+    (tmp_path / "original").mkdir()
+    check_folder(tmp_path)
+
+
+def test_small_files_are_bounded(tmp_path):
+    for name in ("tokenizer.json", "model.safetensors"):
+        written(tmp_path / name)
+        os.truncate(tmp_path / name, LARGEST_SMALL_FILE + 1)
+    with pytest.raises(ModelError, match=r"tokenizer\.json has 268,435,457 bytes, and no such file needs more than"):
+        check_folder(tmp_path)

@@ -8,8 +8,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models.base import load_decoder
-from ensemble_uq_llm.models.checks.weights import INDEX, WEIGHTS, weight_files
+from ensemble_uq_llm.models.base import load_decoder, load_skeleton
+from ensemble_uq_llm.models.checks.weights import (
+    INDEX,
+    LARGEST_HEADER,
+    MOST_SHARDS,
+    WEIGHTS,
+    check_weights,
+    weight_files,
+)
 from tiny_models import save_tiny_llama
 
 Q = "model.layers.0.self_attn.q_proj.weight"
@@ -102,4 +109,42 @@ def test_floating_point_weights_of_any_width_are_loaded(base, dtype):
 def test_a_base_that_is_not_finite_is_refused(base, poison):
     with_tensor(base, Q, torch.full((32, 32), poison))
     with pytest.raises(ModelError, match="gives NaN or infinity for its first tokens"):
+        load(base)
+
+
+def test_weights_that_are_not_there_are_missed_before_they_are_made_up(base):
+    config = json.loads((base / "config.json").read_text()) | {"num_hidden_layers": 400}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=rf"{base} lacks weights: layers\.10\.input_layernorm\.weight, .* in all\)"):
+        check_weights(base, load_skeleton(base, bf16=False))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.float8_e4m3fn], ids=str)
+def test_a_tensor_of_the_model_is_of_floating_point_whatever_its_name(tmp_path, dtype):
+    folder = save_tiny_llama(tmp_path, attention_bias=True)
+    with_tensor(folder, "model.layers.0.self_attn.q_proj.bias", torch.zeros(32).to(dtype))
+    with pytest.raises(ModelError, match=r"q_proj\.bias in .* is of type (I8|BOOL|F8_E4M3), so quantised"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["evil.bin", "../evil.safetensors", "/etc/evil.safetensors", "a\0.safetensors", ".."])
+def test_an_index_names_safetensors_files_beside_it(base, name):
+    sharded(base)
+    write_index(base, {"a": name})
+    with pytest.raises(ModelError, match="is not an index of weights: weight_map must map names to files beside it"):
+        weight_files(base)
+
+
+def test_an_index_of_countless_files_is_refused(base):
+    sharded(base)
+    write_index(base, {str(index): f"{index}.safetensors" for index in range(MOST_SHARDS + 1)})
+    with pytest.raises(ModelError, match="names 10,001 files, over 10,000"):
+        weight_files(base)
+
+
+@pytest.mark.parametrize("length", [LARGEST_HEADER + 1, 2**64 - 1])
+def test_a_header_of_no_known_length_is_not_read(base, length):
+    with (base / WEIGHTS).open("r+b") as stream:
+        stream.write(length.to_bytes(8, "little"))
+    with pytest.raises(ModelError, match=rf"{WEIGHTS} cannot be read: its header has {length:,} bytes, and none needs"):
         load(base)

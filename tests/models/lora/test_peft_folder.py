@@ -1,6 +1,7 @@
 """Members on disk: `peft` reads ours, we read `peft`'s, and what is not a plain adapter is refused by name."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import member_logits
-from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter, write_adapter
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, adapter_of, ensemble_of, read_adapter, write_adapter
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.training.from_config import base_name, lora_settings
@@ -242,6 +243,14 @@ def truncate(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
 
 
+def replaced(name: str, make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return damage
+
+
 Q = "base_model.model.model.layers.0.self_attn.q_proj"
 HEAD = "base_model.model.score.weight"
 DAMAGES = {
@@ -265,6 +274,40 @@ DAMAGES = {
     "rank zero": (setting(r=0), "adapter_config.json: r and lora_alpha must be positive"),
     "rank a flag": (setting(r=True), "adapter_config.json: r and lora_alpha must be positive"),
     "rank broken": (setting(r=4.5), "adapter_config.json: r and lora_alpha must be positive"),
+    "rank beyond bounds": (setting(r=10**400), "r and lora_alpha must be positive numbers, of at most 1,000,000,000"),
+    "alpha beyond bounds": (setting(lora_alpha=10**400), "r and lora_alpha must be positive numbers, of at most"),
+    "alpha infinite": (setting(lora_alpha=float("inf")), "r and lora_alpha must be positive numbers, of at most"),
+    "alpha no number": (setting(lora_alpha=float("nan")), "not JSON: NaN is no number"),
+    "alpha negative": (setting(lora_alpha=-8), "r and lora_alpha must be positive numbers, of at most"),
+    "a negative scale a layer": (setting(alpha_pattern={"v_proj": -3}), "alpha_pattern must map names to positive"),
+    "a broken rank a layer": (setting(rank_pattern={"v_proj": 2.5}), "rank_pattern must map names to positive"),
+    "ranks in a list": (setting(rank_pattern=[4]), "rank_pattern must map names to positive"),
+    "a number for a start": (setting(init_lora_weights=1), "init_lora_weights = 1: PEFT changes the base with it"),
+    "a start that is no object": (
+        setting(eva_config=[0]),
+        "eva_config = a list of 1, and PEFT takes an object",
+    ),
+    "a key twice": (
+        lambda folder: (folder / SETTINGS).write_text('{"r": 4, "r": 8}'),
+        "adapter_config.json: not JSON: the key 'r' stands there twice",
+    ),
+    "settings in a pipe": (replaced(SETTINGS, os.mkfifo), "adapter_config.json: is a named pipe, and must be a file"),
+    "weights of a device": (
+        replaced(WEIGHTS, lambda path: path.symlink_to("/dev/zero")),
+        "adapter_model.safetensors: is a device, and must be a file",
+    ),
+    "weights from elsewhere": (
+        replaced(WEIGHTS, lambda path: path.symlink_to("/etc/passwd")),
+        "adapter_model.safetensors: is a link to /etc/passwd, outside of its folder",
+    ),
+    "whole numbers": (
+        tensors(lambda held: held.update({HEAD: held[HEAD].to(torch.int8)})),
+        "score.weight' is of type int",
+    ),
+    "a single number": (
+        tensors(lambda held: held.update({HEAD: torch.tensor(1.0)})),
+        "score.weight' is a single",
+    ),
     "alpha a text": (setting(lora_alpha="8"), "adapter_config.json: r and lora_alpha must be positive"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "adapter_model.safetensors: there is no such file$"),
     "pickle": (pickle_instead, "adapter_model.safetensors: there is no such file; adapter_model.bin is a pickle"),
@@ -302,6 +345,31 @@ def test_what_is_no_plain_adapter_is_refused(foreign, tmp_path, damage):
     with pytest.raises(IntegrityError, match=message) as caught:
         read_adapter(folder)
     assert str(folder) in str(caught.value)
+
+
+def test_a_scale_that_overflows_is_refused(foreign, tmp_path):
+    folder = with_settings(foreign["rank 4"], tmp_path, {"lora_alpha": 1e9})
+    tensors(lambda held: held.update({f"{Q}.lora_B.weight": torch.full((32, 4), 1e38)}))(folder)
+    with pytest.raises(
+        IntegrityError, match=r"layers\.0\.self_attn\.q_proj\.lora_B overflows once it is scaled; is lora"
+    ):
+        ensemble_of(tiny_llama(), [read_adapter(folder)], members=trained((0,)))
+
+
+def test_an_endless_expression_is_refused(foreign, tmp_path):
+    folder = with_settings(foreign["rank 4"], tmp_path, {"target_modules": "(.*)*Z"})
+    with pytest.raises(IntegrityError, match="the expressions in target_modules take too long to match; list the"):
+        ensemble_of(tiny_llama(), [read_adapter(folder)], members=trained((0,)))
+
+
+def test_bytes_make_the_adapter_that_files_make(foreign):
+    folder = foreign["rank 4"]
+    files = {"settings": (folder / SETTINGS).read_bytes(), "weights": (folder / WEIGHTS).read_bytes()}
+    whole, parsed = read_adapter(folder), adapter_of(folder, **files)
+    assert parsed.settings == whole.settings
+    assert parsed.lora.keys() == whole.lora.keys()
+    pairs = [(whole.lora[name][part], parsed.lora[name][part]) for name in whole.lora for part in (0, 1)]
+    assert all(torch.equal(theirs, ours) for theirs, ours in pairs)
 
 
 MISFITS = {

@@ -1,6 +1,7 @@
 """A base's config.json: read by transformers, after what it would trip over, misread or run is refused by name."""
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +12,14 @@ from transformers.activations import ACT2FN
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.rope import check_rope
 from ensemble_uq_llm.models.checks.families import check_family
-from ensemble_uq_llm.utils.files import read_json
+from ensemble_uq_llm.models.checks.folder_files import check_folder
+from ensemble_uq_llm.models.checks.quotes import quoted
+from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import clipped, first_line
+from ensemble_uq_llm.utils.text import clipped
 
 LARGEST: Final = {
-    "num_hidden_layers": 1_000,
+    "num_hidden_layers": 500,
     "num_attention_heads": 10_000,
     "num_key_value_heads": 10_000,
     "head_dim": 100_000,
@@ -24,10 +27,13 @@ LARGEST: Final = {
     "intermediate_size": 10_000_000,
     "vocab_size": 100_000_000,
     "max_position_embeddings": 1_000_000_000,
+    "num_labels": 100_000,
 }
 """The sizes of a decoder, and far more than any has: what is larger is a slip, and would only exhaust the memory."""
 
-_MAY_BE_NULL: Final = ("head_dim", "num_key_value_heads", "max_position_embeddings")
+_MAY_BE_NULL: Final = ("head_dim", "num_key_value_heads", "max_position_embeddings", "num_labels")
+_RESERVED: Final = ("attribute_map", "sub_configs")
+"""What transformers' configurations know themselves by; a file that sets it would change what its other keys mean."""
 
 
 def read_base_config(folder: Path, *, allow_unproven: bool = False) -> PreTrainedConfig:
@@ -56,10 +62,13 @@ def parse_base_config(folder: Path) -> PreTrainedConfig:
             quantised.
     """
     path = folder / "config.json"
+    check_folder(folder)
     raw = _read(path)
     _check_kind(path, raw)
-    _check_quantisation(path, raw)
-    _check_sizes(path, raw)
+    for section in _sections(raw):
+        _check_keys(path, raw, section)
+        _check_quantisation(path, section)
+        _check_sizes(path, raw, section)
     _check_activation(path, raw)
     if (folder / "adapter_config.json").exists():
         raise ModelError(
@@ -70,17 +79,19 @@ def parse_base_config(folder: Path) -> PreTrainedConfig:
         settings: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:
         raise _unusable(path, error) from error
+    if hasattr(settings, "auto_map"):
+        del settings.auto_map  # so that nothing below finds code to ask for
     return settings
 
 
 def _unusable(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"model_name: the configuration in {path} cannot be used: {first_line(error)}")
+    return ModelError(f"model_name: the configuration in {path} cannot be used: {quoted(error)}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
+        return read_strict_json(path)
+    except ValueError as error:
         raise _unusable(path, error) from error
 
 
@@ -106,6 +117,28 @@ def _check_kind(path: Path, raw: dict[str, Any]) -> None:
     )
 
 
+def _sections(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the whole object and the configurations within it: composite models have one for their decoder."""
+    parts = getattr(CONFIG_MAPPING[raw["model_type"]], "sub_configs", {})
+    waiting = [raw]
+    while waiting:
+        section = waiting.pop()
+        yield section
+        inner = (value for key, value in section.items() if key.endswith("config") or key in parts)
+        waiting.extend(value for value in inner if isinstance(value, dict))
+
+
+def _check_keys(path: Path, raw: dict[str, Any], section: dict[str, Any]) -> None:
+    if section is not raw and section.get("auto_map"):
+        raise ModelError(f"model_name: a part of {path} names code of its own (auto_map), which is never executed")
+    kind = CONFIG_MAPPING[raw["model_type"]]
+    for key in section:
+        if key in _RESERVED or key.startswith("__") or callable(getattr(kind, key, None)):
+            raise ModelError(
+                f"model_name: {path} has the key {clipped(key)}, which is part of transformers' own code; delete it"
+            )
+
+
 def _check_quantisation(path: Path, raw: dict[str, Any]) -> None:
     quantised = raw.get("quantization_config") or raw.get("compression_config")
     if quantised:
@@ -127,16 +160,18 @@ def _check_activation(path: Path, raw: dict[str, Any]) -> None:
             )
 
 
-def _check_sizes(path: Path, raw: dict[str, Any]) -> None:
-    for key, largest in LARGEST.items():
-        size = raw.get(key, 1)
-        if size is None and key in _MAY_BE_NULL:
-            continue
-        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= largest:
-            raise ModelError(
-                f"model_name: {key} in {path} must be a whole number from 1 to {largest:,}, found {clipped(size)}"
-            )
-    heads, groups = raw.get("num_attention_heads"), raw.get("num_key_value_heads")
+def _check_sizes(path: Path, raw: dict[str, Any], section: dict[str, Any]) -> None:
+    aliases = getattr(CONFIG_MAPPING[raw["model_type"]], "attribute_map", {})
+    for name, largest in LARGEST.items():
+        for key in {name, aliases.get(name, name)} & section.keys():
+            size = section[key]
+            if size is None and name in _MAY_BE_NULL:
+                continue
+            if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= largest:
+                raise ModelError(
+                    f"model_name: {key} in {path} must be a whole number from 1 to {largest:,}, found {clipped(size)}"
+                )
+    heads, groups = section.get("num_attention_heads"), section.get("num_key_value_heads")
     if heads is not None and groups is not None and heads % groups:
         raise ModelError(
             f"model_name: num_attention_heads {heads} in {path} is not a multiple of num_key_value_heads {groups}"

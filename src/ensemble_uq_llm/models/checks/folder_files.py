@@ -9,6 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from ensemble_uq_llm.errors import ModelError
+
+LARGEST_SMALL_FILE: Final = 256 * 2**20
+"""Bytes of a file that is read whole, such as tokenizer.json; the largest known are an eighth of it."""
+
+_WEIGHTS: Final = ".safetensors"
+_READ: Final = (".json", ".model", ".txt", ".tiktoken", ".jinja", _WEIGHTS)
+_TEMPLATES: Final = "additional_chat_templates"
+
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -18,10 +27,30 @@ _KINDS: Final = {
 }
 
 
-def obstacle(path: Path, *, largest: int | None = None) -> str | None:
+def check_folder(folder: Path) -> None:
+    """Look at every file of a model's folder that transformers may open, before it does.
+
+    Raises:
+        ModelError: one that must not be opened.
+    """
+    try:
+        paths = sorted([*folder.iterdir(), *(folder / _TEMPLATES).glob("*")])
+    except OSError as error:
+        raise ModelError(f"model_name: {folder} cannot be read ({error.strerror or error})") from error
+    for path in paths:
+        if path.suffix in _READ or path.name.startswith("tokenizer"):
+            largest = None if path.suffix == _WEIGHTS else LARGEST_SMALL_FILE
+            if reason := obstacle(path, largest=largest, folder=folder):
+                raise ModelError(f"model_name: {path} {reason}")
+
+
+def obstacle(path: Path, *, largest: int | None = None, folder: Path | None = None) -> str | None:
     """Return why the file must not be opened, in words that follow its name; None if it may be.
 
-    `path` is that of an entry of the folder; `largest` is a limit in bytes.
+    Args:
+        path: a file of the folder.
+        largest: a limit in bytes.
+        folder: the folder, if the file does not lie directly in it.
     """
     try:
         facts = path.stat()
@@ -31,7 +60,7 @@ def obstacle(path: Path, *, largest: int | None = None) -> str | None:
         return f"is no path ({error})"
     if not stat.S_ISREG(facts.st_mode):
         return f"is {_KINDS.get(stat.S_IFMT(facts.st_mode), 'something else')}, and must be a file"
-    if path.is_symlink() and not _is_within(path):
+    if path.is_symlink() and not _is_within(path, folder or path.parent):
         return f"is a link to {path.resolve()}, outside of its folder; copy that file to the place of the link"
     if largest is not None and facts.st_size > largest:
         return f"has {facts.st_size:,} bytes, and no such file needs more than {largest:,}"
@@ -50,9 +79,9 @@ def claimed_sha256(path: Path) -> str | None:
     return blob.name if is_digest and blob.parent.name == "blobs" else None
 
 
-def _is_within(path: Path) -> bool:
-    folder, target = path.parent.resolve(), path.resolve()
-    return any(target.is_relative_to(each) for each in _roots(folder))
+def _is_within(path: Path, folder: Path) -> bool:
+    target = path.resolve()
+    return any(target.is_relative_to(each) for each in _roots(folder.resolve()))
 
 
 def _roots(folder: Path) -> Iterator[Path]:

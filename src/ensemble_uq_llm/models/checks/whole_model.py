@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.memory import is_out_of_memory
 from ensemble_uq_llm.models.pack import Tokens, make_pack
-from ensemble_uq_llm.utils.text import first_line
 
 LENGTHS: Final = (23, 1, 160, 7)
 """The tokens of the rows that are compared."""
@@ -68,7 +68,7 @@ def _named_failure(decoder: PreTrainedModel, failure: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = f"{type(error).__name__}: {quoted(error)}"
         raise ModelError(f"model_name: {_kind(decoder)} {failure} ({reason})") from error
 
 

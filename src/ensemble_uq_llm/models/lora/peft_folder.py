@@ -12,22 +12,28 @@ from typing import Any, Final
 
 import peft
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.checks.folder_files import obstacle
+from ensemble_uq_llm.models.checks.quotes import quoted
+from ensemble_uq_llm.models.checks.strict_json import LARGEST_JSON
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.frozen_linear import is_linear
 from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
-from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, read_settings
-from ensemble_uq_llm.models.lora.peft_view import PREFIX, PeftView, peft_view
+from ensemble_uq_llm.models.lora.adapter_tensors import PREFIX, tensors_of
+from ensemble_uq_llm.models.lora.peft_expressions import endless_expression
+from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, parse_settings
+from ensemble_uq_llm.models.lora.peft_view import PeftView, peft_view
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
-from ensemble_uq_llm.utils.text import first_line, listed
+from ensemble_uq_llm.utils.text import clipped, listed
 
 WEIGHTS: Final = "adapter_model.safetensors"
+LARGEST_WEIGHTS: Final = 8 * 2**30
+"""Bytes of one adapter: rank 256 on every layer of the largest LLaMA takes less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +96,54 @@ def read_adapter(folder: Path, *, head_kind: HeadKind = CLASSIFICATION) -> Adapt
     Raises:
         IntegrityError: the folder is not a complete plain LoRA adapter with such a head.
     """
-    settings = read_settings(folder / SETTINGS, task_type=head_kind.task_type)
-    tensors = _read_tensors(folder / WEIGHTS)
-    head = {name: _pop_head(tensors, name, head_kind, folder / WEIGHTS) for name in head_kind.tensors}
-    lora = _lora_of(tensors, folder / WEIGHTS)
-    return Adapter(folder=folder, settings=settings, lora=lora, head_kind=head_kind, head=head)
+    settings, weights = _settings_of(folder / SETTINGS), _weights_of(folder / WEIGHTS)
+    return adapter_of(folder, settings=settings, weights=weights, head_kind=head_kind)
+
+
+def adapter_of(folder: Path, *, settings: bytes, weights: bytes, head_kind: HeadKind = CLASSIFICATION) -> Adapter:
+    """Return the adapter whose two files hold these bytes; `folder` is where they were read.
+
+    Raises:
+        IntegrityError: they are not a complete plain LoRA adapter with such a head.
+    """
+    parsed = parse_settings(settings, folder / SETTINGS, task_type=head_kind.task_type)
+    path = folder / WEIGHTS
+    tensors = tensors_of(weights, path)
+    head = {name: _pop_head(tensors, name, head_kind, path) for name in head_kind.tensors}
+    return Adapter(folder=folder, settings=parsed, lora=_lora_of(tensors, path), head_kind=head_kind, head=head)
+
+
+def _settings_of(path: Path) -> bytes:
+    if not path.exists():
+        raise IntegrityError(f"{path}: there is no such file, so {path.parent} is not a PEFT adapter folder")
+    return _read(path, largest=LARGEST_JSON)
+
+
+def _weights_of(path: Path) -> bytes:
+    if not path.exists():
+        pickled = path.with_suffix(".bin")
+        hint = f"; {pickled.name} is a pickle, which is never read: save it as safetensors" if pickled.exists() else ""
+        raise IntegrityError(f"{path}: there is no such file{hint}")
+    return _read(path, largest=LARGEST_WEIGHTS)
+
+
+def _read(path: Path, *, largest: int) -> bytes:
+    if reason := obstacle(path, largest=largest):
+        raise IntegrityError(f"{path}: {reason}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _pop_head(tensors: dict[str, Tensor], name: str, head_kind: HeadKind, path: Path) -> Tensor:
     module, _, leaf = name.rpartition(".")
     for each in (name, f"{module}.modules_to_save.{leaf}"):
         if each in tensors:
-            return tensors.pop(each)
+            tensor = tensors.pop(each)
+            if tensor.dim() == 0:
+                raise IntegrityError(f"{path}: {each!r} is a single number")
+            return tensor
     raise IntegrityError(f"{path}: no {head_kind.name} head `{name}`; train it with `modules_to_save`")
 
 
@@ -111,12 +153,16 @@ def _lora_of(tensors: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, 
     for name in sorted(tensors):
         module, _, part = name.rpartition(".lora_")
         if part not in ("A.weight", "B.weight") or not module.startswith("model.layers."):
-            raise IntegrityError(f"{path}: unexpected tensor {name!r}; only LoRA on the decoder's layers is read")
+            raise IntegrityError(
+                f"{path}: unexpected tensor {clipped(name)}; only LoRA on the decoder's layers is read"
+            )
         pair = (f"{module}.lora_A.weight", f"{module}.lora_B.weight")
         if missing := [each for each in pair if each not in tensors]:
-            raise IntegrityError(f"{path}: {missing[0]!r} is missing beside {name!r}")
+            raise IntegrityError(f"{path}: {clipped(missing[0])} is missing beside {clipped(name)}")
         if tensors[name].dim() != 2:
-            raise IntegrityError(f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, not that of a matrix")
+            raise IntegrityError(
+                f"{path}: {clipped(name)} has shape {tuple(tensors[name].shape)}, not that of a matrix"
+            )
         lora[module.removeprefix("model.")] = (tensors[pair[0]], tensors[pair[1]])
     if not lora:
         raise IntegrityError(f"{path}: holds a head and no LoRA tensors")
@@ -167,17 +213,23 @@ def ensemble_of(
 def _checked_views(decoder: PreTrainedModel, adapters: Sequence[Adapter]) -> list[PeftView]:
     """Return what PEFT makes of each adapter's settings, having found the adapter's tensors to be just that."""
     known = {name for name, module in decoder.named_modules() if is_linear(module)}
+    modules = [f"model.{name}" for name, _ in decoder.named_modules()]
     views: dict[str, PeftView] = {}
     used: list[PeftView] = []
     for adapter in adapters:
         if strange := sorted(set(adapter.lora) - known):
-            raise IntegrityError(f"{adapter.folder}: adapts {strange[0]!r}, which the base model does not have")
+            raise IntegrityError(f"{adapter.folder}: adapts {clipped(strange[0])}, which the base model does not have")
         key = f"{adapter.classes} {json.dumps(adapter.settings, sort_keys=True)}"
         if key not in views:
+            if endless := endless_expression(adapter.settings, modules):
+                raise IntegrityError(
+                    f"{adapter.folder / SETTINGS}: the expressions in {endless} take too long to match; list the names "
+                    "of the modules instead"
+                )
             try:
                 views[key] = peft_view(adapter.settings, decoder.config, classes=adapter.classes)
             except Exception as error:
-                raise IntegrityError(f"{adapter.folder / SETTINGS}: PEFT cannot use it: {first_line(error)}") from error
+                raise IntegrityError(f"{adapter.folder / SETTINGS}: PEFT cannot use it: {quoted(error)}") from error
         _check_agreement(adapter, views[key])
         used.append(views[key])
     return used
@@ -213,20 +265,5 @@ def _copy(source: Tensor, target: Tensor, folder: Path, name: str) -> None:
             f"{tuple(target.shape)}; was it trained on another base or with other classes?"
         )
     target.copy_(source)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in float32 by their names in the base model; all of them finite."""
-    if not path.exists():
-        pickled = path.with_suffix(".bin")
-        hint = f"; {pickled.name} is a pickle, which is never read: save it as safetensors" if pickled.exists() else ""
-        raise IntegrityError(f"{path}: there is no such file{hint}")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise IntegrityError(f"{path}: not a readable safetensors file: {error}") from None
-    if strange := [name for name in tensors if not name.startswith(PREFIX)]:
-        raise IntegrityError(f"{path}: unexpected tensor {strange[0]!r}; PEFT's begin with {PREFIX!r}")
-    if wild := [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]:
-        raise IntegrityError(f"{path}: {wild[0]!r} holds NaN or infinity")
-    return {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}
+    if not target.isfinite().all():
+        raise IntegrityError(f"{folder}: {name} overflows once it is scaled; is lora_alpha in {SETTINGS} right?")

@@ -6,10 +6,13 @@ from typing import Any, Final
 import peft
 
 from ensemble_uq_llm.errors import IntegrityError
-from ensemble_uq_llm.utils.files import read_json
+from ensemble_uq_llm.models.checks.strict_json import parse_strict_json
 from ensemble_uq_llm.utils.text import clipped
 
 SETTINGS: Final = "adapter_config.json"
+LARGEST: Final = 1_000_000_000
+"""The highest rank and scale; far more than any adapter has, and few enough to compute with."""
+
 _REFUSED: Final = {
     "use_dora": "DoRA",
     "lora_bias": "LoRA with a bias",
@@ -30,47 +33,51 @@ _UNDERSTOOD: Final = {
 }  # fmt: skip
 """What is checked here or in `peft_view.py`, or says nothing of what a trained adapter computes."""
 
+_STARTING: Final = ("corda_config", "eva_config", "lora_ga_config")
+"""How some adapters began; it says nothing of what they compute."""
+
 _STARTS: Final = (True, False, None, "gaussian", "orthogonal", "eva")
 """PEFT's initialisations that leave the base as it is. The others (PiSSA, OLoRA, LoftQ ...) change it on loading."""
 
 
-def read_settings(path: Path, *, task_type: str) -> dict[str, Any]:
-    """Read the settings of a plain LoRA adapter for this task.
+def parse_settings(body: bytes, path: Path, *, task_type: str) -> dict[str, Any]:
+    """Return the settings of a plain LoRA adapter for this task; `path` is what messages call the file.
 
     Raises:
-        IntegrityError: there is no such file, or it says something else.
+        IntegrityError: the bytes are no JSON object, or say something else.
     """
-    settings = _read(path)
+    try:
+        settings = parse_strict_json(body)
+    except ValueError as error:
+        raise IntegrityError(f"{path}: not JSON: {error}") from None
     kind = settings.get("peft_type"), settings.get("task_type")
     if kind != ("LORA", task_type):
         raise IntegrityError(
-            f"{path}: peft_type {kind[0]!r} with task_type {kind[1]!r}; only LORA for {task_type} is read"
+            f"{path}: peft_type {clipped(kind[0])} with task_type {clipped(kind[1])}; only LORA for {task_type} is read"
         )
     defaults = peft.LoraConfig().to_dict()
     for key, value in settings.items():
         if value and key not in _UNDERSTOOD and value != defaults.get(key):
             name = _REFUSED.get(key, "that")
             raise IntegrityError(f"{path}: {key} = {clipped(value)}: {name} is not supported; only plain LoRA is read")
+    for key in _STARTING:
+        if not isinstance(settings.get(key), dict | None):
+            raise IntegrityError(f"{path}: {key} = {clipped(settings[key])}, and PEFT takes an object or null")
     _check_start(path, settings.get("init_lora_weights"))
     if settings.get("bias", "none") != "none":
-        raise IntegrityError(f"{path}: bias = {settings['bias']!r}: trained biases are not supported")
+        raise IntegrityError(f"{path}: bias = {clipped(settings['bias'])}: trained biases are not supported")
     if not (_is_positive(settings.get("lora_alpha"), int | float) and _is_positive(settings.get("r"), int)):
-        raise IntegrityError(f"{path}: r and lora_alpha must be positive numbers")
+        raise IntegrityError(f"{path}: r and lora_alpha must be positive numbers, of at most {LARGEST:,}")
+    for key, numbers in (("rank_pattern", int), ("alpha_pattern", int | float)):
+        pattern = settings.get(key) or {}
+        if not isinstance(pattern, dict) or not all(_is_positive(value, numbers) for value in pattern.values()):
+            raise IntegrityError(f"{path}: {key} must map names to positive numbers, of at most {LARGEST:,}")
     return settings
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise IntegrityError(f"{path}: there is no such file, so {path.parent} is not a PEFT adapter folder") from None
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{path}: not JSON: {error}") from None
 
 
 def _check_start(path: Path, start: object) -> None:
     """Refuse adapters that are differences to a base that PEFT changes; a test follows the advice that is given."""
-    if start not in _STARTS:
+    if not any(start is each or (isinstance(start, str) and start == each) for each in _STARTS):
         raise IntegrityError(
             f"{path}: init_lora_weights = {clipped(start)}: PEFT changes the base with it on loading. Convert the "
             "adapter to plain LoRA: load it with PEFT and save it with `save_pretrained(NEW, "
@@ -81,4 +88,4 @@ def _check_start(path: Path, start: object) -> None:
 
 
 def _is_positive(value: object, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and value > 0
+    return isinstance(value, kind) and not isinstance(value, bool) and 0 < value <= LARGEST

@@ -16,11 +16,15 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
+from ensemble_uq_llm.models.lora.adapter_tensors import PREFIX
 
-PREFIX: Final = "base_model.model."
-"""What PEFT puts before the names of the whole model."""
-
-_WITHOUT_EFFECT: Final = {"init_lora_weights": False, "loftq_config": {}, "eva_config": None, "corda_config": None}
+_WITHOUT_EFFECT: Final = {
+    "init_lora_weights": False,
+    "loftq_config": {},
+    "eva_config": None,
+    "corda_config": None,
+    "lora_ga_config": None,
+}
 """How the adapter began: PEFT would do some of it again, and needs weights for it."""
 
 
@@ -67,4 +71,6 @@ def _whole_model(base: PreTrainedConfig, task_type: str, classes: int) -> PreTra
     config = copy.deepcopy(base)
     config.num_labels = classes
     config._attn_implementation = PACKED_ATTENTION
-    return _Classifier(config) if task_type == "SEQ_CLS" else AutoModelForCausalLM.from_config(config)
+    if task_type == "SEQ_CLS":
+        return _Classifier(config)
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
