@@ -54,6 +54,7 @@ from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
+from recording import recorded
 
 BINS = 28
 SIZES = (1, 2, 3, 5, 7, 10, 14, 20)
@@ -136,6 +137,8 @@ def write_run(root, *sets):
     for each in sets:
         metrics = replace(each, other_sets=others) if each.role == "main" else each
         write_metrics(folder.metrics(metrics.name), metrics)
+    if folder.manifest.exists():
+        recorded(folder)
     return folder
 
 

@@ -25,7 +25,7 @@ ROOMS = {
     "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
     "predictions": 1,
     "data": 2, "models": 2, "evaluation": 2,
-    "training": 3, "inference": 3, "report": 3,
+    "training": 3, "inference": 3, "report": 3, "verification": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
     "__init__.py": 4, "commands": 4,
 }  # fmt: skip
@@ -43,6 +43,7 @@ LIGHT = (
     "predictions",
     "evaluation",
     "report",
+    "verification",
     "cli.py",
     "evaluation_commands.py",
 )

@@ -12,6 +12,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.statistics.significance import holm
+from recording import recorded
 
 
 def predictions(n=60, *, members=3, seed=0, noise=1.0, first=0):
@@ -236,8 +237,11 @@ def test_what_is_not_there_is_said_with_what_is(call, files, own_run):
     assert "not a run; name one of the files in it: 'far.parquet', 'held_out.parquet', 'mine.parquet'" in err
     assert "the folder is no run; name a run folder or a file of predictions" in call("compare", own_run, files)[2]
     (own_run / "metrics" / "validation.json").unlink()
+    assert call("report", own_run)[0] == 5
+    recorded(own_run)
     assert f"evaluate it first: ensemble-uq evaluate {own_run}\n" in call("report", own_run)[2]
     (own_run / "predictions" / "validation.parquet").unlink()
+    recorded(own_run)
     assert f"predict it first: ensemble-uq predict {own_run}\n" in call("compare", own_run, own_run)[2]
 
 

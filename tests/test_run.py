@@ -24,10 +24,11 @@ from ensemble_uq_llm import (
     write_predictions,
     write_report,
 )
-from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
+from recording import recorded
 from small_predictions import predicted
 
 
@@ -223,7 +224,9 @@ def test_a_single_adapter_folder_is_one_member(run):
 
 def test_nothing_predicted_yet(run):
     shutil.rmtree(run.folder / "predictions")
-
+    with pytest.raises(IntegrityError, match=r"validation\.parquet: removed after it was written"):
+        run.predictions()
+    recorded(run.folder)
     with pytest.raises(DataError, match="no set 'validation' has been predicted; predict it first"):
         run.predictions()
 

@@ -28,6 +28,7 @@ from ensemble_uq_llm.commands.options import (
     load,
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
+from ensemble_uq_llm.commands.verification import verify
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError, TooLittleMemoryError
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.outgoing.safe_text import safe_text
@@ -150,6 +151,7 @@ def predict(
 app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
 app.command(epilog=epilog("report"))(evaluation_commands.report)
 app.command(epilog=epilog("compare"))(evaluation_commands.compare)
+app.command(epilog=epilog("verify"))(verify)
 
 
 @app.command(epilog=epilog("validate"))

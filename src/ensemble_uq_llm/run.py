@@ -248,9 +248,11 @@ def _predicted_set(folder: RunFolder, name: str) -> Path:
 
     Raises:
         DataError: there are none; the message says what is there instead.
+        IntegrityError: they were put there by somebody else, or are gone.
     """
     names = folder.prediction_names()
     if name in names:
+        folder.check_knows([folder.predictions(name)])
         return folder.predictions(name)
     if names:
         advice = f"there are {listed(names)}{did_you_mean(str(name), names)}"

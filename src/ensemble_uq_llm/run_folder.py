@@ -12,9 +12,10 @@ from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.storage.change import Change, change_of, settle
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.guard import read_verified
+from ensemble_uq_llm.storage.guard import check_recorded, read_verified
 from ensemble_uq_llm.storage.lock import owned
-from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, read_manifest
+from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.text import first_line
 
 VALIDATION = "validation"
@@ -132,8 +133,8 @@ class RunFolder:
         return self._named("metrics", name, ".json")
 
     def evaluated(self) -> list[Path]:
-        """The metrics JSONs of the sets that have been evaluated, in alphabetical order."""
-        return sorted(path for path in (self.root / "metrics").glob("*.json") if _NAME.fullmatch(path.stem))
+        """The metrics JSONs of the sets that have been evaluated, by name; also of those that are gone."""
+        return [self.metrics(name) for name in self._names("metrics", ".json")]
 
     def check_is_no_run(self, what: str) -> None:
         """Raise ConfigError where members were trained or sets predicted here: the evaluation here is of these."""
@@ -144,10 +145,11 @@ class RunFolder:
             )
 
     def prediction_names(self) -> list[str]:
-        """The names of all predicted sets, the config's own first, the others in alphabetical order."""
-        stems = (path.stem for path in (self.root / "predictions").glob("*.parquet"))
-        names = sorted(stem for stem in stems if _NAME.fullmatch(stem))
-        return sorted(names, key=lambda name: name != VALIDATION)
+        """The names of all predicted sets, the config's own first, the others in alphabetical order.
+
+        Sets whose files were recorded and are gone are among them: whoever reads them says so.
+        """
+        return sorted(self._names("predictions", ".parquet"), key=lambda name: name != VALIDATION)
 
     def members(self) -> list[MemberId]:
         """The members that have a finished adapter folder, by seed and sample."""
@@ -158,6 +160,17 @@ class RunFolder:
         """The finished members of these seeds, in their order, with every sample that there is of each."""
         finished = self.members()
         return [member for seed in seeds for member in finished if member.seed == seed]
+
+    def check_members(self, seeds: Iterable[int]) -> None:
+        """Raise IntegrityError where a finished member of one of these seeds is gone."""
+        known = (read_manifest(self.root) or Manifest()).current
+        for member in sorted(filter(None, map(member_of_folder, {path.partition("/")[0] for path in known}))):
+            record = self.member_record(member)
+            if member.seed in seeds and record.relative_to(self.root).as_posix() in known and not record.exists():
+                raise IntegrityError(
+                    f"{record}: removed after it was written; restore the member, train again to get it back, or go on "
+                    f"without it: {accepting(self.root)}"
+                )
 
     @contextmanager
     def owned(self, doing: str) -> Iterator[None]:
@@ -188,20 +201,32 @@ class RunFolder:
         if not self.manifest.exists() and self.holds_run():
             raise IntegrityError(
                 f"{self.manifest}: there is no such file: it was removed, or the run was made by an earlier version; "
-                f"restore it, or, if the folder is as you want it, record it: ensemble-uq verify {self.root} --accept"
+                f"restore it, or, if the folder is as you want it, record it: {accepting(self.root)}"
             )
         read_manifest(self.root)
 
     def check_knows(self, paths: Iterable[Path]) -> None:
-        """Raise IntegrityError where a file of a run was put there by somebody else; it may not be there."""
+        """Raise IntegrityError where one of these files was put there by somebody else, or was there and is gone."""
         self.check_manifest()
-        manifest = read_manifest(self.root)
+        check_recorded(self.root, paths)
+
+    def has(self, path: Path) -> bool:
+        """Tell whether one of the run's files is there; what others have put at its place does not count.
+
+        Raises:
+            IntegrityError: it was there and is gone. Where a run has no manifest: as `check_manifest`.
+        """
+        if path.exists() and self.manifest.exists():
+            return bool((read_manifest(self.root) or Manifest()).accepted(path.relative_to(self.root).as_posix()))
+        self.check_knows([path])
+        return path.exists()
+
+    def check_up_to_date(self, paths: Iterable[Path], *, remedy: str) -> None:
+        """Raise IntegrityError where one of these files was made from others than those there are by now."""
+        manifest = read_manifest(self.root) or Manifest()
         for path in paths:
-            if manifest is not None and path.exists() and not manifest.accepted(path.relative_to(self.root).as_posix()):
-                raise IntegrityError(
-                    f"{path}: not written by this run; move it elsewhere, or, if it belongs to the run, record it: "
-                    f"ensemble-uq verify {self.root} --accept"
-                )
+            if reasons := manifest.outdated(path.relative_to(self.root).as_posix()):
+                raise IntegrityError(f"{path}: {reasons[0]}; {remedy}")
 
     def holds_run(self) -> bool:
         """Tell whether this is the folder of a run, and not one of predictions that anybody has put there."""
@@ -244,8 +269,8 @@ class RunFolder:
         Raises:
             IntegrityError: it was altered, or is not a run's record.
         """
-        remedy = "restore it or delete it"
-        if not self.run_record.exists():
+        remedy = "restore it"
+        if not self.has(self.run_record):
             return {"stages": []}
         record = self.read_object(self.run_record, remedy=remedy)
         if not isinstance(record.get("stages"), list):
@@ -253,10 +278,17 @@ class RunFolder:
         return record
 
     def digests(self, paths: Iterable[Path]) -> dict[str, str]:
-        """Return the digests of some of the run's files by their paths in it, as the manifest tells them."""
+        """Return digests of the run's files by their paths in it: those in the manifest, or computed of others."""
         files = (read_manifest(self.root) or Manifest()).files
-        names = [path.relative_to(self.root).as_posix() for path in paths]
-        return {name: files[name].sha256 for name in names if name in files}
+        names = {path.relative_to(self.root).as_posix(): path for path in paths}
+        return {name: files[name].sha256 if name in files else sha256_of(path) for name, path in names.items()}
+
+    def _names(self, kind: str, ending: str) -> list[str]:
+        """Return the names of the files of one kind that are there, or are known to have been."""
+        known = [self.root / path for path in (read_manifest(self.root) or Manifest()).current]
+        there = [*(self.root / kind).glob(f"*{ending}"), *(path for path in known if path.parent == self.root / kind)]
+        stems = {path.name.removesuffix(ending) for path in there if path.name.endswith(ending)}
+        return sorted(stem for stem in stems if _NAME.fullmatch(stem))
 
     def _named(self, kind: str, name: str, ending: str) -> Path:
         if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -12,6 +12,8 @@ from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.scores import SCORES
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.change import STAGING
+from ensemble_uq_llm.storage.lock import LOCK
 
 METRICS_PAGE, SCORES_PAGE = DOCUMENTS["docs/metrics.md"], DOCUMENTS["docs/scores.md"]
 RUN_FOLDER_PAGE = DOCUMENTS["docs/run_folder.md"]
@@ -38,7 +40,8 @@ def test_every_file_of_a_run_is_documented_and_no_other():
     files += [getattr(folder, kind)("NAME") for kind in ("predictions", "examples", "uncertainty", "scores", "metrics")]
     files.append(folder.member_record(MemberId(42)))
     folders = [f"{folder.member(member).as_posix()}/" for member in (MemberId(42), MemberId(42, 3))]
-    folders += [f"{folder.tensorboard.as_posix()}/", "wandb/"]
+    folders += [f"{folder.tensorboard.as_posix()}/", "wandb/", f"{folder.checkpoints.as_posix()}/"]
+    folders += [folder.manifest.as_posix(), LOCK, f"{STAGING}/"]
     table = section(RUN_FOLDER_PAGE, "# What is in a run folder").partition("\n## ")[0]
     assert sorted(first_cells(table)) == sorted([*(file.as_posix() for file in files), *folders])
 

@@ -13,13 +13,14 @@ from ensemble_uq_llm.inference.members import _is_same_base, load_members
 from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.models.base import find_base
+from ensemble_uq_llm.models.base_files import base_files
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
 from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
-from ensemble_uq_llm.utils.provenance import record_state
+from recording import recorded
 from small_runs import settings
 
 
@@ -32,11 +33,15 @@ def test_members_come_in_the_configs_order(tiny_base: Path, tiny_data: Path, tmp
 def test_members_that_are_there_are_used_and_the_others_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
     folder = train(config)
-    record_state(folder.run_record, failed={"seed_2": "diverged at step 5"})
+    write_json(folder.run_record, folder.record() | {"failed": {"seed_2": "diverged at step 5"}})
+    recorded(folder)
     every = config.model_copy(update={"num_ensemble_models": None})
     with pytest.warns(UserWarning, match=r"without seed 2 \(diverged at step 5\) and seed 3 \(not trained\); the oth"):
         assert load_members(every).ensemble.members == trained((1,))
     shutil.rmtree(folder.member(MemberId(1)))
+    with pytest.raises(IntegrityError, match=r"seed_1/member\.json: removed after it was written; restore the member"):
+        load_members(config)
+    recorded(folder)
     with pytest.raises(ConfigError, match=r"no finished member for seed 1 \(not trained\); train first"):
         load_members(config)
 
@@ -47,8 +52,28 @@ def test_an_altered_adapter_is_refused(tiny_base: Path, tiny_data: Path, tmp_pat
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(IntegrityError, match="not the file that training wrote"):
+    with pytest.raises(IntegrityError, match=r"adapter_model\.safetensors: altered after it was written"):
         load_members(config)
+
+
+def test_another_base_is_refused_and_its_file_named(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    config = settings(base, tiny_data, tmp_path / "run", num_ensemble_models=1)
+    folder = train(config)
+    write_json(folder.run_record, folder.record() | {"base_files": base_files(base)})
+    recorded(folder)
+    digest = load_members(config).base_digest
+    assert digest == folder.read_object(folder.member_record(MemberId(1)), remedy="")["base_digest"]
+    for path in base.iterdir():
+        path.touch()  # other times, the same bytes
+    assert load_members(config).base_digest == digest
+    name = base / "tokenizer.json"
+    name.write_bytes(name.read_bytes() + b"\n")
+    with pytest.raises(IntegrityError, match=rf"{name}: altered, as seed 1 was trained on another; put that back"):
+        load_members(config)
+    with pytest.raises(IntegrityError, match="as seed 1 was trained on another; put that back"):
+        load_members(config.model_copy(update={"model_name": "embedded"}))
+    load_members(config, adapters=[folder.member(MemberId(1))])  # given adapters answer on any base
 
 
 def test_another_number_of_classes_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
@@ -70,7 +95,7 @@ def test_foreign_folders_are_named_by_their_seed_or_numbered(tiny_base: Path, ti
 def test_a_torn_record_is_refused(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
     train(config).member_record(MemberId(1)).write_text('{"seed": 1', encoding="utf-8")
-    with pytest.raises(IntegrityError, match=r"member\.json: not a member's record"):
+    with pytest.raises(IntegrityError, match=r"member\.json: altered after it was written"):
         load_members(config)
 
 
@@ -84,6 +109,7 @@ def double(folder: RunFolder) -> None:
         save_file(moved, target / WEIGHTS, metadata={"format": "pt"})
         record = read_json(target / MEMBER_RECORD) | {"weights_sha256": sha256_of(target / WEIGHTS)}
         write_json(target / MEMBER_RECORD, record)
+    recorded(folder)
 
 
 def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
@@ -113,9 +139,11 @@ def test_samples_of_a_seed_are_predicted_side_by_side(tiny_base: Path, tiny_data
 @pytest.mark.parametrize("named", ["someone/other", "/elsewhere/{base}", "other", "../{base}-2", "embedded"])
 def test_an_adapter_that_names_another_base_warns(tiny_base: Path, tiny_data: Path, tmp_path: Path, named: str) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
-    folder = train(config).member(MemberId(1))
+    run = train(config)
+    folder = run.member(MemberId(1))
     name = named.format(base=tiny_base.name)
     write_json(folder / SETTINGS, read_json(folder / SETTINGS) | {"base_model_name_or_path": name})
+    recorded(run)
     with pytest.warns(UserWarning, match=f"seed_1: made on the base '{name}', and model_name is '{tiny_base}'; on "):
         load_members(config, adapters=[folder])
 
@@ -125,9 +153,11 @@ def test_an_adapter_that_names_its_base_does_not(
     tiny_base: Path, tiny_data: Path, tmp_path: Path, named: str | None
 ) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
-    folder = train(config).member(MemberId(1))
+    run = train(config)
+    folder = run.member(MemberId(1))
     name = named and named.format(base=tiny_base.name, path=tiny_base)
     write_json(folder / SETTINGS, read_json(folder / SETTINGS) | {"base_model_name_or_path": name})
+    recorded(run)
     load_members(config, adapters=[folder])
 
 

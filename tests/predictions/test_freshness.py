@@ -16,7 +16,7 @@ from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.run import Run, compare
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import read_json, write_json
-from ensemble_uq_llm.utils.provenance import record_state
+from recording import recorded
 from small_predictions import predicted
 
 WEIGHTS = {"seed_42": "a", "seed_43": "b", "seed_44": "c"}
@@ -37,11 +37,13 @@ def folder(tmp_path):
     write_predictions(folder.predictions("validation"), made(source="validation"))
     write_predictions(folder.predictions("calibration"), made(seed=1, source="calibration"))
     write_predictions(folder.predictions("far"), made(seed=2, source="/data/news 1.jsonl"))
+    recorded(folder)
     return folder
 
 
 def retrain(folder, seed, digest="other"):
     write_json(folder.member_record(MemberId(seed)), {"weights_sha256": digest})
+    recorded(folder)
 
 
 def test_what_the_run_has_made_itself_is_evaluated(folder):
@@ -59,7 +61,8 @@ def test_after_a_further_member_every_set_is_stale_and_the_commands_are_told(fol
         "  validation: predicted without seed 7",
         "  far: predicted without seed 7",
         "  calibration: predicted without seed 7",
-        "Predict again what is to be evaluated, and delete the files of predictions that are not:",
+        "Predict again what is to be evaluated; delete the files of predictions that are not, and record that "
+        f"(ensemble-uq verify {shlex.quote(str(folder.root))} --accept):",
         f"  {run} --data validation --data calibration",
         f"  {run} --data '/data/news 1.jsonl' --name far",
     ]
@@ -74,6 +77,9 @@ def test_a_member_that_was_trained_again_is_noticed(folder):
 
 def test_a_member_that_is_gone_is_noticed(folder):
     shutil.rmtree(folder.member(MemberId(44)))
+    with pytest.raises(IntegrityError, match=r"seed_44/member\.json: removed after it was written; restore the member"):
+        evaluate_run(folder, draws=0, seeds=(42, 43, 44))
+    recorded(folder)
     with pytest.raises(DataError, match=r"far: predicted with seed 44\n"):
         evaluate_run(folder, draws=0)
 
@@ -83,6 +89,7 @@ def test_only_what_is_stale_is_named(folder):
     weights = WEIGHTS | {"seed_43": "other"}
     for name in ("validation", "calibration"):
         write_predictions(folder.predictions(name), made(weights=weights, source=name))
+    recorded(folder)
     with pytest.raises(DataError, match=r"1 of 3 predicted sets is stale") as told:
         evaluate_run(folder, draws=0)
     assert "validation" not in str(told.value)
@@ -91,12 +98,14 @@ def test_only_what_is_stale_is_named(folder):
 def test_a_run_whose_adapters_were_deleted_is_evaluated_still(folder):
     for seed in (42, 43, 44):
         shutil.rmtree(folder.member(MemberId(seed)))
+    recorded(folder)
     assert evaluate_run(folder, draws=0).keys() == {"validation", "far"}
 
 
 def test_members_that_were_left_out_on_purpose(folder):
     for name in ("validation", "calibration", "far"):
         write_predictions(folder.predictions(name), made(members=2, seed=len(name)))
+    recorded(folder)
     with pytest.raises(DataError, match="validation: predicted without seed 44"):
         evaluate_run(folder, draws=0)
     assert evaluate_run(folder, seeds=(42, 43), draws=0)["far"].metrics.members == 2
@@ -104,6 +113,7 @@ def test_members_that_were_left_out_on_purpose(folder):
 
 def test_sets_of_given_adapters_are_not_the_runs_but_are_not_mixed_with_its_own_either(folder):
     write_predictions(folder.predictions("validation"), made(foreign=True, weights=WEIGHTS | {"seed_42": "mine"}))
+    recorded(folder)
     with pytest.raises(DataError, match=r"far and validation are predictions of different members.*weights of seed 42"):
         evaluate_run(folder, draws=0)
     folder.predictions("far").unlink()
@@ -115,6 +125,7 @@ def test_sets_of_given_adapters_are_not_the_runs_but_are_not_mixed_with_its_own_
 def test_an_earlier_version_told_no_digests(folder):
     for name in ("validation", "calibration", "far"):
         write_predictions(folder.predictions(name), predicted(seed=len(name)))
+    recorded(folder)
     with pytest.warns(UserWarning, match="^validation, far and calibration: predictions that do not tell the digests"):
         evaluate_run(folder, draws=0)
     retrain(folder, 7)
@@ -187,12 +198,17 @@ def test_runs_are_compared_by_what_they_are_now(folder, tmp_path):
 
 def test_a_torn_record_is_told(folder):
     folder.member_record(MemberId(43)).write_text("{")
+    with pytest.raises(IntegrityError, match=r"member\.json: altered after it was written"):
+        weights_of(folder, trained([43]))
+    recorded(folder)
     with pytest.raises(IntegrityError, match=r"member\.json: this is no JSON .*train again to get the member back"):
         weights_of(folder, trained([43]))
 
 
 def test_absent_members_are_named_with_their_reasons(folder):
-    record_state(folder.run_record, failed={"seed_7": "diverged at step 3", "seed_42": "an old story"})
+    failed = {"seed_7": "diverged at step 3", "seed_42": "an old story"}
+    write_json(folder.run_record, {"stages": [], "failed": failed})
+    recorded(folder)
     assert absent_members(folder, (42, 7, 8)) == "seed 7 (diverged at step 3) and seed 8 (not trained)"
     assert absent_members(folder, (42,)) == ""
     with pytest.warns(UserWarning, match=r"my run: without seed 7 \(diverged at step 3\); the other members are used"):
@@ -213,6 +229,7 @@ def scaled(folder, alpha, *, record=4.0):
     member = MemberId(43)
     write_json(folder.adapter_settings(member), {"r": 4, "lora_alpha": alpha, "peft_version": "0.1"})
     write_json(folder.member_record(member), {"weights_sha256": "b", "settings": {"lora_r": 4, "lora_alpha": record}})
+    recorded(folder)
 
 
 def test_the_same_weights_with_an_altered_scale_are_refused_before_anything_is_evaluated(folder):
@@ -234,5 +251,6 @@ def test_sets_predicted_with_the_same_weights_at_another_scale_are_told_apart(fo
     assert evaluate_sets({"a": one, "b": made(seed=1, scales=scales)}, draws=0).keys() == {"a", "b"}
     scaled(folder, 4)
     write_predictions(folder.predictions("validation"), made(scales={"seed_43": {"r": 4, "lora_alpha": 64}}))
+    recorded(folder)
     with pytest.raises(DataError, match="validation: predicted with another scale"):
         evaluate_run(folder, draws=0)

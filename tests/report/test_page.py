@@ -14,6 +14,7 @@ from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.report.page import SECTIONS, write_report
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
+from recording import recorded
 from report_page import Page
 from small_metrics import main_metrics, shifted_metrics, write_run
 from small_predictions import predicted as drawn
@@ -26,7 +27,8 @@ LONG_NAME = "a_set_whose_name_is_as_long_as_a_name_may_be_64_characters_long_"
 @pytest.fixture
 def folder(tmp_path):
     folder = write_run(tmp_path / "run", main_metrics(truth=True), shifted_metrics("strange"))
-    folder.run_record.write_text('{"versions": {"python": "3.99"}}')
+    folder.run_record.write_text('{"stages": [], "versions": {"python": "3.99"}}')
+    recorded(folder)
     return folder
 
 
@@ -102,6 +104,7 @@ def test_every_number_stands_in_the_metrics(folder):
     known = {form.format(abs(value)) for value in leaves for form in FORMS}
     known |= {f"{100 * abs(value):.2f}" for value in leaves} | {"0.001"}  # points of a percent; p < 0.001
     folder.run_record.unlink()
+    recorded(folder)
     page = page_of(folder)
 
     shown = [number for cell in [*page.cells, page.verdict] for number in NUMBER.findall(cell)]
@@ -176,6 +179,7 @@ def test_what_strangers_wrote_is_escaped(tmp_path):
     )
     folder = write_run(tmp_path / "run<b>", metrics)
     folder.run_record.write_text(json.dumps({attack: attack, "stages": [{"stage": attack, "command": attack}]}))
+    recorded(folder)
     page = page_of(folder)
 
     assert "script" not in {tag for tag, _ in page.tags}

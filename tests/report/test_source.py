@@ -5,6 +5,7 @@ import pytest
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.report.source import read_sets, read_source
 from ensemble_uq_llm.run_folder import RunFolder
+from recording import recorded
 from small_metrics import main_metrics, shifted_metrics, write_run
 
 
@@ -45,6 +46,7 @@ def test_files_that_cannot_be_used_are_named(folder, tmp_path):
     folder.config.unlink()
     for torn, words in (('{"torn": ', "this is no JSON"), ("[]", "this is no JSON object")):
         folder.run_record.write_text(torn)
+        recorded(folder)
         with pytest.raises(IntegrityError, match=rf"run\.json: {words}"):
             read_source(folder)
 

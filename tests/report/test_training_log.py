@@ -19,8 +19,9 @@ def ended(epoch, losses):
 
 
 def written(tmp_path, *events):
-    log = EventLog(tmp_path / "events.jsonl")
-    for event in events:
+    for number, event in enumerate(events):
+        if isinstance(event, Started):  # of another training each
+            log = EventLog(tmp_path / "events.jsonl", run=f"training {number}")
         log(event)
     return tmp_path / "events.jsonl"
 
@@ -107,7 +108,7 @@ def test_lines_that_are_torn_or_none_of_ours_are_passed_over(tmp_path, line):
     path = written(tmp_path, started(7), stepped(1, {7: 0.7}))
     with path.open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
-    EventLog(path)(stepped(3, {7: 0.5}))
+    EventLog(path, run="second")(stepped(3, {7: 0.5}))
 
     assert read_training_log(path, [7])[7].losses == {1: 0.7, 3: 0.5}
 

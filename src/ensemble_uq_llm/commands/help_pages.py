@@ -42,6 +42,7 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
         ),
         _READING,
     ),
+    "verify": (("verify runs/first", "verify runs/first --accept"), (0, 2, 3, 5, 75, 1)),
     "validate": (("validate config.yaml", "validate config.yaml --set lora_layers=[0,1] --json"), (0, 2, 3, 5, 75, 1)),
     "config": (("config config.yaml", "config runs/first --json"), (0, 2, 75, 1)),
     "init": (("init", "init first.yaml"), (0, 2, 75, 1)),

@@ -46,7 +46,7 @@ def check_evaluated(folder: Path) -> None:
     run = RunFolder(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: a file, and a report is made from the folder of a run or of an evaluation; name it")
-    if any(run.metrics("x").parent.glob("[!.]*.json")):
+    if run.evaluated():
         return
     if run.prediction_names():
         advice = f"evaluate it first: ensemble-uq evaluate {folder}"

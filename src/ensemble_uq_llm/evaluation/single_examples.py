@@ -53,10 +53,12 @@ def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
         DataError: a line is no such object; the message names file and line.
         IntegrityError: it is a run's file, and not as it was written.
     """
-    if not path.exists():
+    try:
+        content = read_guarded(path)
+    except FileNotFoundError:
         return {}
     wanted, texts = set(ids), {}
-    for number, line in enumerate(read_guarded(path).splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             record = json.loads(line)
             example, text = str(record["id"]), str(record["text"])

@@ -3,14 +3,14 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
-from ensemble_uq_llm.models.base import base_digest, find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
@@ -30,17 +30,14 @@ class LoadedEnsemble:
     budget: int
     base: Path
     """The folder of the base's files."""
+    base_digest: str
+    """The digest of them."""
     weights: Mapping[str, str]
     """The SHA-256 of every member's weights, by the name of its folder in a run."""
     scales: Mapping[str, Mapping[str, Any]]
     """What every member's weights are multiplied by, likewise."""
     foreign: bool
     """Whether the members were given as adapter folders, in place of the run's own."""
-
-    @cached_property
-    def base_digest(self) -> str:
-        """The digest of the base's files."""
-        return base_digest(self.base)
 
 
 @naming_memory("the members", "set use_bf16: true", "use fewer members (num_ensemble_models)")
@@ -52,9 +49,11 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
 
     Raises:
         ConfigError: no member of the configuration is trained; ModelError: the base cannot be had.
-        IntegrityError: an adapter was altered after training, or does not fit the base or the classes.
+        IntegrityError: an adapter or the base was altered after training, or they do not fit each other or the classes.
     """
-    folders = dict(_foreign(adapters) if adapters else _own(config))
+    run = RunFolder(config.output_dir)
+    records = {} if adapters else _own(config)
+    folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
     adapters_read = [read_adapter(folder) for folder in folders.values()]
     for each in adapters_read:
         if each.classes != config.num_labels:
@@ -62,6 +61,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
                 f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    digest = _checked_base(run, base, records)
     _warn_of_other_bases(adapters_read, config.model_name, base)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
@@ -70,27 +70,52 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         tokenizer=load_tokenizer(base),
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
+        base_digest=digest,
         weights={member.folder_name: sha256_of(folder / WEIGHTS) for member, folder in folders.items()},
         scales={m.folder_name: scale_of(each.settings) for m, each in zip(folders, adapters_read, strict=True)},
         foreign=bool(adapters),
     )
 
 
-def _own(config: Config) -> dict[MemberId, Path]:
-    """Return the folders of the configured seeds' members, with every sample that there is of each.
+def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
+    """Return the records of the configured seeds' members, with every sample that there is of each.
 
     Warns of those that are not there, such as members that diverged.
     """
     folder = RunFolder(config.output_dir)
+    folder.check_members(config.member_seeds)
     members = folder.members_of(config.member_seeds)
     if not members:
         raise ConfigError(
             f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )
     warn_of_absent_members(folder, config.member_seeds)
-    for member in members:
-        check_same_scale(folder, member, _unaltered_record(folder, member))
-    return {member: folder.member(member) for member in members}
+    records = {member: _unaltered_record(folder, member) for member in members}
+    for member, record in records.items():
+        check_same_scale(folder, member, record)
+    return records
+
+
+def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapping[str, Any]]) -> str:
+    """Return the digest of the base's files, which are those that the members were trained on.
+
+    Files whose size and times are those on record are not read.
+
+    Raises:
+        IntegrityError: another base, or an altered one; the message names a file that differs, where that is known.
+    """
+    known = folder.record().get("base_files")
+    files = base_files(base, known)
+    digest = digest_of(files)
+    for member, record in records.items():
+        if record.get("base_digest", digest) != digest:
+            differs = differing(files, known) if known else {}
+            name, how = next(iter(differs.items()), ("", "not the base"))
+            raise IntegrityError(
+                f"{base / name}: {how}, as {member.title} was trained on another; put that back (model_name), or train "
+                "on this one in another output_dir"
+            )
+    return digest
 
 
 def _foreign(adapters: Sequence[Path]) -> dict[MemberId, Path]:

@@ -9,10 +9,11 @@ from typing import Any
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.member import MemberId, trained
-from ensemble_uq_llm.predictions.origin import differences, scale_of, titles
+from ensemble_uq_llm.predictions.origin import Origin, differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import check_classes
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.storage.manifest import accepting
 from ensemble_uq_llm.utils.text import clipped, counted, enumerated
 
 
@@ -54,9 +55,10 @@ def check_fresh(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Se
 
     Raises:
         DataError: some are stale; the message says which, why, and the commands that predict them again.
-        IntegrityError: the record of the run or of a member is torn.
+        IntegrityError: the record of the run or of a member is torn, or a member is gone.
     """
     seeds = _seeds(folder) if seeds is None else seeds
+    folder.check_members(seeds)
     members = folder.members_of(seeds)
     if members:
         warn_of_absent_members(folder, seeds)
@@ -67,8 +69,9 @@ def check_fresh(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Se
             f"{folder.root}: {len(stale)} of {counted(len(sets), 'predicted set')} {are} stale; the run's members are "
             f"{titles(members)} now:",
             *reasons,
-            "Predict again what is to be evaluated, and delete the files of predictions that are not:",
-            *(f"  {command}" for command in _remedies(folder, {name: sets[name] for name in stale})),
+            "Predict again what is to be evaluated; delete the files of predictions that are not, and record that "
+            f"({accepting(folder.root)}):",
+            *(f"  {command}" for command in predicting_again(folder, {name: sets[name].origin for name in stale})),
         ]
         raise DataError("\n".join(lines))
     unknown = [name for name, each in sets.items() if each.origin is None]
@@ -95,6 +98,22 @@ def stale_sets(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Seq
         if each.origin is None or not each.origin.foreign
     }
     return {name: " and ".join(found) for name, found in reasons.items() if found}
+
+
+def predicting_again(folder: RunFolder, sets: Mapping[str, Origin | None]) -> list[str]:
+    """Return the commands that predict sets again: one for all that bear their source's name, one a renamed set."""
+    run = f"ensemble-uq predict {shlex.quote(str(folder.root))}"
+    together, alone = "", []
+    for name, origin in sets.items():
+        known = None if origin is None else origin.source
+        source = name if known is None and name in (VALIDATION, CALIBRATION) else known
+        if source is None:
+            alone.append(f"{run} --data FILE --name {name}    (FILE: what it was made of)")
+        elif Path(source).stem == name:
+            together += f" --data {shlex.quote(source)}"
+        else:
+            alone.append(f"{run} --data {shlex.quote(source)} --name {name}")
+    return [run + together, *alone] if together else alone
 
 
 def absent_members(folder: RunFolder, seeds: Sequence[int]) -> str:
@@ -144,7 +163,7 @@ def scales_of(folder: RunFolder, members: Sequence[MemberId]) -> dict[str, dict[
         IntegrityError: an adapter's settings are torn.
     """
     paths = {member.folder_name: folder.adapter_settings(member) for member in members}
-    return {name: scale_of(_adapter_settings(folder, path)) for name, path in paths.items() if path.is_file()}
+    return {name: scale_of(_adapter_settings(folder, path)) for name, path in paths.items() if folder.has(path)}
 
 
 def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, Any]) -> None:
@@ -154,7 +173,7 @@ def check_same_scale(folder: RunFolder, member: MemberId, record: Mapping[str, A
         IntegrityError: they do, or are torn.
     """
     path, made = folder.adapter_settings(member), record.get("settings")
-    if not path.is_file() or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
+    if not folder.has(path) or not isinstance(made, dict) or not {"lora_r", "lora_alpha"} <= made.keys():
         return
     wanted = scale_of({"r": made["lora_r"], "lora_alpha": made["lora_alpha"]})
     found = scale_of(_adapter_settings(folder, path))
@@ -197,22 +216,6 @@ def _check_pair(
             f"{name} and {with_name} are predictions of different members, so they cannot be measured together: {name} "
             f"was predicted {' and '.join(found)}; predict both with the same members"
         )
-
-
-def _remedies(folder: RunFolder, sets: Mapping[str, Predictions]) -> list[str]:
-    """Return the commands that predict sets again: one for all that bear their source's name, one a renamed set."""
-    run = f"ensemble-uq predict {shlex.quote(str(folder.root))}"
-    together, alone = "", []
-    for name, each in sets.items():
-        known = None if each.origin is None else each.origin.source
-        source = name if known is None and name in (VALIDATION, CALIBRATION) else known
-        if source is None:
-            alone.append(f"{run} --data FILE --name {name}    (FILE: what it was made of)")
-        elif Path(source).stem == name:
-            together += f" --data {shlex.quote(source)}"
-        else:
-            alone.append(f"{run} --data {shlex.quote(source)} --name {name}")
-    return [run + together, *alone] if together else alone
 
 
 def _warn_of_no_digests(names: Sequence[str]) -> None:

@@ -52,13 +52,16 @@ def read_predictions(path: AnyPath) -> Predictions:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_origin(path: AnyPath) -> Origin | None:
-    """Return what made the predictions of a file; None where it does not tell, or is none.
+def read_origin(path: AnyPath, *, verified: bool = True) -> Origin | None:
+    """Return what made the predictions of a file; None where it does not tell, is none, or is not there.
 
     Raises:
-        IntegrityError: it is a run's, and not as it was written.
+        IntegrityError: it is a run's, and not as it was written; never, where it is not to be `verified`.
     """
-    source = _source(as_path(path, "predictions"))
+    path = as_path(path, "predictions")
+    if not path.is_file():
+        return None
+    source = _source(path) if verified else path
     try:
         return origin_of_metadata(pq.read_schema(source).metadata)
     except (pa.ArrowException, OSError, DataError):

@@ -73,6 +73,9 @@ def write_report(run: AnyPath) -> Path:
         text = page.render(name=folder.root.resolve().name, verdict=verdict(source), source=source, sections=shown)
         with folder.change() as change:
             write_text(RunFolder(change.root).report, text)
+            if not folder.manifest.exists():  # metrics of an earlier version: what was shown is recorded, too
+                for path in folder.evaluated():
+                    change.adopt(path)
             change.binds(folder.report, folder.digests(folder.metrics(name) for name in source.sets))
     return folder.report
 

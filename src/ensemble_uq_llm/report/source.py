@@ -1,5 +1,6 @@
 """What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,12 +65,15 @@ def read_source(folder: RunFolder) -> ReportSource:
     """
     sets = read_sets(folder)
     main = next(iter(sets.values()))
+    record = folder.record() if folder.has(folder.run_record) else {}
+    is_log_ours = folder.has(folder.events) or record.get("state") == "training"  # which writes it line by line
+    seeds = dict.fromkeys(each.seed for each in main.member_ids) if is_log_ours else {}
     return ReportSource(
         folder=folder,
         sets=sets,
-        config=load_config(folder.root) if folder.config.exists() else None,
-        record=folder.record() if folder.run_record.exists() else {},
-        training=read_training_log(folder.events, dict.fromkeys(each.seed for each in main.member_ids)),
+        config=load_config(folder.root) if folder.has(folder.config) else None,
+        record=record,
+        training=read_training_log(folder.events, seeds),
     )
 
 
@@ -80,7 +84,7 @@ def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
 
     Raises:
         DataError: no set has been evaluated.
-        IntegrityError: a file is torn or none of ours.
+        IntegrityError: a file is torn or none of ours, or was made from other predictions than those there are now.
     """
     files = folder.evaluated()
     folder.check_knows(files)
@@ -89,7 +93,11 @@ def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
             f"{folder.metrics(VALIDATION).parent}: no set has been evaluated; predict one and evaluate the run first"
         )
     main = _find_main(files)
-    return {main.name: main} | {name: _read_other(folder.metrics(name)) for name in main.other_sets}
+    sets = {main.name: main} | {name: _read_other(folder.metrics(name)) for name in main.other_sets}
+    folder.check_up_to_date(
+        map(folder.metrics, sets), remedy=f"evaluate again: ensemble-uq evaluate {shlex.quote(str(folder.root))}"
+    )
+    return sets
 
 
 def _find_main(files: Sequence[Path]) -> SetMetrics:

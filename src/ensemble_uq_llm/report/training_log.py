@@ -60,9 +60,11 @@ def _take_step(logs: dict[int, MemberLog], begins: set[int], step: int, epoch: i
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
+    try:
+        content = read_guarded(path)
+    except FileNotFoundError:
         return
-    for line in read_guarded(path).splitlines():
+    for line in content.splitlines():
         try:
             event = json.loads(line)
         except ValueError:

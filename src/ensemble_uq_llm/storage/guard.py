@@ -2,13 +2,15 @@
 
 import errno
 import hashlib
+import os
 import time
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.manifest import MANIFEST, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
 _TRIES: Final = 40
 _PAUSE: Final = 0.05
@@ -19,27 +21,36 @@ def read_verified(folder: Path, path: Path) -> bytes:
     """Return the bytes of a file of a folder that has a manifest; beside a writer the old or the new ones.
 
     Raises:
-        IntegrityError: they are not those that were written, or the manifest does not know the file.
-        FileNotFoundError: there is no such file.
+        IntegrityError: they are not those that were written, the file was removed, or the manifest does not know it.
+        FileNotFoundError: there is no such file, and never was.
     """
-    name = path.absolute().relative_to(folder.absolute()).as_posix()
-    for left in reversed(range(_TRIES)):
-        manifest = read_manifest(folder)
-        accepted = manifest.accepted(name) if manifest is not None else set()
-        content = _read(path)
+    name = _name_in(folder, path)
+    for manifest in _views(folder):
+        accepted, content = manifest.accepted(name), _read(path)
         if content is not None and hashlib.sha256(content).hexdigest() in accepted:
             return content
-        if manifest == read_manifest(folder) and (manifest is None or manifest.pending is None):
-            break  # nobody is writing
-        if left:
-            time.sleep(_PAUSE)
-    if content is None:
+    if content is None and not accepted and not path.is_symlink():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
+    if content is None:
+        raise IntegrityError(f"{path}: {_gone(path)}; {_remedy(folder)}")
     why = "altered after it was written" if accepted else "not written by this run"
-    raise IntegrityError(
-        f"{path}: {why} (its SHA-256 is not that in {folder / MANIFEST}); restore it, or make it again; "
-        f"`ensemble-uq verify {folder}` checks everything"
-    )
+    raise IntegrityError(f"{path}: {why} (its SHA-256 is not that in {folder / MANIFEST}); {_remedy(folder)}")
+
+
+def check_recorded(folder: Path, paths: Iterable[Path]) -> None:
+    """Check that files of a folder are those that its manifest knows, by name alone; without a manifest any may be.
+
+    Raises:
+        IntegrityError: one is there that the manifest does not know, or one that it knows is gone.
+    """
+    paths = list(paths)
+    fault = ""
+    for manifest in _views(folder):
+        faults = [f"{path}: {why}" for path in paths if (why := _fault(folder, path, manifest))]
+        if not faults:
+            return
+        fault = faults[0]
+    raise IntegrityError(f"{fault}; {_remedy(folder)}")
 
 
 def read_guarded(path: Path) -> bytes:
@@ -49,30 +60,71 @@ def read_guarded(path: Path) -> bytes:
         IntegrityError: it is a run's, and not as it was written. StorageError: it cannot be read.
         FileNotFoundError: there is no such file.
     """
-    folder = _home_of(path)
-    if folder is not None:
-        return read_verified(folder, path)
+    home = _home_of(path)
+    if home is not None:
+        return read_verified(*home)
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     with naming_failures(path, "read"):
-        if not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
         return path.read_bytes()
 
 
 def is_guarded(path: Path) -> bool:
-    """Tell whether a file is one of a run's, of those that a manifest knows."""
+    """Tell whether a file is one of a run's: it is in a manifest, or lies in a folder beside some that are."""
     return _home_of(path) is not None
 
 
-def _home_of(path: Path) -> Path | None:
-    """Return the folder whose manifest knows a file: the one that it lies in, or the one above that."""
-    for folder in path.absolute().parents[:2]:
-        try:
-            manifest = read_manifest(folder)
-        except IntegrityError:
-            continue  # of another program; a run's own torn one is found by whoever opens the run
-        if manifest is not None and manifest.accepted(path.absolute().relative_to(folder).as_posix()):
-            return folder
+def _views(folder: Path) -> Iterator[Manifest]:
+    """Yield the manifest of a folder, and again as long as somebody is changing the folder."""
+    for left in reversed(range(_TRIES)):
+        manifest = read_manifest(folder)
+        yield manifest or Manifest()
+        if manifest == read_manifest(folder) and (manifest is None or manifest.pending is None):
+            return
+        if left:
+            time.sleep(_PAUSE)
+
+
+def _home_of(path: Path) -> tuple[Path, Path] | None:
+    """Return the folder whose manifest speaks of a file, and the file as a path in it; a link counts as its target."""
+    for place in dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))):
+        for folder in place.parents[:2]:
+            manifest = manifest_over(folder)
+            if manifest is not None and _speaks_of(manifest, _name_in(folder, place)):
+                return folder, place
     return None
+
+
+def _speaks_of(manifest: Manifest, name: str) -> bool:
+    """Tell whether a manifest knows a file, or others of the room that it lies in, so that it should."""
+    room = f"{PurePosixPath(name).parent}/"
+    return bool(manifest.accepted(name)) or (room != "./" and any(each.startswith(room) for each in manifest.current))
+
+
+def _name_in(folder: Path, path: Path) -> str:
+    return path.absolute().relative_to(folder.absolute()).as_posix()
+
+
+def _fault(folder: Path, path: Path, manifest: Manifest) -> str:
+    if manifest == Manifest():
+        return ""
+    known = bool(manifest.accepted(_name_in(folder, path)))
+    if path.is_file() and not path.is_symlink():
+        return "" if known else "not written by this run"
+    return _gone(path) if known or path.is_symlink() else ""
+
+
+def _gone(path: Path) -> str:
+    if path.is_symlink():
+        return "a link is in the place of the file that was written"
+    return "something else is in its place" if path.exists() else "removed after it was written"
+
+
+def _remedy(folder: Path) -> str:
+    return (
+        "restore it or make it again (the same command without --accept tells all that differs), or, if it is as you "
+        f"want it, record it: {accepting(folder)}"
+    )
 
 
 def _read(path: Path) -> bytes | None:

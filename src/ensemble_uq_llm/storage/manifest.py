@@ -6,21 +6,26 @@ accidents and careless hands; whoever can write the folder can also seal it anew
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.utils.text import first_line
+from ensemble_uq_llm.utils.text import clipped, first_line
 
 MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
-_LARGEST: Final = 1 << 26
+OUTSIDE: Final = ("base", "data")
+"""What files are made from that lies elsewhere: the base's files, and examples."""
+
+LARGEST: Final = 1 << 26
 """Bytes of a manifest at most: that of a thousand members and as many sets has a few hundred thousand."""
 
 
@@ -31,7 +36,7 @@ class FileEntry:
     sha256: str
     size: int
     made_from: dict[str, str] = field(default_factory=dict)
-    """The digests of what it was made from: other files of the folder by their paths in it, `base` and `data`."""
+    """The digests of what it was made from: other files of the folder by their paths in it, and `OUTSIDE`."""
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -56,6 +61,24 @@ class Manifest:
         entries = [self.files.get(path), self.pending.files.get(path) if self.pending else None]
         return {entry.sha256 for entry in entries if entry is not None}
 
+    @cached_property
+    def current(self) -> dict[str, FileEntry]:
+        """What the folder holds once a change that may be half done is complete."""
+        if self.pending is None:
+            return dict(self.files)
+        kept = {path: entry for path, entry in self.files.items() if path not in self.pending.removed}
+        return kept | self.pending.files
+
+    def outdated(self, path: str) -> list[str]:
+        """Return why a file does not go with those that it was made from, as they are now: each is another, or gone."""
+        entry, reasons = self.current.get(path), []
+        for name, was in (entry.made_from if entry is not None else {}).items():
+            if name not in OUTSIDE and name not in self.current:
+                reasons.append(f"made from {name}, which is gone")
+            elif name not in OUTSIDE and self.current[name].sha256 != was:
+                reasons.append(f"made from another {name} than the one there is now")
+        return reasons
+
     def as_text(self) -> str:
         """Return the text of the file."""
         content: dict[str, Any] = {
@@ -77,16 +100,41 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         IntegrityError: it is torn, altered, or of another version.
     """
+    content = _content(folder)
+    return None if content is None else parse_manifest(content, folder / MANIFEST)
+
+
+def manifest_over(folder: Path) -> Manifest | None:
+    """Return what governs the files of any folder: None also where a file of another program has the manifest's name.
+
+    Raises:
+        IntegrityError: it is torn, altered, or of another version.
+    """
+    try:
+        content = _content(folder)
+    except StorageError:
+        return None  # a folder, say
+    return None if content is None or is_of_another_program(content) else parse_manifest(content, folder / MANIFEST)
+
+
+def _content(folder: Path) -> bytes | None:
     path = folder / MANIFEST
     with naming_failures(path, "read"):
         if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
             raise IntegrityError(f"{path}: not a file, so it cannot be the manifest; move it elsewhere")
         try:
             with path.open("rb") as stream:
-                content = stream.read(_LARGEST + 1)
+                return stream.read(LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
-    return parse_manifest(content, path)
+
+
+def sound_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a folder; None where it has none, or one that is torn, for which no error is raised."""
+    try:
+        return read_manifest(folder)
+    except (IntegrityError, StorageError):
+        return None
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
@@ -95,27 +143,59 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     Raises:
         IntegrityError: it is torn, altered, or of another version; the message names `path`.
     """
-    remedy = (
-        f"restore it, or, if the folder is as you want it, record it anew: ensemble-uq verify {path.parent} --accept"
-    )
+    if is_of_another_program(content):
+        raise IntegrityError(f"{path}: not a manifest, but a file of another program; move it, or use another folder")
     try:
-        if len(content) > _LARGEST:
-            raise ValueError(f"more than {_LARGEST:,} bytes")
-        text = content.decode("utf-8")
-        values = json.loads(text)
-        version = values.get("schema_version")
-        if version == SCHEMA_VERSION and values.pop("seal", None) != _seal(values):
-            raise ValueError("its seal does not fit: it was altered")
-        if version == SCHEMA_VERSION:
-            manifest = Manifest(
-                files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
-            )
-            if manifest.as_text() != text:
-                raise ValueError("it is not as this program writes it: it was altered")
-            return manifest
+        return _parsed(content)
     except (ValueError, ValidationError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        raise IntegrityError(f"{path}: not a manifest ({first_line(error)}); {remedy}") from None
-    raise IntegrityError(f"{path}: schema_version is {version!r}, and this version reads {SCHEMA_VERSION}; {remedy}")
+        raise IntegrityError(
+            f"{path}: not a manifest of this version ({first_line(error)}); restore it, or, if the folder is as you "
+            f"want it, record it anew: {accepting(path.parent)}"
+        ) from None
+
+
+@lru_cache(maxsize=4)  # every load asks for it, of a manifest that changes rarely
+def _parsed(content: bytes) -> Manifest:
+    if len(content) > LARGEST:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    text = content.decode("utf-8")
+    values = json.loads(text)
+    if values["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {values['schema_version']!r}, and this version reads {SCHEMA_VERSION}")
+    if values.pop("seal", None) != _seal(values):
+        raise ValueError("its seal does not fit: it was altered")
+    manifest = Manifest(
+        files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
+    )
+    if manifest.as_text() != text:
+        raise ValueError("it is not as this program writes it: it was altered")
+    _check_stays_inside(manifest)
+    return manifest
+
+
+def accepting(folder: Path) -> str:
+    """Return the command that records a folder as it is."""
+    return f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
+
+
+@lru_cache(maxsize=4)
+def is_of_another_program(content: bytes) -> bool:
+    """Tell whether a file of the manifest's name is surely none of ours: whole, and without a word of what ours say."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return not (isinstance(values, dict) and {"schema_version", "files", "seal"} & values.keys())
+
+
+def _check_stays_inside(manifest: Manifest) -> None:
+    """Refuse paths that lead out of the folder: whoever completes a change writes and removes at these places."""
+    pending = manifest.pending
+    paths = [*manifest.files, *([pending.waiting, *pending.files, *pending.removed] if pending else [])]
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path or PurePosixPath(path).as_posix() != path:
+            raise ValueError(f"{clipped(path)} is no place within the folder")
 
 
 def _seal(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@ import json
 
 from ensemble_uq_llm.report.sections.making import making
 from ensemble_uq_llm.report.source import read_source
+from recording import recorded
 from small_metrics import main_metrics, write_run
 
 
@@ -11,6 +12,7 @@ def test_stages_versions_and_configuration(tmp_path):
     record = {"stages": [stage], "versions": {"torch": "9.9.9"}, "git_commit": None}
     folder.run_record.write_text(json.dumps(record))
     folder.config.write_text("lora_r: 4\n")
+    recorded(folder)
     content = making(read_source(folder))
 
     assert content.stages == [("predict validation", [("seeds", "42, 43"), ("data_digest", "0bc3")])]
@@ -40,7 +42,8 @@ def test_members_that_were_trained_here_have_learning_curves(tmp_path):
 def test_members_of_another_training_have_none(tmp_path):
     folder = write_run(tmp_path, main_metrics(members=2))
     folder.events.write_text(json.dumps(stepped(1, **{"7": 0.5})))
-    folder.run_record.write_text('{"versions": {"python": "3.99"}}')
+    folder.run_record.write_text('{"stages": [], "versions": {"python": "3.99"}}')
+    recorded(folder)
 
     assert making(read_source(folder)).learning == []
 

@@ -14,7 +14,7 @@ from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
-from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path
+from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path, sha256_of
 
 
 def evaluate_files(
@@ -111,7 +111,7 @@ def evaluate_run(
     with folder.owned("evaluate"):
         folder.check_knows([*files.values(), held_out])
         own = {name: load_predictions(path) for name, path in files.items()}
-        split = _load_calibration(calibration or (held_out if held_out.exists() else None))
+        split = _load_calibration(calibration or (held_out if folder.has(held_out) else None))
         own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
         check_fresh(folder, {**own, **own_split}, seeds=seeds)
         evaluations = evaluate_sets(
@@ -128,23 +128,27 @@ def evaluate_run(
 
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Mapping[str, Path] | None = None) -> None:
     """Write an evaluation as one change of a folder; `read` are the predictions in it that it was made of, by name."""
-    read = read or {}
     with folder.change() as change:
         make_room(folder, evaluations, change)
-        new = RunFolder(change.root)
+        new, read = RunFolder(change.root), read or {}
+        fitted = next(iter(evaluations.values())).fitted
+        if fitted is not None:
+            fitted.write(new.decision)
+            change.binds(folder.decision, folder.digests([path for key, path in read.items() if key == CALIBRATION]))
+        else:
+            change.remove(folder.decision)  # that of an earlier evaluation does not go with these metrics
+        if not folder.manifest.exists():  # predictions of others: what was evaluated is recorded, too
+            for path in read.values():
+                change.adopt(path)
+        decision = {} if fitted is None else {folder.decision.name: sha256_of(new.decision)}
         for name, evaluation in evaluations.items():
             write_uncertainty(new.uncertainty(name), evaluation.predictions, evaluation.uncertainty)
             write_scores(new.scores(name), evaluation.predictions, evaluation.uncertainty)
             write_metrics(new.metrics(name), evaluation.metrics)
-            made_from = folder.digests([path for key, path in read.items() if key in (name, CALIBRATION)])
-            for path in (folder.uncertainty(name), folder.scores(name), folder.metrics(name)):
-                change.binds(path, made_from)
-        main = next(iter(evaluations.values()))
-        if main.fitted is not None:
-            main.fitted.write(new.decision)
-            change.binds(folder.decision, folder.digests([path for key, path in read.items() if key == CALIBRATION]))
-        else:
-            change.remove(folder.decision)  # that of an earlier evaluation does not go with these metrics
+            own = folder.digests([path for key, path in read.items() if key == name])
+            change.binds(folder.uncertainty(name), own)
+            change.binds(folder.scores(name), own)
+            change.binds(folder.metrics(name), {**folder.digests(read.values()), **decision})  # sets are compared
 
 
 def _load_calibration(path: AnyPath | None) -> Predictions | None:

@@ -45,7 +45,8 @@ def to_read(source: ReportSource) -> Sequence[tuple[str, Sequence[Card]]] | None
         ("The members disagree most" if source.main.several else "Most uncertain", examples.most_uncertain),
         ("Most confidently wrong", examples.most_confidently_wrong),
     )
-    texts = read_texts(source.folder.examples(source.name), {each.id for _, those in titled for each in those})
+    path, shown = source.folder.examples(source.name), {each.id for _, those in titled for each in those}
+    texts = read_texts(path, shown) if source.folder.has(path) else {}
     labels = source.class_labels
     lists = [(title, [_card(each, texts.get(each.id), labels) for each in those]) for title, those in titled if those]
     return lists or None
