@@ -12,7 +12,7 @@ from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, ensemble_of, read_adapter
+from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, adapter_of, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
@@ -54,7 +54,9 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     run = RunFolder(config.output_dir)
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
-    adapters_read = [read_adapter(folder) for folder in folders.values()]
+    adapters_read = [
+        _own_adapter(run, member) if member in records else read_adapter(folder) for member, folder in folders.items()
+    ]
     for each in adapters_read:
         if each.classes != config.num_labels:
             raise IntegrityError(
@@ -90,7 +92,9 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
             f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )
     warn_of_absent_members(folder, config.member_seeds)
-    records = {member: _unaltered_record(folder, member) for member in members}
+    records = {
+        member: folder.read_object(folder.member_record(member), remedy=_remedy(folder, member)) for member in members
+    }
     for member, record in records.items():
         check_same_scale(folder, member, record)
     return records
@@ -148,17 +152,19 @@ def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     return Path(named).name.lower() == (base.resolve().name if is_folder else model_name.rpartition("/")[2]).lower()
 
 
-def _unaltered_record(folder: RunFolder, member: MemberId) -> dict[str, Any]:
-    """Return a member's record, having found its files to be those that training wrote.
+def _own_adapter(folder: RunFolder, member: MemberId) -> Adapter:
+    """Return a member of the run, from the very bytes that were found to be those that training wrote.
 
     Raises:
-        IntegrityError: one is missing or altered.
+        IntegrityError: a file of it is missing or altered.
     """
-    remedy = f"delete {folder.member(member)} and train again to get the member back"
-    record = folder.read_object(folder.member_record(member), remedy=remedy)
-    for path in (folder.member_weights(member), folder.adapter_settings(member)):
-        try:
-            folder.read(path)
-        except FileNotFoundError:
-            raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
-    return record
+    paths = (folder.adapter_settings(member), folder.member_weights(member))
+    try:
+        settings, weights = (folder.read(path) for path in paths)
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{error.filename}: there is no such file; {_remedy(folder, member)}") from None
+    return adapter_of(folder.member(member), settings=settings, weights=weights)
+
+
+def _remedy(folder: RunFolder, member: MemberId) -> str:
+    return f"delete {folder.member(member)} and train again to get the member back"

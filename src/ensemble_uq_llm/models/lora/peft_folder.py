@@ -29,6 +29,7 @@ from ensemble_uq_llm.models.lora.peft_expressions import endless_expression
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, parse_settings
 from ensemble_uq_llm.models.lora.peft_view import PeftView, peft_view
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, LoraSettings
+from ensemble_uq_llm.storage.guard import read_guarded
 from ensemble_uq_llm.utils.text import clipped, listed
 
 WEIGHTS: Final = "adapter_model.safetensors"
@@ -130,10 +131,7 @@ def _weights_of(path: Path) -> bytes:
 def _read(path: Path, *, largest: int) -> bytes:
     if reason := obstacle(path, largest=largest):
         raise IntegrityError(f"{path}: {reason}")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return read_guarded(path)  # as it was written, where it is a run's
 
 
 def _pop_head(tensors: dict[str, Tensor], name: str, head_kind: HeadKind, path: Path) -> Tensor:
