@@ -6,7 +6,8 @@ Nothing heavy is imported at the top, so that `--help`, `config` and `evaluate` 
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,12 +43,24 @@ if TYPE_CHECKING:
 class Commands(TyperGroup):
     """The commands; Ctrl-C in any of them is an error of ours with its own exit code, not typer's 130."""
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the command line."""
+        with _naming_interruptions():
+            return super().make_context(*arguments, **settings)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        try:
+        with _naming_interruptions():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise InterruptedRunError("interrupted; nothing was written; run the same command again") from None
+
+
+@contextmanager
+def _naming_interruptions() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        told = f"stopped by {error}" if str(error) else "interrupted"
+        raise InterruptedRunError(f"{told}; nothing was written; run the same command again") from None
 
 
 app = typer.Typer(

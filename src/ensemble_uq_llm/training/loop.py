@@ -39,6 +39,7 @@ from ensemble_uq_llm.training.outcomes import (
     raise_if_any_failed,
 )
 from ensemble_uq_llm.training.room import check_places
+from ensemble_uq_llm.training.state import BUDGET
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
 from ensemble_uq_llm.utils.lanes import lane_count
@@ -118,7 +119,7 @@ class _Training:
         with tracker_of(self.config) or nullcontext() as tracker:
             shares = self._shares(groups)
             for share in shares:
-                share.checkpoints.newest()  # what cannot go on is refused before any work
+                share.checkpoints.check()  # what cannot go on is refused before any work
             own: list[Listener] = [tracker] if tracker is not None else []
             opening, log = _Opening(self, groups), EventLog(self.folder.events, run=groups.id)
             outcomes, lost = train_shares(shares, listeners=[*own, opening, log, *listeners])
@@ -236,5 +237,5 @@ def _environment(config: Config, device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": describe_device(device),
         "lanes": lane_count(device),
-        "tokens_per_pass": config.tokens_per_pass,
+        BUDGET: config.tokens_per_pass,
     }

@@ -49,7 +49,11 @@ def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
     own = torch.get_num_threads()
     pool = ThreadPoolExecutor(lanes, "lane", initializer=_take, initargs=(threads,))
     everyone = Barrier(lanes)
-    wait([pool.submit(everyone.wait) for _ in range(lanes)])
+    try:
+        wait([pool.submit(everyone.wait) for _ in range(lanes)])
+    except BaseException:  # a request to stop: who waits for the others would wait for ever
+        everyone.abort()
+        raise
     torch.set_num_threads(own)  # what a thread set last is what the process's later threads start with
     return pool
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -38,8 +39,15 @@ def git_commit() -> str | None:
 
 
 def command_line() -> str:
-    """Return the command that runs now, as it was typed."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that runs now, as a shell takes it again."""
+    return shlex.join(_typed())
+
+
+def _typed() -> list[str]:
+    door = Path(sys.argv[0])
+    if door.suffix != ".py":
+        return [door.name, *sys.argv[1:]]
+    return [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]  # `python main.py`, `python -m`
 
 
 def now() -> str:
