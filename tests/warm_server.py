@@ -1,4 +1,7 @@
-"""What the server of `warm_commands` imports and works out once, so that its forks need not; nothing here starts threads."""
+"""What the server of `warm_commands` imports and works out once, so that its forks need not; no threads are started."""
+
+import faulthandler
+import signal
 
 import peft
 import pyarrow.parquet
@@ -16,4 +19,5 @@ import ensemble_uq_llm.training.launch
 import warm_commands
 
 get_checkpoint_conversion_mapping("llama")
+faulthandler.register(signal.SIGUSR1)  # whoever hangs says where
 __all__ = ["ensemble_uq_llm", "peft", "pyarrow", "torch", "transformers", "warm_commands"]

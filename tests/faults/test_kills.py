@@ -1,13 +1,11 @@
 """Training that is killed at any moment, several times over, and ends in the very bytes of an undisturbed one."""
 
 import json
-import os
 import random
 import re
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 
 import warm_commands
-from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 
 INTERVAL = 2
@@ -91,7 +88,7 @@ def events_of(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def lasting(folder: RunFolder) -> tuple[dict[str, bytes], dict[int, list[dict[str, Any]]]]:
-    """Return what an undisturbed training and a killed one must agree in: the members' files, and each group's events."""
+    """Return what any training must agree in, killed or not: the members' files, and each group's events."""
     files = {
         path.relative_to(folder.root).as_posix(): path.read_bytes() for path in sorted(folder.root.glob("seed_*/*"))
     }

@@ -1,6 +1,6 @@
 """What Ctrl-C, SIGTERM and SIGHUP leave: what is kept is named, with the command that continues."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -57,7 +57,7 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
     members = _new(before.members, after.members)
     sets, metrics = _new(before.sets, after.sets), _new(before.metrics, after.metrics)
     kept = [f"the members of {enumerated(members)}"] if members else []
-    kept += [f"training up to step {max(after.steps.values()):,}"] if after.steps else []
+    kept += [f"training up to step {_range(after.steps.values())}"] if after.steps else []
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
@@ -68,3 +68,9 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
 
 def _new(before: dict[str, int], after: dict[str, int]) -> list[str]:
     return [name for name, time in after.items() if before.get(name) != time]
+
+
+def _range(steps: Collection[int]) -> str:
+    """Say how far groups of members are, each by itself."""
+    first, last = min(steps), max(steps)
+    return f"{first:,}" if first == last else f"{first:,} to {last:,}"

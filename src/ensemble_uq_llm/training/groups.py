@@ -4,7 +4,7 @@ A member's numbers depend on its company by rounding, so a training that goes on
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,11 @@ class Groups:
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {"id": self.id, "groups": [list(group) for group in self.seeds]}
+
+    def only(self, seeds: Collection[int]) -> "Groups | None":
+        """Return the groups of these seeds, under their numbers; None where there is none."""
+        left = tuple(group if set(group) & set(seeds) else () for group in self.seeds)
+        return Groups(id=self.id, seeds=left) if any(left) else None
 
     def numbered(self, missing: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Return, by their numbers, the groups that have a member to train."""

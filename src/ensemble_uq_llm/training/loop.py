@@ -32,6 +32,7 @@ from ensemble_uq_llm.training.launch import Share, train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.outcomes import (
     Digests,
+    LostMembers,
     MemberOutcome,
     check_same_making,
     failures,
@@ -134,15 +135,18 @@ class _Training:
             repeated_texts=repeats,
             data_digest=self.digests.data,
             base_digest=self.digests.base,
-            **(
-                {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
-            ),
+            **self._kept_epochs(outcomes),
         )
-        self._close(record, failures(outcomes, lost))
+        self._close(record, failures(outcomes, lost), left=self._left(groups, lost))
         raise_if_any_failed(outcomes, lost, self.config)
 
     def _kept_epochs(self, outcomes: Sequence[MemberOutcome]) -> dict[str, Any]:
         return {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
+
+    def _left(self, groups: Groups, lost: Iterable[LostMembers]) -> Groups | None:
+        """Return the groups whose process was lost, and of which something is kept to go on from."""
+        seeds = [seed for each in lost for seed in each.seeds if self.folder.group_checkpoints(each.seeds[0]).is_dir()]
+        return groups.only(seeds)
 
     def open(self, groups: Groups) -> None:
         """Write the configuration, and in the record that training is under way, and in which groups."""
@@ -158,12 +162,16 @@ class _Training:
         if record.get("state") == TRAINING or not (self.folder.run_record.exists() and self.folder.config.exists()):
             self._close(record, {})
 
-    def _close(self, record: Mapping[str, Any], failed: Mapping[str, str]) -> None:
-        """Write what a run's record says once training is over: the members there are, those that failed, and why."""
+    def _close(self, record: Mapping[str, Any], failed: Mapping[str, str], left: Groups | None = None) -> None:
+        """Write what a run's record says once training is over: the members there are, those that failed, and why.
+
+        `left` is what of it was lost, and can go on.
+        """
         members = [member.folder_name for member in self.folder.members()]
         reasons = {**(record.get("failed") or {}), **failed}
         finished = {key: value for key, value in record.items() if key != TRAINING}
         finished |= {"state": "finished", "members": members}
+        finished |= {} if left is None else {TRAINING: left.as_json()}
         finished["failed"] = {name: why for name, why in reasons.items() if name not in members}
         with self.folder.change() as change:
             change.adopt(self.folder.events)
