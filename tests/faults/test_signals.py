@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP in every phase of every command: exit 75, a true word of what is kept, and it continues."""
+"""SIGTERM, SIGINT and SIGHUP in every phase of every command: exit 75, what is kept is said truly, and it continues."""
 
 import itertools
 import os

@@ -24,6 +24,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
     sweep_unfinished,
 )
 from ensemble_uq_llm.training.events import EpochEnded, Event, Keeping, Listener, Started, Stepped
+from ensemble_uq_llm.training.making import Making
 from ensemble_uq_llm.training.state import BUDGET, Snapshot, TrainingState
 from ensemble_uq_llm.utils.text import clipped, first_line
 
@@ -34,18 +35,6 @@ _SHARE_OF_TIME: Final = 0.02
 """Of training that may go into checkpoints that nobody asked for by a number of steps."""
 _BYTES_A_SECOND: Final = 1e8
 """What a disk is believed to take until the first checkpoint has shown it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Making:
-    """What a checkpoint was made with.
-
-    Whatever `must_agree` holds is the same where its training goes on; where `environment` differs, results differ by
-    rounding from those of an undisturbed training, which a warning says.
-    """
-
-    must_agree: Mapping[str, Any]
-    environment: Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -73,18 +62,21 @@ class Checkpoints:
         self._remove(self._paths()[:-_KEPT])
 
     def check(self) -> None:
-        """See to it that training can go on from what is there, and remove what writers that died have left.
+        """See to it that training can go on from what is there.
 
         Raises:
             ConfigError: it is of a training of other members, settings or data; the message names the differences.
         """
-        sweep_unfinished(self.folder)
         passed_over: list[str] = []
         if found := self._newest(passed_over):
             self._check_goes_on(found[0])
         for each in passed_over:
             then = "training goes on from an earlier one" if found else "there is no other: training begins anew"
             warnings.warn(f"{each}; this checkpoint is passed over, and {then}", stacklevel=2)
+
+    def sweep(self) -> None:
+        """Remove what writers that died have left."""
+        sweep_unfinished(self.folder)
 
     def newest(self) -> Snapshot | None:
         """Return the newest state that is sound, of which `check` has told."""
