@@ -663,7 +663,7 @@ def test_an_interrupted_training_keeps_nothing_and_says_so(cli, tiny_yaml, tmp_p
     monkeypatch.setattr("ensemble_uq_llm.training.epochs.train_step", interrupt)
     answer = cli("train", tiny_yaml)
     assert answer.code == 75
-    assert "error: interrupted; nothing was finished, so nothing is kept; run the same command again\n" in answer.err
+    assert "error: interrupted; nothing was finished, so nothing is kept; continue with: " in answer.err
     assert not list((tmp_path / "run").glob("seed_*"))
     monkeypatch.undo()
     assert cli("train", tiny_yaml).code == 0

@@ -6,17 +6,15 @@ Nothing heavy is imported at the top, so that `--help`, `config` and `evaluate` 
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ensemble_uq_llm import __version__, evaluation_commands
 from ensemble_uq_llm.commands.help_pages import epilog
-from ensemble_uq_llm.commands.interruption import telling_what_is_kept
+from ensemble_uq_llm.commands.interruption import InterruptibleCommands, telling_what_is_kept
 from ensemble_uq_llm.commands.next_command import say_next
 from ensemble_uq_llm.commands.options import (
     FOUND,
@@ -29,7 +27,7 @@ from ensemble_uq_llm.commands.options import (
     load,
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
-from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
@@ -40,31 +38,8 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
 
 
-class Commands(TyperGroup):
-    """The commands; Ctrl-C in any of them is an error of ours with its own exit code, not typer's 130."""
-
-    def make_context(self, *arguments: Any, **settings: Any) -> Any:
-        """Read the command line."""
-        with _naming_interruptions():
-            return super().make_context(*arguments, **settings)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        with _naming_interruptions():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _naming_interruptions() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        told = f"stopped by {error}" if str(error) else "interrupted"
-        raise InterruptedRunError(f"{told}; nothing was written; run the same command again") from None
-
-
 app = typer.Typer(
-    cls=Commands,
+    cls=InterruptibleCommands,
     name="ensemble-uq",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -25,7 +25,7 @@ TRAINING = {
     "base": (*LOADING, None),
     "a step": (*STEP, "training up to step 2"),
     "validation": ("training.epochs:member_logits", 1, "training up to step 3"),
-    "a checkpoint": ("training.checkpoints:save_file", 1, "training up to step 3"),
+    "a checkpoint": ("training.keeping.checkpoints:save_file", 1, "training up to step 3"),
     "a member": ("training.outcomes:write_adapter", 1, "the members of seed 42 and training up to step 3"),
     "the end": ("training.loop:with_stage", 1, "the members of seed 42 and seed 43"),
 }

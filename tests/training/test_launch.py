@@ -25,13 +25,13 @@ from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training import launch
-from ensemble_uq_llm.training.checkpoints import Checkpoints
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Ended, Event, MembersLost, Started
-from ensemble_uq_llm.training.groups import spread
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
+from ensemble_uq_llm.training.keeping.groups import spread
+from ensemble_uq_llm.training.keeping.made_with import Making
 from ensemble_uq_llm.training.launch import Share, train_share, train_shares
 from ensemble_uq_llm.training.loop import train
-from ensemble_uq_llm.training.making import Making
 from ensemble_uq_llm.training.outcomes import Digests, read_member_record
 from small_runs import settings
 

@@ -16,10 +16,10 @@ from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.models.lora.spec import adapted_modules
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.checkpoints import Checkpoints
 from ensemble_uq_llm.training.from_config import base_folder
-from ensemble_uq_llm.training.groups import check_nothing_is_lost, interrupted
-from ensemble_uq_llm.training.making import making_of
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
+from ensemble_uq_llm.training.keeping.groups import check_nothing_is_lost, interrupted
+from ensemble_uq_llm.training.keeping.made_with import making_of
 from ensemble_uq_llm.training.outcomes import Digests, check_same_making
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.text import counted, enumerated

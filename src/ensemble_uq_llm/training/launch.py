@@ -28,12 +28,12 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.checkpoints import Checkpoints, CheckpointWriter
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Event, Keeping, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, CheckpointWriter
+from ensemble_uq_llm.training.keeping.room import check_space
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
-from ensemble_uq_llm.training.room import check_space
 from ensemble_uq_llm.training.state import new_state
 
 _READY: Final = "ready"

@@ -20,14 +20,15 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.checkpoints import Checkpoints, clear_all
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
-from ensemble_uq_llm.training.groups import TRAINING, Groups, check_nothing_is_lost, interrupted
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, clear_all
+from ensemble_uq_llm.training.keeping.groups import TRAINING, Groups, check_nothing_is_lost, interrupted
+from ensemble_uq_llm.training.keeping.made_with import making_of
+from ensemble_uq_llm.training.keeping.room import check_places
 from ensemble_uq_llm.training.launch import Share, train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
-from ensemble_uq_llm.training.making import making_of
 from ensemble_uq_llm.training.outcomes import (
     Digests,
     LostMembers,
@@ -36,7 +37,6 @@ from ensemble_uq_llm.training.outcomes import (
     failures,
     raise_if_any_failed,
 )
-from ensemble_uq_llm.training.room import check_places
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
 from ensemble_uq_llm.utils.provenance import with_stage

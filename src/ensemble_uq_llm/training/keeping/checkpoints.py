@@ -24,7 +24,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
     sweep_unfinished,
 )
 from ensemble_uq_llm.training.events import EpochEnded, Event, Keeping, Listener, Started, Stepped
-from ensemble_uq_llm.training.making import Making
+from ensemble_uq_llm.training.keeping.made_with import Making
 from ensemble_uq_llm.training.state import BUDGET, Snapshot, TrainingState
 from ensemble_uq_llm.utils.text import clipped, first_line
 
