@@ -681,6 +681,4 @@ def test_an_interrupted_prediction_names_the_sets_that_are_written(cli, own_run,
     monkeypatch.setattr("ensemble_uq_llm.pipeline.write_set", second_interrupts)
     answer = cli("predict", own_run, "--data", tiny_data, "--data", "validation")
     assert answer.code == 75
-    assert (
-        f"written to {own_run} by then: the predictions of {tiny_data.stem}; run the same command again" in answer.err
-    )
+    assert f"kept in {own_run}: the predictions of {tiny_data.stem}; continue with: " in answer.err

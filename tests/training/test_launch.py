@@ -29,7 +29,7 @@ from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Ended, Event, MembersLost, Started
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
 from ensemble_uq_llm.training.keeping.groups import spread
-from ensemble_uq_llm.training.keeping.made_with import Making
+from ensemble_uq_llm.training.keeping.made_with import MadeWith
 from ensemble_uq_llm.training.launch import Share, train_share, train_shares
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import Digests, read_member_record
@@ -58,7 +58,7 @@ def shares_of(config: Config, *, devices: list[torch.device], base: Path) -> lis
             group=group,
             checkpoints=Checkpoints(
                 folder=RunFolder(config.output_dir).group_checkpoints(seeds[0]),
-                making=Making(must_agree={}, environment={}),
+                making=MadeWith(must_agree={}, environment={}),
             ),
         )
         for group, (seeds, device) in enumerate(zip(spread(config.seeds, len(devices)), devices, strict=True))

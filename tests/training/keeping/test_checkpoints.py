@@ -7,12 +7,12 @@ from ensemble_uq_llm.errors import ConfigError, StorageError
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.events import EpochEnded, Keeping, MemberDiverged, Stepped
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, CheckpointWriter, clear_all
-from ensemble_uq_llm.training.keeping.made_with import Making
+from ensemble_uq_llm.training.keeping.made_with import MadeWith
 from ensemble_uq_llm.training.state import BUDGET
 from small_training import SEEDS, config, fresh_state, stack
 
 SETTINGS = config()
-MADE = Making(must_agree={"lora_r": 4, "seeds": [1, 2]}, environment={"torch": "2", BUDGET: None})
+MADE = MadeWith(must_agree={"lora_r": 4, "seeds": [1, 2]}, environment={"torch": "2", BUDGET: None})
 STEP = Stepped(step=1, epoch=1, learning_rate=0.1, losses={}, tokens_per_second=1.0)
 EPOCH = EpochEnded(epoch=1, validation_loss={}, validation_accuracy={})
 
@@ -68,10 +68,10 @@ def test_one_that_is_not_sound_is_passed_over_and_said_so(checkpoints, state):
 
 def test_another_making_is_refused_and_another_environment_is_told(checkpoints, state):
     keep(checkpoints, state, (2, 0))
-    checkpoints.making = Making(must_agree={"lora_r": 8, "seeds": [1, 2]}, environment=MADE.environment)
+    checkpoints.making = MadeWith(must_agree={"lora_r": 8, "seeds": [1, 2]}, environment=MADE.environment)
     with pytest.raises(ConfigError, match=r"begun differently:\n  lora_r: 4 there, 8 now\nPut these back"):
         checkpoints.check()
-    checkpoints.making = Making(must_agree=MADE.must_agree, environment={**MADE.environment, "torch": "3"})
+    checkpoints.making = MadeWith(must_agree=MADE.must_agree, environment={**MADE.environment, "torch": "3"})
     with pytest.warns(UserWarning, match=r"another environment \(torch was '2' and is '3'\).*by rounding"):
         checkpoints.check()
 
@@ -79,7 +79,7 @@ def test_another_making_is_refused_and_another_environment_is_told(checkpoints, 
 def test_passes_of_another_size_are_what_is_wanted_now(checkpoints, state):
     keep(checkpoints, state, (2, 0))
     assert BUDGET in checkpoints.newest().values
-    checkpoints.making = Making(must_agree=MADE.must_agree, environment={**MADE.environment, BUDGET: 64})
+    checkpoints.making = MadeWith(must_agree=MADE.must_agree, environment={**MADE.environment, BUDGET: 64})
     snapshot = checkpoints.newest()
     assert BUDGET not in snapshot.values
     state.budget.tokens = 64

@@ -24,7 +24,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
     sweep_unfinished,
 )
 from ensemble_uq_llm.training.events import EpochEnded, Event, Keeping, Listener, Started, Stepped
-from ensemble_uq_llm.training.keeping.made_with import Making
+from ensemble_uq_llm.training.keeping.made_with import MadeWith
 from ensemble_uq_llm.training.state import BUDGET, Snapshot, TrainingState
 from ensemble_uq_llm.utils.text import clipped, first_line
 
@@ -42,7 +42,7 @@ class Checkpoints:
     """The checkpoints of one group of members, newest last: `step_00000120` and so on in `folder`."""
 
     folder: Path
-    making: Making
+    making: MadeWith
 
     def save(self, state: TrainingState) -> None:
         """Keep the state, and of the earlier ones the newest alone.
@@ -88,7 +88,7 @@ class Checkpoints:
             del snapshot.values[BUDGET]  # what is wanted now counts, as it may be the memory that interrupted it
         return snapshot
 
-    def _newest(self, passed_over: list[str]) -> tuple[Making, Snapshot] | None:
+    def _newest(self, passed_over: list[str]) -> tuple[MadeWith, Snapshot] | None:
         for path in reversed(self._paths()):
             try:
                 return _read(path)
@@ -123,7 +123,7 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step_*") if path.is_dir() and not path.is_symlink())
 
-    def _check_goes_on(self, found: Making) -> None:
+    def _check_goes_on(self, found: MadeWith) -> None:
         there, here = _plain(found.must_agree), _plain(self.making.must_agree)
         differences = [
             f"{key}: {clipped(there.get(key))} there, {clipped(here.get(key))} now"
@@ -150,11 +150,11 @@ class Checkpoints:
             )
 
 
-def _read(path: Path) -> tuple[Making, Snapshot]:
+def _read(path: Path) -> tuple[MadeWith, Snapshot]:
     files = read_sealed_folder(path)
     try:
         values = json.loads(files[_VALUES])
-        making = Making(must_agree=values["must_agree"], environment=values["environment"])
+        making = MadeWith(must_agree=values["must_agree"], environment=values["environment"])
         return making, Snapshot(tensors=load(files[_TENSORS]), values=values["state"])
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         raise IntegrityError(f"{path}: no checkpoint of this version ({first_line(error)})") from None
@@ -230,4 +230,4 @@ def clear_all(folder: Path) -> None:
     """Remove what was kept of every group, as all of it is done, or is begun anew."""
     for group in folder.glob("from_seed_*"):
         if group.is_dir() and not group.is_symlink():
-            Checkpoints(folder=group, making=Making(must_agree={}, environment={})).clear()
+            Checkpoints(folder=group, making=MadeWith(must_agree={}, environment={})).clear()

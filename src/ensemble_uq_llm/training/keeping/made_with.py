@@ -15,7 +15,7 @@ from ensemble_uq_llm.utils.lanes import lane_count
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
+class MadeWith:
     """What a checkpoint was made with.
 
     Whatever `must_agree` holds is the same where its training goes on; where `environment` differs, results differ by
@@ -26,7 +26,7 @@ class Making:
     environment: Mapping[str, Any]
 
 
-def making_of(seeds: Sequence[int], config: Config, *, job: Job, base_digest: str, device: torch.device) -> Making:
+def making_of(seeds: Sequence[int], config: Config, *, job: Job, base_digest: str, device: torch.device) -> MadeWith:
     """Return what the members of these seeds are made with."""
     made_from = {
         "base": base_digest,
@@ -34,7 +34,7 @@ def making_of(seeds: Sequence[int], config: Config, *, job: Job, base_digest: st
         "validation data": job.validation.digest,
         **({} if job.stopping is None else {"stopping data": job.stopping.digest}),
     }
-    return Making(
+    return MadeWith(
         must_agree={"seeds": list(seeds), **member_settings(config), **made_from},
         environment={
             "torch": torch.__version__,
