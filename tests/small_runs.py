@@ -1,6 +1,8 @@
 """A run small enough for tests: its settings, and the weights that it leaves."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,6 +19,14 @@ def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) 
         "seeds": (1, 2, 3), "use_bf16": False, "num_gpus": 0,
     }  # fmt: skip
     return Config(**(values | changes))
+
+
+def put(folder: RunFolder, path: Path, content: Any) -> None:
+    """Write a file into a run as the run itself does: JSON, or text as it is."""
+    with folder.change() as change:
+        new = change.root / path.relative_to(folder.root)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 def weights(folder: RunFolder, seed: int) -> dict[str, torch.Tensor]:

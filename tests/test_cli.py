@@ -666,7 +666,7 @@ def test_an_interrupted_training_keeps_nothing_and_says_so(cli, tiny_yaml, tmp_p
     monkeypatch.setattr("ensemble_uq_llm.training.epochs.train_step", interrupt)
     answer = cli("train", tiny_yaml)
     assert answer.code == 75
-    assert "error: interrupted; nothing was finished, so nothing is kept; run the same command again\n" in answer.err
+    assert "error: interrupted; nothing was finished, so nothing is kept; continue with: " in answer.err
     assert not list((tmp_path / "run").glob("seed_*"))
     monkeypatch.undo()
     assert cli("train", tiny_yaml).code == 0
@@ -684,6 +684,4 @@ def test_an_interrupted_prediction_names_the_sets_that_are_written(cli, own_run,
     monkeypatch.setattr("ensemble_uq_llm.pipeline.write_set", second_interrupts)
     answer = cli("predict", own_run, "--data", tiny_data, "--data", "validation")
     assert answer.code == 75
-    assert (
-        f"written to {own_run} by then: the predictions of {tiny_data.stem}; run the same command again" in answer.err
-    )
+    assert f"kept in {own_run}: the predictions of {tiny_data.stem}; continue with: " in answer.err

@@ -13,8 +13,8 @@ def main() -> None:
             from ensemble_uq_llm.cli import main as run
 
             run()
-    except KeyboardInterrupt:
-        print("error: stopped before anything was begun; run the same command again", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as error:  # before a command has begun, or after it has ended
+        print(f"error: stopped by {error}; run the same command again", file=sys.stderr)  # noqa: T201
         sys.exit(InterruptedRunError.exit_code)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ensemble_uq_llm import __version__, evaluation_commands
 from ensemble_uq_llm.commands.help_pages import epilog
-from ensemble_uq_llm.commands.interruption import telling_what_is_kept
+from ensemble_uq_llm.commands.interruption import InterruptibleCommands, telling_what_is_kept
 from ensemble_uq_llm.commands.next_command import say_next
 from ensemble_uq_llm.commands.options import (
     FOUND,
@@ -29,7 +28,7 @@ from ensemble_uq_llm.commands.options import (
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.commands.verification import verify
-from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, InterruptedRunError, TooLittleMemoryError
+from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, TooLittleMemoryError
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.outgoing.safe_text import safe_text
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
@@ -42,19 +41,8 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
 
 
-class Commands(TyperGroup):
-    """The commands; Ctrl-C in any of them is an error of ours with its own exit code, not typer's 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise InterruptedRunError("interrupted; nothing was written; run the same command again") from None
-
-
 app = typer.Typer(
-    cls=Commands,
+    cls=InterruptibleCommands,
     name="ensemble-uq",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

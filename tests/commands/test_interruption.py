@@ -1,3 +1,4 @@
+import shlex
 import shutil
 
 import pytest
@@ -5,6 +6,8 @@ import pytest
 from ensemble_uq_llm.commands.interruption import telling_what_is_kept
 from ensemble_uq_llm.errors import InterruptedRunError
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.stop import StopRequested
+from ensemble_uq_llm.utils.provenance import command_line
 
 
 def interrupted(folder, work):
@@ -20,14 +23,14 @@ def interrupted(folder, work):
 
 def test_nothing_is_kept_of_what_was_not_finished(tmp_path):
     told = interrupted(tmp_path / "run", lambda: None)
-    assert told == "interrupted; nothing was finished, so nothing is kept; run the same command again"
+    assert told == f"interrupted; nothing was finished, so nothing is kept; continue with: {command_line()}"
 
 
 def test_what_was_there_before_is_not_claimed(own_run):
     told = interrupted(own_run, lambda: None)
     assert told == (
         "interrupted; nothing was finished, so nothing is kept; what was there before is unchanged; "
-        "run the same command again"
+        f"continue with: {command_line()}"
     )
 
 
@@ -38,9 +41,27 @@ def test_what_was_written_by_then_is_named(own_run):
         (own_run / "metrics" / "validation.json").write_text("{}")
 
     assert interrupted(own_run, work) == (
-        f"interrupted; written to {own_run} by then: the members of seed 44, the predictions of far and the metrics of "
-        "validation; run the same command again"
+        f"interrupted; kept in {own_run}: the members of seed 44, the predictions of far and the metrics of "
+        f"validation; continue with: {command_line()}"
     )
+
+
+def test_how_far_training_was_is_told_of_all_groups(tmp_path):
+    def work(*steps):
+        for seed, step in enumerate(steps):
+            (tmp_path / "checkpoints" / f"from_seed_{seed}" / f"step_{step:08d}_epoch_0001").mkdir(parents=True)
+
+    assert ": training up to step 1,200; continue" in interrupted(tmp_path, lambda: work(1200))
+    assert ": training up to step 900 to 1,200; continue" in interrupted(tmp_path, lambda: work(1000, 900, 1200))
+
+
+def test_a_stop_names_its_signal_and_the_command_is_one_for_a_shell(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/ensemble-uq", "train", "my run.yaml", "--set", "seeds=[1, 2]"])
+    told = pytest.raises(InterruptedRunError, match=r"^stopped by SIGHUP; nothing .*")
+    with told as caught, telling_what_is_kept(RunFolder(tmp_path)):
+        raise StopRequested("SIGHUP")
+    command = str(caught.value).partition("; continue with: ")[2]
+    assert shlex.split(command) == ["ensemble-uq", "train", "my run.yaml", "--set", "seeds=[1, 2]"]
 
 
 def test_other_errors_pass(tmp_path):

@@ -28,7 +28,7 @@ def written(tmp_path):
     path = tmp_path / "run" / "events.jsonl"
 
     def write(events):
-        log = EventLog(path)
+        log = EventLog(path, run="r1")
         assert not path.parent.exists()
         for count, event in enumerate(events, start=1):
             log(event)
@@ -69,5 +69,5 @@ def test_every_line_names_its_group(written):
 
 def test_lines_are_added_to_those_of_an_earlier_training(tmp_path):
     for _ in range(2):
-        EventLog(tmp_path / "events.jsonl")(EVENTS[-1])
+        EventLog(tmp_path / "events.jsonl", run="r1")(EVENTS[-1])
     assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 2

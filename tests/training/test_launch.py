@@ -27,7 +27,10 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training import launch
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Ended, Event, MembersLost, Started
-from ensemble_uq_llm.training.launch import Share, spread, train_share, train_shares
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
+from ensemble_uq_llm.training.keeping.groups import spread
+from ensemble_uq_llm.training.keeping.made_with import MadeWith
+from ensemble_uq_llm.training.launch import Share, train_share, train_shares
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import Digests, read_member_record
 from small_runs import settings
@@ -43,9 +46,22 @@ def shares_of(config: Config, *, devices: list[torch.device], base: Path) -> lis
     data = TrainingData(train=job.train.tokens(tokenizer), validation=job.validation.tokens(tokenizer))
     # A worker that wanted to load the data itself would find none.
     config = config.model_copy(update={"train_file": Path("absent"), "validation_file": Path("absent")})
+    config.output_dir.mkdir()
     return [
-        Share(config=config, seeds=seeds, device=device, base=base, data=data, digests=Digests(data="d", base="b"))
-        for seeds, device in zip(spread(config.seeds, len(devices)), devices, strict=True)
+        Share(
+            config=config,
+            seeds=seeds,
+            device=device,
+            base=base,
+            data=data,
+            digests=Digests(data="d", base="b"),
+            group=group,
+            checkpoints=Checkpoints(
+                folder=RunFolder(config.output_dir).group_checkpoints(seeds[0]),
+                making=MadeWith(must_agree={}, environment={}),
+            ),
+        )
+        for group, (seeds, device) in enumerate(zip(spread(config.seeds, len(devices)), devices, strict=True))
     ]
 
 
@@ -119,7 +135,7 @@ def test_workers_that_die_or_raise_are_told_and_the_others_members_are_kept(shar
 
 def test_a_worker_that_ends_without_a_word(shares, monkeypatch, workers_err) -> None:
     """A script without a guard ends so: in its workers it starts anew, which Python refuses."""
-    monkeypatch.setattr(launch, "_work", os._exit)  # which takes a number, not a pipe
+    monkeypatch.setattr(launch, "_work", os._exit)  # which takes a number, not pipes
     outcomes, lost = train_shares(shares("run", CPU, CPU))
     assert outcomes == []
     assert sorted(each.seeds for each in lost) == [(1, 3), (2,)]
@@ -130,18 +146,19 @@ def test_a_worker_that_ends_without_a_word(shares, monkeypatch, workers_err) -> 
 
 
 def test_a_worker_hands_back_an_error_of_the_users_as_it_is(shares, tiny_base, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(launch, "_obey", lambda _: None)  # which ends the process with the one that has started it
     (tmp_path / "bare").mkdir()
     shutil.copy(tiny_base / "config.json", tmp_path / "bare")
     [share] = shares("run", CPU)
     ours, theirs = multiprocessing.Pipe()
     ours.send((replace(share, base=tmp_path / "bare"), torch.get_num_threads()))
-    launch._work(theirs)
+    pulled, _leash = multiprocessing.Pipe(duplex=False)
+    launch._work(theirs, pulled)
     assert ours.recv() == "ready"
     error = ours.recv()
     assert type(error) is ModelError
     assert "no model.safetensors and no model.safetensors.index.json in" in str(error)
-    assert not share.config.output_dir.exists()
+    assert not list(share.config.output_dir.iterdir())
 
 
 TWO_CPUS = """
@@ -204,7 +221,11 @@ def test_ctrl_c_ends_the_door_and_its_workers(tiny_yaml: Path, other_data: Path,
     os.killpg(door.pid, signal.SIGINT)  # as a terminal does: the workers are asked too
     _, error = door.communicate(timeout=60)
     assert door.returncode == 75
-    assert error == "error: interrupted; nothing was finished, so nothing is kept; run the same command again\n"
+    steps = max(RunFolder(tmp_path / "run").kept_steps().values())
+    assert re.search(
+        rf"^error: stopped by SIGINT; kept in .*run: training up to step .*{steps:,}; continue with: ", error
+    )
+    assert error.count("\n") == 1
     while door_has_processes(door.pid):  # multiprocessing's own helper ends by itself a moment later
         time.sleep(0.1)
 

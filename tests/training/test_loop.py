@@ -127,21 +127,16 @@ def test_a_run_with_a_failed_member_is_used_without_it_and_trains_it_again(
         run.evaluate()
 
 
-@pytest.mark.parametrize("crash", ["record_stage", "record_state"])
 def test_a_crash_after_the_last_member_leaves_a_run(
-    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch, crash: str
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch
 ) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=2)
-    write, states = getattr(loop, crash), []
 
-    def write_at_first(*args: object, **facts: object) -> None:
-        if crash == "record_stage" or states:
-            raise KeyboardInterrupt
-        states.append(facts)
-        write(*args, **facts)
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, crash, write_at_first)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(loop, "with_stage", crash)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         train(config)
     monkeypatch.undo()
     record = config.output_dir / "run.json"
@@ -149,6 +144,7 @@ def test_a_crash_after_the_last_member_leaves_a_run(
     assert Run(config.output_dir).predict()["validation"].members == trained((1, 2))
     train(config)
     assert (read_json(record)["state"], read_json(record)["members"]) == ("finished", ["seed_1", "seed_2"])
+    assert "training" not in read_json(record)
 
 
 def test_what_an_earlier_version_left_unrecorded_becomes_a_run(

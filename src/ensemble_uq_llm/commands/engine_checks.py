@@ -17,9 +17,12 @@ from ensemble_uq_llm.models.lora.spec import adapted_modules
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
+from ensemble_uq_llm.training.keeping.groups import check_nothing_is_lost, interrupted
+from ensemble_uq_llm.training.keeping.made_with import making_of
 from ensemble_uq_llm.training.outcomes import Digests, check_same_making
 from ensemble_uq_llm.utils.device import describe_device, devices_of
-from ensemble_uq_llm.utils.text import counted
+from ensemble_uq_llm.utils.text import counted, enumerated
 
 
 @dataclass(slots=True)
@@ -48,6 +51,8 @@ def check_engine(config: Config, found: CheckList) -> None:
     if found.are_right({"output_dir"}):
         with found.noting():
             _check_members(config, found, job if "train" in is_here else None, base)
+        with found.noting():
+            _check_interrupted(config, found, job if len(is_here) == 2 else None, base)
 
 
 def _check_base(config: Config, found: CheckList) -> _Base:
@@ -99,3 +104,26 @@ def _check_members(config: Config, found: CheckList, job: Job | None, base: _Bas
     else:
         found.not_checked.append("data and base of the finished members; their settings are compared")
     check_same_making(folder, members, config, digests=digests)
+
+
+def _check_interrupted(config: Config, found: CheckList, job: Job | None, base: _Base) -> None:
+    """Say that an interrupted training is there, and check that it can go on."""
+    folder = RunFolder(config.output_dir)
+    kept, groups = folder.kept_steps(), interrupted(folder.record())
+    if not kept or groups is None or not config.resume:
+        return
+    check_nothing_is_lost(groups, config)
+    told = {group: kept.get(folder.group_checkpoints(group[0]).name) for group in groups.seeds if group}
+    found.facts["interrupted_training"] = "; ".join(
+        f"{counted(len(group), 'member')} ({enumerated(list(map(str, group)))}) up to step {step:,}"
+        for group, step in told.items()
+        if step is not None
+    )
+    if job is None or base.digest is None or config.class_names == FROM_DATA:
+        found.not_checked.append("whether the interrupted training goes on: data or base are not here")
+        return
+    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
+    for group in told:
+        making = making_of(group, config, job=job, base_digest=base.digest, device=device)
+        with found.noting():
+            Checkpoints(folder=folder.group_checkpoints(group[0]), making=making).check()

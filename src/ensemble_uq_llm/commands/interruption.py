@@ -1,9 +1,11 @@
 """What Ctrl-C, SIGTERM and SIGHUP leave: what is kept is named, with the command that continues."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from typer.core import TyperGroup
 
 from ensemble_uq_llm.errors import InterruptedRunError
 from ensemble_uq_llm.utils.provenance import command_line
@@ -13,6 +15,28 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.run_folder import RunFolder
 
 _AGAIN: Final = "; continue with: "
+
+
+class InterruptibleCommands(TyperGroup):
+    """Commands of which any may be asked to stop: that is an error of ours with its own exit code, not typer's 130."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the command line."""
+        with _naming_interruptions():
+            return super().make_context(*arguments, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with _naming_interruptions():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _naming_interruptions() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(f"{_stopped(error)}; nothing was written; run the same command again") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +62,11 @@ def telling_what_is_kept(folder: "RunFolder") -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         told = _in_words(before, _written(folder), folder)
-        raise InterruptedRunError(f"stopped by {error}; {told}" if str(error) else f"interrupted; {told}") from None
+        raise InterruptedRunError(f"{_stopped(error)}; {told}") from None
+
+
+def _stopped(error: KeyboardInterrupt) -> str:
+    return f"stopped by {error}" if str(error) else "interrupted"
 
 
 def _written(folder: "RunFolder") -> _Written:
@@ -57,7 +85,7 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
     members = _new(before.members, after.members)
     sets, metrics = _new(before.sets, after.sets), _new(before.metrics, after.metrics)
     kept = [f"the members of {enumerated(members)}"] if members else []
-    kept += [f"training up to step {max(after.steps.values()):,}"] if after.steps else []
+    kept += [f"training up to step {_range(after.steps.values())}"] if after.steps else []
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
@@ -68,3 +96,9 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
 
 def _new(before: dict[str, int], after: dict[str, int]) -> list[str]:
     return [name for name, time in after.items() if before.get(name) != time]
+
+
+def _range(steps: Collection[int]) -> str:
+    """Say how far groups of members are, each by itself."""
+    first, last = min(steps), max(steps)
+    return f"{first:,}" if first == last else f"{first:,} to {last:,}"

@@ -17,8 +17,10 @@ def show_plan(config: Config, *, as_json: bool) -> None:
 
     from ensemble_uq_llm.commands.preflight import check_everything
 
-    check_everything(config)
+    facts = check_everything(config)
     plan = asdict(dry_run(config))
+    if left := facts.get("interrupted_training"):
+        plan["interrupted_training"] = left
     if not as_json and (seconds := plan.pop("estimated_seconds")) is not None:
         plan["time"] = f"about {duration(seconds)}: an estimate, from one small step on this machine as it is now"
     print_record(plan, as_json=as_json)

@@ -4,18 +4,28 @@ A signal raises `StopRequested` wherever the program is. Where work can be kept 
 (`held_back`), and raised by `check` at the next place at which everything is whole.
 """
 
+import _thread
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from ensemble_uq_llm.errors import InterruptedRunError
 
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What asks for a stop."""
+
+_ONE_REQUEST: Final = 0.3
+"""Seconds within which signals are one request: `timeout` sends its own twice, and a terminal that closes does."""
+
+_AFTERWARDS: Final = 0.02
+"""Seconds after which a request is made again that somebody's callback has swallowed."""
 
 
 class StopRequested(KeyboardInterrupt):
@@ -24,9 +34,11 @@ class StopRequested(KeyboardInterrupt):
 
 @dataclass(slots=True)
 class _State:
-    """What this process was asked: by which signal; how many sections hold it back; whether we listen."""
+    """What this process was asked: by which signal, and when; how many sections hold it back; who listens."""
 
     signal_name: str | None = None
+    since: float = 0.0
+    is_swallowed: bool = False
     held_back: int = 0
     listeners: int = 0
 
@@ -40,8 +52,9 @@ def requested() -> str | None:
 
 
 def request(name: str) -> None:
-    """Ask this process to stop at its next check, as a signal of that name does."""
-    _STATE.signal_name = _STATE.signal_name or name
+    """Ask this process to stop, from any thread of it, as a signal of that name would: again changes nothing."""
+    if _STATE.signal_name is None:
+        _thread.interrupt_main(signal.Signals[name])
 
 
 def check() -> None:
@@ -52,12 +65,18 @@ def check() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Within it signals are noted only, for `check` to raise."""
+    """Within it signals are noted only, for `check` to raise; what was noted is raised at its end at the latest.
+
+    Raises:
+        StopRequested: a stop was asked for, and nothing else was raised.
+    """
     _STATE.held_back += 1
     try:
         yield
     finally:
         _STATE.held_back -= 1
+    if not _STATE.held_back:
+        check()
 
 
 @contextmanager
@@ -71,6 +90,9 @@ def listening() -> Iterator[None]:
         return
     ours = [number for number in SIGNALS if _is_default(number)]
     before = {number: signal.signal(number, _note) for number in ours}
+    hook = sys.unraisablehook
+    if ours:
+        sys.unraisablehook = partial(_ask_again, hook)
     _STATE.listeners += 1
     try:
         yield
@@ -78,8 +100,9 @@ def listening() -> Iterator[None]:
         _STATE.listeners -= 1
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
         if not _STATE.listeners:
-            _STATE.signal_name = None
+            _STATE.signal_name, _STATE.is_swallowed = None, False
 
 
 def _is_default(number: int) -> bool:
@@ -88,10 +111,26 @@ def _is_default(number: int) -> bool:
 
 def _note(number: int, _frame: Any) -> None:
     name = signal.Signals(number).name
-    if _STATE.signal_name is not None:
+    if _STATE.is_swallowed:
+        _STATE.is_swallowed = False
+    elif _STATE.signal_name is not None:
+        if time.monotonic() - _STATE.since < _ONE_REQUEST:
+            return
         # Files on disk are whole at every instant, so there is nothing to wait for.
         os.write(2, f"\nstopped at once by a second signal, {name}; the same command continues\n".encode())
         os._exit(InterruptedRunError.exit_code)
-    _STATE.signal_name = name
+    else:
+        _STATE.signal_name, _STATE.since = name, time.monotonic()
     if not _STATE.held_back:
-        raise StopRequested(name)
+        raise StopRequested(_STATE.signal_name)
+
+
+def _ask_again(hook: Callable[[Any], object], unraisable: Any) -> None:
+    """Take what Python cannot raise, as in a `__del__`: a request to stop is made again once that is over."""
+    if not isinstance(unraisable.exc_value, StopRequested):
+        hook(unraisable)
+        return
+    _STATE.is_swallowed = True
+    again = threading.Timer(_AFTERWARDS, _thread.interrupt_main, [signal.Signals[str(unraisable.exc_value)]])
+    again.daemon = True
+    again.start()

@@ -54,7 +54,8 @@ def train_epochs(
 ) -> None:
     """Train all members from where the state stands to the end of the configured epochs, or until all have stopped.
 
-    Reads nothing from disk and writes nothing; `listeners` hear of every step, and may capture the state then.
+    Reads nothing from disk and writes nothing; `listeners` hear of every step, and may capture the state then. Wherever
+    a listener raises StopRequested, or this does, the state is whole.
     """
     trainer = Trainer(
         state=state,
@@ -65,12 +66,13 @@ def train_epochs(
         divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )
     started = time.monotonic()
-    for event in _events(trainer, data, config):
+    with stop.held_back():
+        for event in _events(trainer, data, config):
+            for listener in listeners:
+                listener(event)
+        ended = Ended(seconds=time.monotonic() - started)
         for listener in listeners:
-            listener(event)
-    ended = Ended(seconds=time.monotonic() - started)
-    for listener in listeners:
-        listener(ended)
+            listener(ended)
 
 
 def _trunk(state: TrainingState, data: TokenizedExamples) -> TrunkCache | None:

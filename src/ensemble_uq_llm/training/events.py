@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.utils.files import atomic_path
+from ensemble_uq_llm.utils.files import atomic_path, flush
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +95,13 @@ class MembersLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping(Event):
+    """The state after this step is about to be kept: once all have heard of this, nothing before it is forgotten."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
     """Training is over, after so many seconds."""
 
@@ -118,24 +124,23 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        told = _finite(dataclasses.asdict(event))
-        record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
-        if isinstance(event, Started):
-            self._go_on(event)
         with naming_failures(self._path, "written"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(event, Keeping):
+                flush(self._path)
+                return
+            if isinstance(event, Started):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._go_on(event)
+            told = _finite(dataclasses.asdict(event))
+            record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record, allow_nan=False) + "\n")
-                if isinstance(event, EpochEnded | Ended):
-                    stream.flush()
-                    os.fsync(stream.fileno())
 
     def _go_on(self, event: Started) -> None:
         """Remove the lines of the group's steps that are taken again, and a line that a crash has torn."""
         if not self._path.exists():
             return
-        with naming_failures(self._path, "read"):
-            lines = self._path.read_bytes().splitlines(keepends=True)
+        lines = self._path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if line.endswith(b"\n") and not self._is_undone(line, event)]
         if len(kept) < len(lines):
             with atomic_path(self._path) as temporary:
@@ -144,15 +149,15 @@ class EventLog:
     def _is_undone(self, line: bytes, started: Started) -> bool:
         try:
             told = json.loads(line)
-        except ValueError:
-            return True
-        if not isinstance(told, dict) or told.get("run") != self._run or told.get("group") != started.group:
-            return False
-        if told.get("event") in ("EpochEnded", "MemberStopped"):
-            return int(told["epoch"]) > started.epoch
-        if told.get("event") in ("Stepped", "MemberDiverged"):
-            return int(told["step"]) > started.step
-        return told.get("event") in ("Ended", "BestKept", "MembersLost")
+            if told.get("run") != self._run or told.get("group") != started.group:
+                return False
+            if told["event"] in ("EpochEnded", "MemberStopped"):
+                return bool(told["epoch"] > started.epoch)
+            if told["event"] in ("Stepped", "MemberDiverged"):
+                return bool(told["step"] > started.step)
+        except (ValueError, AttributeError, KeyError, TypeError):
+            return True  # torn, or not ours
+        return told["event"] in ("Ended", "BestKept", "MembersLost")
 
 
 def _finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -29,10 +29,10 @@ from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.checkpoints import Checkpoints, CheckpointWriter
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
-from ensemble_uq_llm.training.events import Event, Listener, MembersLost, Started
+from ensemble_uq_llm.training.events import Event, Keeping, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, CheckpointWriter
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
 from ensemble_uq_llm.training.planning.room import check_space
 from ensemble_uq_llm.training.state import new_state
@@ -43,7 +43,10 @@ _READY: Final = "ready"
 _STOPPED: Final = "stopped"
 """A worker's last word where it was asked to stop, and has kept how far it was."""
 
-_PATIENCE: Final = 0.5
+_HEARD: Final = "heard"
+"""The parent's answer where a worker is about to keep its state: what it has told before is on disk."""
+
+_PATIENCE: Final = 0.2
 """Seconds until the parent looks whether it was asked to stop."""
 
 
@@ -64,11 +67,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Worker:
-    """A process that trains a share, and our end of the pipe to it."""
+    """A process that trains a share, our end of the pipe to it, and one by which it is asked to stop.
+
+    A worker ends with the latter: the system closes it when we die, however we die.
+    """
 
     share: Share
     process: BaseProcess
     channel: Connection
+    leash: Connection
 
 
 def train_shares(
@@ -90,14 +97,13 @@ def train_shares(
         for share in shares:
             workers.append(_start(share))
         with stop.held_back():
-            results = _results(workers, listeners)
-        stop.check()
-        return results
+            return _results(workers, listeners)
     finally:
         for worker in workers:
             worker.process.kill()
             worker.process.join()
             worker.channel.close()
+            worker.leash.close()
 
 
 @naming_memory("training", FEWER_MEMBERS, "lower lora_r or max_length", "set use_bf16: true")
@@ -127,50 +133,51 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
         checkpoints=checkpoints,
         every_steps=config.checkpoint_steps,
         every_seconds=60 * config.checkpoint_minutes,
+        listeners=listeners,
     )
-    with stop.held_back():
-        try:
-            train_epochs(state, share.data, config, listeners=[*listeners, writer])
-            save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
-        except (stop.StopRequested, StorageError):
-            if state.steps:
-                checkpoints.save(state)
-            raise
+    try:
+        train_epochs(state, share.data, config, listeners=[*listeners, writer])
+        save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
+    except (stop.StopRequested, StorageError):
+        writer.keep()
+        raise
     checkpoints.clear()
     return state.outcomes
 
 
-def _work(channel: Connection) -> None:
-    """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error.
-
-    Whatever the parent says then asks for a stop. Where the parent is gone there is nobody to work for.
-    """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _work(channel: Connection, leash: Connection) -> None:
+    """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error."""
 
     def tell(event: Event) -> None:
-        if channel.poll():
-            stop.request(channel.recv())
         channel.send(event)
+        if isinstance(event, Keeping):
+            channel.recv()
 
-    try:
-        with stop.listening():
+    with stop.listening():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
+        threading.Thread(target=_obey, args=(leash,), daemon=True).start()
+        try:
             channel.send(_READY)
             share, threads = channel.recv()
             torch.set_num_threads(threads)
-            channel.send(train_share(share, listeners=[tell]))
-    except stop.StopRequested:
-        channel.send(_STOPPED)
-    except EnsembleUQError as error:
-        channel.send(error)
-    except Exception as error:
-        channel.send(MembersFailedError(f"{type(error).__name__}: {error} (its traceback is above)"))
-        raise
+            outcomes = train_share(share, listeners=[tell])
+            with stop.held_back():
+                channel.send(outcomes)
+        except stop.StopRequested:
+            channel.send(_STOPPED)
+        except EnsembleUQError as error:
+            channel.send(error)
+        except Exception as error:
+            channel.send(MembersFailedError(f"{type(error).__name__}: {error} (its traceback is above)"))
+            raise
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
+def _obey(leash: Connection) -> None:
+    """Stop when the parent says so; where it is gone there is nobody to work for."""
+    try:
+        while True:
+            stop.request(leash.recv())
+    except (EOFError, OSError):
         os._exit(InterruptedRunError.exit_code)
 
 
@@ -189,44 +196,64 @@ def _context() -> ForkServerContext | SpawnContext:
 def _start(share: Share) -> _Worker:
     context = _context()
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), name=f"training of group {share.group}", daemon=True)
-    process.start()
+    pulled, leash = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, pulled), name=f"training of group {share.group}", daemon=True)
+    # Who asks this whole group of processes to stop must not kill a worker, or its server, that is not listening yet.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()  # so that ours ends when the process does
-    return _Worker(share=share, process=process, channel=ours)
+    pulled.close()
+    return _Worker(share=share, process=process, channel=ours, leash=leash)
 
 
 def _results(
     workers: Sequence[_Worker], listeners: Sequence[Listener]
 ) -> tuple[list[MemberOutcome], list[LostMembers]]:
-    """Give the workers their shares and pass their events on, until every one has given its outcomes or failed."""
+    """Give the workers their shares and pass their events on, until every one has given its outcomes or failed.
+
+    Raises:
+        StopRequested: a worker alone was asked to stop, so all were.
+    """
     outcomes: list[MemberOutcome] = []
     lost: list[LostMembers] = []
-    running, told = list(workers), False
+    running, stopping, threads = list(workers), "", max(1, torch.get_num_threads() // len(workers))
     while running:
         ready = wait([worker.channel for worker in running], timeout=_PATIENCE)
-        if not told and (name := stop.requested()):
-            told = True
-            for worker in running:
-                with suppress(OSError):  # it has died since
-                    worker.channel.send(name)
+        if not stopping and (stopping := stop.requested() or ""):
+            _ask_to_stop(running, stopping)
         for worker in [each for each in running if each.channel in ready]:
             match message := _next_message(worker):
-                case "stopped":
-                    stop.request("SIGTERM")  # a worker alone may have been asked
-                    running.remove(worker)
-                case str():
-                    _hand_over(worker, threads=max(1, torch.get_num_threads() // len(workers)))
+                case "ready":
+                    _send(worker, (worker.share, threads))
                 case Event():
                     _tell(message, share=worker.share, listeners=listeners, groups=len(workers))
+                    if isinstance(message, Keeping):
+                        _send(worker, _HEARD)
+                case "stopped":
+                    running.remove(worker)
+                    if not stopping:
+                        stopping = "a signal to a worker"
+                        _ask_to_stop(running, "SIGTERM")
                 case list():
                     outcomes += message
                     running.remove(worker)
-                case _:
+                case EnsembleUQError() | None:
                     lost.append(_lost(worker, message))
                     running.remove(worker)
                     reason = MembersLost(seeds=worker.share.seeds, device=lost[-1].device, reason=str(lost[-1].error))
                     _tell(reason, share=worker.share, listeners=listeners, groups=len(workers))
+    if stopping:
+        raise stop.StopRequested(stopping)
     return outcomes, lost
+
+
+def _ask_to_stop(workers: Sequence[_Worker], name: str) -> None:
+    for worker in workers:
+        with suppress(OSError):  # it has died since
+            worker.leash.send(name)
 
 
 def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | EnsembleUQError | None:
@@ -238,9 +265,9 @@ def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | Ensemb
     return message
 
 
-def _hand_over(worker: _Worker, *, threads: int) -> None:
+def _send(worker: _Worker, message: object) -> None:
     with suppress(OSError):  # it has died since, and its pipe has ended, as `_next_message` will find
-        worker.channel.send((worker.share, threads))
+        worker.channel.send(message)
 
 
 def _tell(event: Event, *, share: Share, listeners: Sequence[Listener], groups: int) -> None:

@@ -11,37 +11,34 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import class_weights
-from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import base_digest, load_tokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.checkpoints import Checkpoints, MadeWith, clear_all
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
 from ensemble_uq_llm.training.from_config import base_folder
+from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, clear_all
+from ensemble_uq_llm.training.keeping.groups import TRAINING, Groups, check_nothing_is_lost, interrupted
+from ensemble_uq_llm.training.keeping.made_with import making_of
 from ensemble_uq_llm.training.launch import Share, train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.outcomes import (
     Digests,
+    LostMembers,
     MemberOutcome,
     check_same_making,
     failures,
-    member_settings,
     raise_if_any_failed,
 )
-from ensemble_uq_llm.training.planning.groups import TRAINING, Groups, interrupted
 from ensemble_uq_llm.training.planning.room import check_places
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
-from ensemble_uq_llm.utils.lanes import lane_count
 from ensemble_uq_llm.utils.provenance import with_stage
 
 
@@ -97,13 +94,13 @@ class _Training:
             ConfigError: members of a group of which something is kept are not asked for any more.
         """
         before = interrupted(self.folder.record()) if self.config.resume else None
-        left = {} if before is None else before.numbered(self.missing)
-        begun = {seed for group in left.values() for seed in group}
-        if before is not None and begun and begun <= set(self.config.member_seeds):
+        begun: set[int] = set()
+        if before is not None:
+            check_nothing_is_lost(before, self.config)
+            begun = {seed for group in before.numbered(self.missing).values() for seed in group}
+            begun = begun if begun <= set(self.config.member_seeds) else set()  # of which nothing is kept
+        if before is not None and begun:
             yield before
-        else:
-            self._check_nothing_is_lost(left.values())
-            begun = set()
         if rest := [seed for seed in self.missing if seed not in begun]:
             yield Groups.new(rest, len(devices_of(self.config.device, num_gpus=self.config.num_gpus)))
 
@@ -118,7 +115,8 @@ class _Training:
         with tracker_of(self.config) or nullcontext() as tracker:
             shares = self._shares(groups)
             for share in shares:
-                share.checkpoints.newest()  # what cannot go on is refused before any work
+                share.checkpoints.sweep()
+                share.checkpoints.check()  # what cannot go on is refused before any work
             own: list[Listener] = [tracker] if tracker is not None else []
             opening, log = _Opening(self, groups), EventLog(self.folder.events, run=groups.id)
             outcomes, lost = train_shares(shares, listeners=[*own, opening, log, *listeners])
@@ -133,15 +131,18 @@ class _Training:
             repeated_texts=repeats,
             data_digest=self.digests.data,
             base_digest=self.digests.base,
-            **(
-                {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
-            ),
+            **self._kept_epochs(outcomes),
         )
-        self._close(record, failures(outcomes, lost))
+        self._close(record, failures(outcomes, lost), left=self._left(groups, lost))
         raise_if_any_failed(outcomes, lost, self.config)
 
     def _kept_epochs(self, outcomes: Sequence[MemberOutcome]) -> dict[str, Any]:
         return {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
+
+    def _left(self, groups: Groups, lost: Iterable[LostMembers]) -> Groups | None:
+        """Return the groups whose process was lost, and of which something is kept to go on from."""
+        seeds = [seed for each in lost for seed in each.seeds if self.folder.group_checkpoints(each.seeds[0]).is_dir()]
+        return groups.only(seeds)
 
     def open(self, groups: Groups) -> None:
         """Write the configuration, and in the record that training is under way, and in which groups."""
@@ -157,12 +158,16 @@ class _Training:
         if record.get("state") == TRAINING or not (self.folder.run_record.exists() and self.folder.config.exists()):
             self._close(record, {})
 
-    def _close(self, record: Mapping[str, Any], failed: Mapping[str, str]) -> None:
-        """Write what a run's record says once training is over: the members there are, those that failed, and why."""
+    def _close(self, record: Mapping[str, Any], failed: Mapping[str, str], left: Groups | None = None) -> None:
+        """Write what a run's record says once training is over: the members there are, those that failed, and why.
+
+        `left` is what of it was lost, and can go on.
+        """
         members = [member.folder_name for member in self.folder.members()]
         reasons = {**(record.get("failed") or {}), **failed}
         finished = {key: value for key, value in record.items() if key != TRAINING}
         finished |= {"state": "finished", "members": members}
+        finished |= {} if left is None else {TRAINING: left.as_json()}
         finished["failed"] = {name: why for name, why in reasons.items() if name not in members}
         with self.folder.change() as change:
             change.adopt(self.folder.events)
@@ -173,15 +178,6 @@ class _Training:
     def _own_yaml(self) -> str:
         return config_to_yaml(with_absolute_paths(self.config))
 
-    def _check_nothing_is_lost(self, groups: Iterable[Sequence[int]]) -> None:
-        for group in groups:
-            if self.folder.group_checkpoints(group[0]).is_dir():
-                raise ConfigError(
-                    f"seeds: {self.folder.checkpoints} holds an interrupted training of the seeds {list(group)} "
-                    f"together, and not all of them are asked for now ({list(self.config.member_seeds)}); put them "
-                    "back to continue it, begin anew with `--set resume=false`, or use another output_dir"
-                )
-
     def _shares(self, groups: Groups) -> list[Share]:
         config, tokenizer = self.config, load_tokenizer(self.base)
         stopping = self.job.stopping
@@ -191,9 +187,6 @@ class _Training:
             stopping=None if stopping is None else stopping.tokens(tokenizer),
             class_weights=class_weights(config, self.job.train.examples),
         )
-        made_from = {"base": self.digests.base, "training data": self.digests.data}
-        made_from["validation data"] = self.job.validation.digest
-        made_from |= {} if stopping is None else {"stopping data": stopping.digest}
         devices = devices_of(config.device, num_gpus=config.num_gpus)
         return [
             Share(
@@ -206,10 +199,7 @@ class _Training:
                 group=number,
                 checkpoints=Checkpoints(
                     folder=self.folder.group_checkpoints(seeds[0]),
-                    making=MadeWith(
-                        must_agree={"seeds": list(seeds), **member_settings(config), **made_from},
-                        environment=_environment(config, device),
-                    ),
+                    making=making_of(seeds, config, job=self.job, base_digest=self.digests.base, device=device),
                 ),
             )
             for (number, seeds), device in zip(groups.numbered(self.missing).items(), cycle(devices), strict=False)
@@ -228,13 +218,3 @@ class _Opening:
         if not self._is_open:
             self._is_open = True
             self._training.open(self._groups)
-
-
-def _environment(config: Config, device: torch.device) -> dict[str, Any]:
-    """Return what changes numbers by rounding only."""
-    return {
-        "torch": torch.__version__,
-        "device": describe_device(device),
-        "lanes": lane_count(device),
-        "tokens_per_pass": config.tokens_per_pass,
-    }

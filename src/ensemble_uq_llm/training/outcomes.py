@@ -157,8 +157,7 @@ def save_members(
         name = MemberId(outcome.seed)
         if outcome.diverged_at is not None or name in finished:
             continue
-        stop.check()
-        with folder.change() as change:
+        with stop.held_back(), folder.change() as change:
             temporary = RunFolder(change.root).member(name)
             temporary.mkdir()
             write_adapter(ensemble, member, temporary, settings=lora_settings(config), base=base)

@@ -21,6 +21,9 @@ from ensemble_uq_llm.models.memory import PassBudget, token_budget
 from ensemble_uq_llm.training.best_epochs import BestEpochs
 from ensemble_uq_llm.training.outcomes import MemberOutcome
 
+BUDGET: Final = "tokens_per_pass"
+"""The value of a snapshot that may be left out of it: the passes are then as large as they were to be anyway."""
+
 _HISTORY: Final = ("epoch", "validation_loss", "validation_accuracy")
 
 
@@ -90,7 +93,7 @@ class TrainingState:
                 "epoch": self.epoch,
                 "steps_in_epoch": self.steps_in_epoch,
                 "steps": self.steps,
-                "tokens_per_pass": self.budget.tokens,
+                BUDGET: self.budget.tokens,
                 "trunk_tokens": self.trunk_tokens,
                 "schedule": self.schedule.state_dict(),
                 "outcomes": [
@@ -119,7 +122,7 @@ class TrainingState:
             for name, stack in self.ensemble.named_stacks():
                 stack.copy_(snapshot.tensors[f"stack/{name}"])
         self._restore_optimizer(snapshot.tensors, values["schedule"])
-        self.budget.tokens, self.trunk_tokens = values["tokens_per_pass"], values["trunk_tokens"]
+        self.budget.tokens, self.trunk_tokens = values.get(BUDGET, self.budget.tokens), values["trunk_tokens"]
         self.epoch, self.steps_in_epoch, self.steps = (values[key] for key in ("epoch", "steps_in_epoch", "steps"))
         if self.best is not None:
             for name, kept in self.best.stacks.items():

@@ -54,8 +54,8 @@ def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
     everyone = Barrier(lanes)
     try:
         wait([pool.submit(everyone.wait) for _ in range(lanes)])
-    except BaseException:
-        everyone.abort()  # without a memory for the last thread the others would wait for it for ever
+    except BaseException:  # a request to stop: who waits for the others would wait for ever
+        everyone.abort()
         raise
     torch.set_num_threads(own)  # what a thread set last is what the process's later threads start with
     return pool

@@ -41,9 +41,15 @@ def git_commit() -> str | None:
 
 
 def command_line() -> str:
-    """Return the command that runs now, as it was typed but for secrets."""
-    name = Path(sys.argv[0]).name
-    return safe_text(shlex.join(["ensemble-uq" if name == "__main__.py" else name, *sys.argv[1:]]))
+    """Return the command that runs now, as a shell takes it again but for secrets."""
+    return safe_text(shlex.join(_typed()))
+
+
+def _typed() -> list[str]:
+    door = Path(sys.argv[0])
+    if door.suffix != ".py":
+        return [door.name, *sys.argv[1:]]
+    return [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]  # `python main.py`, `python -m`
 
 
 def now() -> str:

@@ -12,8 +12,8 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.outcomes import MemberRecord, member_settings
 from ensemble_uq_llm.training.planning import time_estimate
 from ensemble_uq_llm.training.planning.dry_run import BYTES_PER_TRAINED, dry_run
-from ensemble_uq_llm.utils.files import write_json
 from hub_content import FFN, HIDDEN, LAYERS, tiny_tokenizer_json
+from small_runs import put
 
 
 @pytest.fixture
@@ -51,9 +51,8 @@ def finish(config, *seeds):
             steps=1,
             final_train_loss=0.5,
         )
-        path = RunFolder(config.output_dir).member_record(MemberId(seed))
-        path.parent.mkdir(parents=True)
-        write_json(path, record.as_json())
+        folder = RunFolder(config.output_dir)
+        put(folder, folder.member_record(MemberId(seed)), record.as_json())
 
 
 def test_counts(config):

@@ -77,9 +77,10 @@ class TrainingDisplay:
         """Take in one event."""
         match event:
             case Started():
-                if self._devices and all(each.seconds is not None for each in self._devices.values()):
-                    self._devices.clear()  # one training after another
-                self._devices[event.group] = _Device(event)
+                if self._is_everyone([each for each in self._devices.values() if each.seconds is not None]):
+                    self._devices, self._told_step = {}, 0  # one training after another
+                    self._lost_groups.clear()
+                self._devices[event.group] = _Device(event, step=event.step)
                 self._groups = event.groups
                 self._bar.update(self._task, total=event.steps)
                 self._say(

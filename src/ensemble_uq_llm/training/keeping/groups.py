@@ -4,11 +4,13 @@ A member's numbers depend on its company by rounding, so a training that goes on
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.run_folder import RunFolder
 
 TRAINING: Final = "training"
 """The key of the run's record that tells its unfinished training; also the state of a run that has one."""
@@ -29,6 +31,11 @@ class Groups:
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {"id": self.id, "groups": [list(group) for group in self.seeds]}
+
+    def only(self, seeds: Collection[int]) -> "Groups | None":
+        """Return the groups of these seeds, under their numbers; None where there is none."""
+        left = tuple(group if set(group) & set(seeds) else () for group in self.seeds)
+        return Groups(id=self.id, seeds=left) if any(left) else None
 
     def numbered(self, missing: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Return, by their numbers, the groups that have a member to train."""
@@ -53,3 +60,19 @@ def interrupted(record: Mapping[str, Any]) -> Groups | None:
         return Groups(id=str(told["id"]), seeds=tuple(tuple(int(seed) for seed in group) for group in told["groups"]))
     except (KeyError, TypeError, ValueError):
         raise IntegrityError("run.json: its unfinished training cannot be read; restore it or delete it") from None
+
+
+def check_nothing_is_lost(groups: Groups, config: Config) -> None:
+    """Refuse to leave aside what is kept of members that are not asked for any more.
+
+    Raises:
+        ConfigError: there is such a group.
+    """
+    folder = RunFolder(config.output_dir)
+    for group in groups.seeds:
+        if group and folder.group_checkpoints(group[0]).is_dir() and not set(group) <= set(config.member_seeds):
+            raise ConfigError(
+                f"seeds: {folder.checkpoints} holds an interrupted training of the seeds {list(group)} together, and "
+                f"not all of them are asked for now ({list(config.member_seeds)}); put them back to continue it, "
+                "begin anew with `--set resume=false`, or use another output_dir"
+            )

@@ -24,8 +24,9 @@ from ensemble_uq_llm.storage.sealed_folder import (
     remove_sealed_folder,
     sweep_unfinished,
 )
-from ensemble_uq_llm.training.events import EpochEnded, Event, Stepped
-from ensemble_uq_llm.training.state import Snapshot, TrainingState
+from ensemble_uq_llm.training.events import EpochEnded, Event, Keeping, Listener, Started, Stepped
+from ensemble_uq_llm.training.keeping.made_with import MadeWith
+from ensemble_uq_llm.training.state import BUDGET, Snapshot, TrainingState
 from ensemble_uq_llm.utils.text import clipped, first_line
 
 _TENSORS: Final = "state.safetensors"
@@ -35,18 +36,6 @@ _SHARE_OF_TIME: Final = 0.02
 """Of training that may go into checkpoints that nobody asked for by a number of steps."""
 _BYTES_A_SECOND: Final = 1e8
 """What a disk is believed to take until the first checkpoint has shown it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadeWith:
-    """What a checkpoint was made with.
-
-    Whatever `must_agree` holds is the same where its training goes on; where `environment` differs, results differ by
-    rounding from those of an undisturbed training, which a warning says.
-    """
-
-    must_agree: Mapping[str, Any]
-    environment: Mapping[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -62,8 +51,7 @@ class Checkpoints:
         Raises:
             StorageError: the disk refuses; the earlier ones are intact.
         """
-        position = f"step_{state.steps:08d}_{'after' if state.steps_in_epoch == 0 else 'in'}_epoch"
-        path = self.folder / position
+        path = self.folder / f"step_{state.steps:08d}_epoch_{state.epoch:04d}"  # which sort as they follow each other
         if path.is_dir() and self._is_sound(path):
             return
         snapshot = state.capture()
@@ -74,25 +62,40 @@ class Checkpoints:
             (temporary / _VALUES).write_text(json.dumps({**made, "state": snapshot.values}), encoding="utf-8")
         self._remove(self._paths()[:-_KEPT])
 
-    def newest(self) -> Snapshot | None:
-        """Return the newest state that is sound; one that is not is passed over with a warning.
+    def check(self) -> None:
+        """See to it that training can go on from what is there.
 
         Raises:
             ConfigError: it is of a training of other members, settings or data; the message names the differences.
         """
+        passed_over: list[str] = []
+        if found := self._newest(passed_over):
+            self._check_goes_on(found[0])
+        for each in passed_over:
+            then = "training goes on from an earlier one" if found else "there is no other: training begins anew"
+            warnings.warn(f"{each}; this checkpoint is passed over, and {then}", stacklevel=2)
+
+    def sweep(self) -> None:
+        """Remove what writers that died have left."""
+        sweep_unfinished(self.folder)
+
+    def newest(self) -> Snapshot | None:
+        """Return the newest state that is sound, of which `check` has told."""
+        found = self._newest([])
+        if found is None:
+            return None
+        making, snapshot = found
+        if making.environment.get(BUDGET) != self.making.environment.get(BUDGET):
+            del snapshot.values[BUDGET]  # what is wanted now counts, as it may be the memory that interrupted it
+        return snapshot
+
+    def _newest(self, passed_over: list[str]) -> tuple[MadeWith, Snapshot] | None:
         for path in reversed(self._paths()):
             try:
-                found, snapshot = _read(path)
+                return _read(path)
             except (IntegrityError, StorageError) as error:
-                warnings.warn(f"{path}: this checkpoint is passed over: {first_line(error)}", stacklevel=2)
-                continue
-            self._check_goes_on(path, found)
-            return snapshot
+                passed_over.append(first_line(error).partition(";")[0])
         return None
-
-    def are_there(self) -> bool:
-        """Tell whether anything was kept."""
-        return bool(self._paths())
 
     def clear(self) -> None:
         """Remove them, as what they were kept for is done."""
@@ -121,7 +124,7 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step_*") if path.is_dir() and not path.is_symlink())
 
-    def _check_goes_on(self, path: Path, found: MadeWith) -> None:
+    def _check_goes_on(self, found: MadeWith) -> None:
         there, here = _plain(found.must_agree), _plain(self.making.must_agree)
         differences = [
             f"{key}: {clipped(there.get(key))} there, {clipped(here.get(key))} now"
@@ -130,7 +133,7 @@ class Checkpoints:
         ]
         if differences:
             raise ConfigError(
-                f"output_dir: {path.parent} holds an interrupted training, begun differently:\n  "
+                f"output_dir: {self.folder} holds an interrupted training, begun differently:\n  "
                 + "\n  ".join(differences)
                 + "\nPut these back to continue it, begin anew with `--set resume=false`, or use another output_dir"
             )
@@ -142,7 +145,7 @@ class Checkpoints:
         ]
         if other:
             warnings.warn(
-                f"{path.parent}: the training goes on in another environment ({'; '.join(other)}): its numbers will "
+                f"{self.folder}: the training goes on in another environment ({'; '.join(other)}): its numbers will "
                 "differ by rounding from those of an undisturbed one",
                 stacklevel=3,
             )
@@ -169,23 +172,38 @@ class CheckpointWriter:
     """A listener that keeps the state where that is due, and lets a request to stop be heard between two steps.
 
     Due is what a number of steps asks for; the end of an epoch, and so many minutes, where it costs a fiftieth of the
-    time since the last one at most.
+    time since the last one at most. `listeners` hear of it before.
     """
 
     state: TrainingState
     checkpoints: Checkpoints
     every_steps: int | None
     every_seconds: float
+    listeners: Sequence[Listener] = ()
     _last: float = field(default_factory=time.monotonic)
     _cost: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Keep the state after a step or an epoch, where that is due; raises StopRequested where that was asked for."""
-        if isinstance(event, Stepped | EpochEnded) and self._is_due(event):
-            self._save()
-        stop.check()
+        if isinstance(event, Started | Stepped | EpochEnded):  # what comes before these belongs to them
+            if self._is_due(event):
+                self._keep_if_possible()
+            stop.check()
+
+    def keep(self) -> None:
+        """Keep the state as it is.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        if self.state.steps:
+            for listener in self.listeners:
+                listener(Keeping(step=self.state.steps))
+            self.checkpoints.save(self.state)
 
     def _is_due(self, event: Event) -> bool:
+        if isinstance(event, Started):
+            return False
         if self.every_steps is not None and isinstance(event, Stepped):
             return self.state.steps % self.every_steps == 0
         since = time.monotonic() - self._last
@@ -199,10 +217,10 @@ class CheckpointWriter:
             return 0.02 + size / _BYTES_A_SECOND
         return self._cost
 
-    def _save(self) -> None:
+    def _keep_if_possible(self) -> None:
         started = time.monotonic()
         try:
-            self.checkpoints.save(self.state)
+            self.keep()
         except StorageError as error:  # the disk may have room again before anything is lost
             warnings.warn(f"{error}; training goes on without this checkpoint", stacklevel=2)
         self._last = time.monotonic()

@@ -1,0 +1,1 @@
+"""What is kept of an unfinished training, so that it goes on."""
