@@ -80,6 +80,11 @@ PROPERTIES = {
 """Properties of the configuration, and the keys that are read through them."""
 
 TESTED_ELSEWHERE = {
+    "verification/acceptance.py": "test_verify.py",
+    "verification/audit.py": "test_verify.py",
+    "verification/links.py": "test_verify.py",
+    "verification/outside.py": "test_verify.py",
+    "verification/recorded.py": "test_verify.py",
     "outgoing/safe_text.py": "test_visible.py",
     "__main__.py": "test_cli.py",
     "config_problems.py": "test_config_file.py",

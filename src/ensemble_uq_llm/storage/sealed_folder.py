@@ -91,7 +91,7 @@ def remove_sealed_folder(path: Path, names: Collection[str]) -> None:
 def sweep_unfinished(folder: Path) -> None:
     """Remove what writers that died have left in a folder of sealed folders, which must be ours alone."""
     with naming_failures(folder, "removed"):
-        for path in folder.iterdir():
+        for path in folder.iterdir() if folder.is_dir() else ():
             if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
 
