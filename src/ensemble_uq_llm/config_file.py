@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cr
 from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded, path_problem
 from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
@@ -70,7 +72,7 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
     """Read a configuration as far as it can be used, to look for further problems.
 
     Raises:
-        ConfigError: nothing can be read.
+        ConfigError: nothing can be read. IntegrityError: it is a run's own, and not as it was written.
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Config.model_fields, "default")
@@ -80,9 +82,8 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
         if problem := path_problem(str(path)):
             raise ConfigError(f"config: {problem}, found {clipped(str(path))}")
         file = _yaml_of(path)
-        text = _read_text(file)
-        if file != path:
-            RunFolder(path).read(file)  # a run's own must be as it was written
+        own = RunFolder(path).read(file) if file != path else read_guarded(file) if is_guarded(file) else None
+        text = _read_text(file, own)
         entries, yaml_problems = parse_flat_yaml(text, as_spelled=AS_SPELLED)
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
         for key, entry in entries.items():
@@ -144,9 +145,14 @@ def _yaml_line(key: str, value: Any) -> str:
     return f"{key}: {write_value(value)}\n"
 
 
-def _read_text(path: Path) -> str:
-    """Return what a file holds, or a little more than may be in it: never all of what is endless."""
+def _read_text(path: Path, own: bytes | None) -> str:
+    """Return what a file holds, or a little more than may be in it: never all of what is endless.
+
+    `own` are the verified bytes of a run's configuration.
+    """
     try:
+        if own is not None:
+            return TextIOWrapper(BytesIO(own), encoding="utf-8-sig").read(MAX_CHARACTERS + 1)
         if not stat.S_ISREG(path.stat().st_mode):
             raise ConfigError(f"{path}: not a file but a {_kind(path)}; name a YAML file or a run folder")
         with path.open(encoding="utf-8-sig") as stream:

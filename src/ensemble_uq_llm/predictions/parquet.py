@@ -7,7 +7,6 @@ such a file. Ours tell in the file's metadata what made them: `predictions.origi
 
 import re
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
 from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
 from ensemble_uq_llm.utils.input.bounded_parquet import UnreadableParquetError, read_parquet_table
-from ensemble_uq_llm.utils.input.input_file import InputFile, most_bytes, opened
+from ensemble_uq_llm.utils.input.input_file import InputFile, opened
 from ensemble_uq_llm.utils.text import clipped, listed
 
 _NO_LABEL = np.iinfo(np.int64).min
@@ -70,8 +69,6 @@ def read_origin(path: AnyPath, *, verified: bool = True) -> Origin | None:
 
 def read_table(path: Path) -> Any:
     """Read any Parquet file as a pyarrow table; raises DataError if it is missing or not readable."""
-    if is_guarded(path):
-        return table_of(InputFile(path, BytesIO(read_guarded(path)), most_bytes()))
     with opened(path, absent="predict the set first, or correct the path") as file:
         return table_of(file)
 

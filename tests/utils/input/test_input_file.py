@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.errors import ConfigError, DataError, ModelError
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError, ModelError
 from ensemble_uq_llm.utils.input.input_file import VARIABLE, most_bytes, opened
+from recording import recorded
 
 
 def special(folder: Path, kind: str) -> Path:
@@ -121,3 +122,15 @@ def test_what_reading_meets_is_named_and_what_is_ours_is_not_hidden(tmp_path):
         raise OSError(5, "Input/output error")
     with pytest.raises(KeyError, match="a bug"), opened(path):
         raise KeyError("a bug")
+
+
+def test_a_runs_own_file_is_read_as_it_was_written_or_not_at_all(tmp_path):
+    path = tmp_path / "run" / "predictions" / "a.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"whole")
+    recorded(tmp_path / "run")
+    with opened(path) as file:
+        assert file.stream.read() == b"whole"
+    path.write_bytes(b"other")
+    with pytest.raises(IntegrityError, match=r"a\.csv: altered after it was written"), opened(path):
+        pass

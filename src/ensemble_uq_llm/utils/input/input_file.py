@@ -9,10 +9,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from ensemble_uq_llm.errors import ConfigError, DataError, EnsembleUQError
+from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
 from ensemble_uq_llm.utils.text import clipped
 
 MOST_GB: Final = 8.0
@@ -58,6 +60,8 @@ def opened(
 ) -> Iterator[InputFile]:
     """Yield a file that somebody brings, open for reading in binary; whatever reading it meets is named.
 
+    Of a run's own file these are the very bytes that were found to be as they were written.
+
     Args:
         path: the file, or a link to it.
         error: what is raised.
@@ -66,6 +70,7 @@ def opened(
     Raises:
         EnsembleUQError: `error`, if it is no regular file, cannot be read, or needs more memory than is allowed.
         ConfigError: the environment says no number of gigabytes.
+        IntegrityError: it is a run's, and not as it was written.
     """
     most = most_bytes()
     try:
@@ -76,6 +81,8 @@ def opened(
             file = InputFile(path, stream, most, error)
             file.take(status.st_size)
             file.taken = 0
+            if is_guarded(path):
+                file.stream = BytesIO(read_guarded(path))
             yield file
     except EnsembleUQError:
         raise
