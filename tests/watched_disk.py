@@ -18,7 +18,7 @@ import pyarrow.parquet
 import safetensors.torch
 
 from ensemble_uq_llm.models.lora import peft_folder
-from ensemble_uq_llm.training import checkpoints
+from ensemble_uq_llm.training.keeping import checkpoints
 
 WRITING = (
     "open", "write", "pwrite", "truncate", "fsync", "close", "chmod", "mkdir", "rmdir", "unlink", "remove", "rename",

@@ -51,8 +51,8 @@ def evaluate_files(
             f"--shift {path.stem}: the main set {path} has that name already; name the shifted set otherwise"
         )
     if folder is not None:
-        folder.check_is_no_run("--output")
         check_can_be_written(folder.root)
+        folder.check_is_no_run("--output")
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {path.stem: path, **shifts}
