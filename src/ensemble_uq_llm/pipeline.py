@@ -15,7 +15,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
-from ensemble_uq_llm.models.base import base_digest
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
@@ -177,7 +177,8 @@ def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wa
     folder = RunFolder(config.output_dir)
     members = folder.members_of(config.member_seeds)
     weights, scales = weights_of(folder, members), scales_of(folder, members)
-    base, settings = base_digest(base_folder(config)), prediction_settings(config)
+    base = digest_of(base_files(base_folder(config), folder.record().get("base_files")))
+    settings = prediction_settings(config)
     for name, text in sets.items():
         wanted = _Wanted.of(job, config, name, text)
         origin = Origin(

@@ -20,11 +20,9 @@ import pytest
 from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
-from ensemble_uq_llm.models.base_files import base_files
 from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.sealed_folder import new_sealed_folder, read_sealed_folder
-from ensemble_uq_llm.utils.files import write_json
 from ensemble_uq_llm.verification.verify import verify
 from recording import recorded
 
@@ -112,9 +110,6 @@ def home(
     assert call("run", yaml)[0] == 0
     made.older = contents(root)
     assert call("run", yaml, "--set", "seeds=[42,43,44]")[0] == 0
-    with made.run.owned("test"), made.run.change() as change:
-        known = made.run.record() | {"base_files": base_files(root / "base")}
-        write_json(RunFolder(change.root).run_record, known)
     for step in (1, 2):
         with new_sealed_folder(root / CHECKPOINTS / f"step_0000000{step}_in_epoch") as folder:
             (folder / "state.json").write_text(f'{{"steps": {step}}}')

@@ -97,7 +97,7 @@ def test_base_and_data_are_checked_where_they_are(run, tiny_base, tiny_data, tmp
     (base / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes() + b"\n")
     data.write_text(data.read_text().replace("is 3 even", "is 5 even"))
     assert verify(run).lines() == [
-        f"{base}: not the base, as the members were trained on another",
+        f"{base}/tokenizer.json: altered, as the members were trained on another",
         f"{data}: its examples are not those that the members were trained on",
     ]
     shutil.rmtree(base)

@@ -17,7 +17,8 @@ from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import class_weights
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.models.base import base_digest, load_tokenizer
+from ensemble_uq_llm.models.base import load_tokenizer
+from ensemble_uq_llm.models.base_files import BaseFiles, base_files, digest_of
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData
@@ -60,12 +61,15 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
         job = job or Job(config)
         warn_if_warmup_outlasts(config, len(job.train.examples))
         base = base_folder(config)
-        digests = Digests(data=job.train.digest, base=base_digest(base))
+        files = base_files(base, folder.record().get("base_files"))
+        digests = Digests(data=job.train.digest, base=digest_of(files))
         finished = folder.members()
         check_same_making(folder, finished, config, digests=digests)
         missing = [seed for seed in config.member_seeds if MemberId(seed) not in finished]
         check_places(folder, missing)
-        training = _Training(config=config, folder=folder, missing=missing, job=job, base=base, digests=digests)
+        training = _Training(
+            config=config, folder=folder, missing=missing, job=job, base=base, base_files=files, digests=digests
+        )
         if not missing:
             training.complete()
         if not config.resume:
@@ -85,6 +89,7 @@ class _Training:
     missing: Sequence[int]
     job: Job
     base: Path
+    base_files: BaseFiles
     digests: Digests
 
     def rounds(self) -> Iterator[Groups]:
@@ -146,7 +151,7 @@ class _Training:
 
     def open(self, groups: Groups) -> None:
         """Write the configuration, and in the record that training is under way, and in which groups."""
-        record = self.folder.record() | {"state": TRAINING, TRAINING: groups.as_json()}
+        record = self.folder.record() | {"state": TRAINING, TRAINING: groups.as_json(), "base_files": self.base_files}
         with self.folder.change() as change:
             change.forget(self.folder.events)
             write_json(RunFolder(change.root).run_record, record)
@@ -166,7 +171,7 @@ class _Training:
         members = [member.folder_name for member in self.folder.members()]
         reasons = {**(record.get("failed") or {}), **failed}
         finished = {key: value for key, value in record.items() if key != TRAINING}
-        finished |= {"state": "finished", "members": members}
+        finished |= {"state": "finished", "members": members, "base_files": self.base_files}
         finished |= {} if left is None else {TRAINING: left.as_json()}
         finished["failed"] = {name: why for name, why in reasons.items() if name not in members}
         with self.folder.change() as change:

@@ -35,7 +35,7 @@ class Making:
 def making(source: ReportSource) -> Making | None:
     """Return learning curves, stages of the run, the rest of its record, and its configuration, if they are there."""
     stages = source.record.get("stages", [])
-    record = {key: value for key, value in source.record.items() if key != "stages"}
+    record = {key: value for key, value in source.record.items() if key not in ("stages", "base_files")}
     settings = source.config.model_dump(mode="json") if source.config else {}
     if not (stages or record or settings or source.training):
         return None
