@@ -288,7 +288,7 @@ def test_a_place_that_cannot_be_written_exits_2(cli, tiny_yaml, tmp_path):
     answer = cli("train", tiny_yaml, "--set", f"output_dir={tmp_path / 'file' / 'run'}")
     assert answer.code == 2
     assert answer.err.startswith(f"error: {tmp_path / 'file'}")
-    assert answer.err.endswith("; make it usable, or name another place, then run the same command again\n")
+    assert answer.err.endswith(": a file, where a folder is to be; name another place\n")
 
 
 def test_a_bug_of_ours_is_not_dressed_up(cli, monkeypatch):
