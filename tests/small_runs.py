@@ -22,11 +22,14 @@ def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) 
 
 
 def put(folder: RunFolder, path: Path, content: Any) -> None:
-    """Write a file into a run as the run itself does: JSON, or text as it is."""
+    """Write a file into a run as the run itself does: JSON, or text and bytes as they are."""
     with folder.change() as change:
         new = change.root / path.relative_to(folder.root)
         new.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(content if isinstance(content, str) else json.dumps(content))
+        if isinstance(content, bytes):
+            new.write_bytes(content)
+        else:
+            new.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 def weights(folder: RunFolder, seed: int) -> dict[str, torch.Tensor]:

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import shutil
 from collections import Counter
@@ -6,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ensemble_uq_llm import pipeline
 from ensemble_uq_llm.config_file import load_config
@@ -19,8 +20,8 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS
 from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names, train_with_display
 from ensemble_uq_llm.predictions.parquet import read_predictions, write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
-from ensemble_uq_llm.verification.acceptance import accept
+from ensemble_uq_llm.utils.files import read_json
+from small_runs import put
 
 QUIET = Console(quiet=True)
 
@@ -136,12 +137,11 @@ def test_what_cannot_be_had_any_more_is_left_to_the_evaluation(config, tiny_data
 
 
 def other_weights(config):
-    folder = config.output_dir / "seed_43"
-    tensors = {name: each * 1.5 for name, each in load_file(folder / WEIGHTS).items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    record = read_json(folder / "member.json") | {"weights_sha256": sha256_of(folder / WEIGHTS)}
-    write_json(folder / "member.json", record)
-    accept(RunFolder(config.output_dir))
+    run, folder = RunFolder(config.output_dir), config.output_dir / "seed_43"
+    weights = save({name: each * 1.5 for name, each in load_file(folder / WEIGHTS).items()}, metadata={"format": "pt"})
+    record = read_json(folder / "member.json") | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    put(run, folder / WEIGHTS, weights)
+    put(run, folder / "member.json", record)
     return config
 
 
@@ -157,9 +157,10 @@ def foreign_adapters(config):
 
 
 def an_earlier_version(config):
-    path = RunFolder(config.output_dir).predictions("validation")
-    write_predictions(path, replace(read_predictions(path), origin=None))
-    accept(RunFolder(config.output_dir))
+    run, earlier = RunFolder(config.output_dir), config.output_dir.with_name("earlier.parquet")
+    path = run.predictions("validation")
+    write_predictions(earlier, replace(read_predictions(path), origin=None))
+    put(run, path, earlier.read_bytes())
     return config
 
 
