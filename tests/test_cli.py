@@ -265,14 +265,14 @@ def test_an_altered_member_exits_5(cli, own_run):
     path.write_bytes(content)
     answer = cli("predict", own_run)
     assert answer.code == 5
-    assert answer.err.startswith(f"error: {path}: not the file that training wrote")
+    assert answer.err.startswith(f"error: {path}: altered after it was written")
 
 
 def test_a_torn_run_record_exits_5(cli, own_run):
     (own_run / "run.json").write_text("{", encoding="utf-8")
     answer = cli("predict", own_run)
     assert answer.code == 5
-    assert f"error: {own_run / 'run.json'}: not a run's record" in answer.err
+    assert f"error: {own_run / 'run.json'}: altered after it was written" in answer.err
 
 
 def test_an_interrupt_exits_75(cli, monkeypatch):
@@ -288,7 +288,7 @@ def test_a_place_that_cannot_be_written_exits_2(cli, tiny_yaml, tmp_path):
     answer = cli("train", tiny_yaml, "--set", f"output_dir={tmp_path / 'file' / 'run'}")
     assert answer.code == 2
     assert answer.err.startswith(f"error: {tmp_path / 'file'}")
-    assert answer.err.endswith("; make it usable, or name another place\n")
+    assert answer.err.endswith("a file, where a folder is to be; name another place\n")
 
 
 def test_a_bug_of_ours_is_not_dressed_up(cli, monkeypatch):
@@ -387,7 +387,7 @@ def test_run_writes_every_file_of_the_contract(cli, tiny_yaml, tmp_path):
     assert json.loads((run / "metrics" / "validation.json").read_bytes()) == metrics["validation"]
     assert "training 2 members jointly" in answer.err
     assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {
-        "config.yaml", "run.json", "events.jsonl", "report.html",
+        "config.yaml", "run.json", "events.jsonl", "report.html", "manifest.json",
         "seed_42/adapter_config.json", "seed_42/adapter_model.safetensors", "seed_42/member.json",
         "seed_43/adapter_config.json", "seed_43/adapter_model.safetensors", "seed_43/member.json",
         "predictions/validation.parquet", "predictions/validation.examples.jsonl",

@@ -18,6 +18,7 @@ from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import LostMembers
 from ensemble_uq_llm.utils.files import read_json
+from recording import recorded
 from small_runs import settings, weights
 
 
@@ -98,6 +99,7 @@ def lose_the_second_member(monkeypatch) -> None:
             if outcome.seed == 2:
                 outcome.diverged_at = 5
                 shutil.rmtree(folder.member(MemberId(2)))
+                recorded(folder)
         return outcomes, lost
 
     monkeypatch.setattr(loop, "train_shares", train_but_lose)
@@ -154,6 +156,7 @@ def test_what_an_earlier_version_left_unrecorded_becomes_a_run(
     folder = train(config)
     folder.config.unlink()
     folder.run_record.unlink()
+    recorded(folder)
     for use in (Run, load_config):
         with pytest.raises(
             ConfigError, match=r"without config\.yaml, .*; train again with the YAML that made its members"
