@@ -20,7 +20,7 @@ from ensemble_uq_llm.pipeline import demo_config, predict, run_all, shift_names,
 from ensemble_uq_llm.predictions.parquet import read_predictions, write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.files import read_json, sha256_of, write_json
-from recording import recorded
+from ensemble_uq_llm.verification.acceptance import accept
 
 QUIET = Console(quiet=True)
 
@@ -141,7 +141,7 @@ def other_weights(config):
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     record = read_json(folder / "member.json") | {"weights_sha256": sha256_of(folder / WEIGHTS)}
     write_json(folder / "member.json", record)
-    recorded(config.output_dir)
+    accept(RunFolder(config.output_dir))
     return config
 
 
@@ -159,7 +159,7 @@ def foreign_adapters(config):
 def an_earlier_version(config):
     path = RunFolder(config.output_dir).predictions("validation")
     write_predictions(path, replace(read_predictions(path), origin=None))
-    recorded(config.output_dir)
+    accept(RunFolder(config.output_dir))
     return config
 
 

@@ -23,6 +23,7 @@ from ensemble_uq_llm.report.figures.svg import figure, text
 from ensemble_uq_llm.report.page import write_report
 from ensemble_uq_llm.report.paste import FORMATS, PlainTable
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.verification.acceptance import accept
 from report_page import Page
 from small_metrics import main_metrics, shifted_metrics, write_run
 
@@ -165,6 +166,7 @@ def test_every_place_of_the_page(name, tmp_path):
     folder.run_record.write_text(json.dumps({name: name, "stages": [{"stage": name, "command": name}]}))
     folder.examples("validation").parent.mkdir()
     folder.examples("validation").write_text(json.dumps({"id": name, "text": name}))
+    accept(folder)
     html = write_report(folder).read_text(encoding="utf-8")
     page = Page(html)
     assert unseen(html) <= {"\t"}

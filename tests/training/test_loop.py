@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ensemble_uq_llm.config_file import load_config
-from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError, MembersFailedError
 from ensemble_uq_llm.inference.classifier import EnsembleClassifier
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.run import Run
@@ -18,7 +18,7 @@ from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import LostMembers
 from ensemble_uq_llm.utils.files import read_json
-from recording import recorded
+from ensemble_uq_llm.verification.acceptance import accept
 from small_runs import settings, weights
 
 
@@ -99,7 +99,7 @@ def lose_the_second_member(monkeypatch) -> None:
             if outcome.seed == 2:
                 outcome.diverged_at = 5
                 shutil.rmtree(folder.member(MemberId(2)))
-                recorded(folder)
+                accept(folder)
         return outcomes, lost
 
     monkeypatch.setattr(loop, "train_shares", train_but_lose)
@@ -154,14 +154,16 @@ def test_what_an_earlier_version_left_unrecorded_becomes_a_run(
 ) -> None:
     config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=1)
     folder = train(config)
-    folder.config.unlink()
-    folder.run_record.unlink()
-    recorded(folder)
+    for path in (folder.config, folder.run_record, folder.manifest):
+        path.unlink()
     for use in (Run, load_config):
         with pytest.raises(
             ConfigError, match=r"without config\.yaml, .*; train again with the YAML that made its members"
         ):
             use(folder)
+    with pytest.raises(IntegrityError, match=r"earlier version; .* record it: ensemble-uq verify .* --accept"):
+        train(config)
+    accept(folder)
     train(config)
     assert Run(folder).config.member_seeds == (1,)
     assert read_json(folder.run_record)["members"] == ["seed_1"]

@@ -89,7 +89,7 @@ def test_passes_of_another_size_are_what_is_wanted_now(checkpoints, state):
 
 def test_they_go_with_what_writers_that_died_have_left_and_nothing_else(checkpoints, state, tmp_path):
     keep(checkpoints, state, (2, 0))
-    (checkpoints.folder / ".tmp-dead").mkdir()
+    (checkpoints.folder / f".tmp-{'0' * 32}").mkdir()
     checkpoints.sweep()
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == names(checkpoints)
     clear_all(tmp_path / "checkpoints")
