@@ -122,8 +122,8 @@ def _gone(path: Path) -> str:
 
 def _remedy(folder: Path) -> str:
     return (
-        "restore it or make it again (the same command without --accept tells all that differs), or, if it is as you "
-        f"want it, record it: {accepting(folder)}"
+        f"restore it or make it again, or, if it is as you want it, record it: {accepting(folder)} (without --accept: "
+        "all that differs)"
     )
 
 
