@@ -1,6 +1,5 @@
 """Where everything of a run lies: the only module that knows the file names of a run folder."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,7 @@ from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.guard import check_recorded, read_verified
 from ensemble_uq_llm.storage.lock import owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, read_manifest
-from ensemble_uq_llm.utils.files import sha256_of
-from ensemble_uq_llm.utils.text import first_line
+from ensemble_uq_llm.utils.files import read_object, sha256_of
 
 VALIDATION = "validation"
 """The name of the config's own evaluation split."""
@@ -253,15 +251,7 @@ class RunFolder:
         Raises:
             IntegrityError: it is missing or altered, or holds something else; the message ends with `remedy`.
         """
-        try:
-            content = json.loads(self.read(path))
-        except FileNotFoundError:
-            raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
-        except (ValueError, RecursionError) as error:
-            raise IntegrityError(f"{path}: this is no JSON ({first_line(error)}); {remedy}") from None
-        if not isinstance(content, dict):
-            raise IntegrityError(f"{path}: this is no JSON object; {remedy}")
-        return content
+        return read_object(path, remedy=remedy, read=self.read)
 
     def record(self) -> dict[str, Any]:
         """Return the content of `run.json`; one without stages where there is none.

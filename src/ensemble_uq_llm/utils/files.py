@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -175,14 +175,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_object(path: Path, *, remedy: str) -> dict[str, Any]:
-    """Read a JSON object that this package has written.
+def read_object(path: Path, *, remedy: str, read: Callable[[Path], bytes] = read_guarded) -> dict[str, Any]:
+    """Read a JSON object that this package has written; `read` is how its bytes are had.
 
     Raises:
         IntegrityError: the file is missing, altered, no JSON, or no object; the message ends with `remedy`.
     """
     try:
-        content = json.loads(read_guarded(path))
+        content = json.loads(read(path))
     except FileNotFoundError:
         raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
     except (ValueError, RecursionError) as error:
