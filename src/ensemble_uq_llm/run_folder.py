@@ -10,8 +10,7 @@ from typing import Any
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.storage.change import Change, change_of, settle
-from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.storage.guard import check_recorded, read_verified
+from ensemble_uq_llm.storage.guard import check_recorded, read_guarded, read_verified
 from ensemble_uq_llm.storage.lock import owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, read_manifest
 from ensemble_uq_llm.utils.files import read_object, sha256_of
@@ -242,8 +241,7 @@ class RunFolder:
         self.check_manifest()
         if self.manifest.exists():
             return read_verified(self.root, path)
-        with naming_failures(path, "read"):
-            return path.read_bytes()
+        return read_guarded(path)
 
     def read_object(self, path: Path, *, remedy: str) -> dict[str, Any]:
         """Return the JSON object that one of the run's files holds.

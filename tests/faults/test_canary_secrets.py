@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import close_session
 
 import ensemble_uq_llm.data.reading.hub_rows as hub_rows
 from ensemble_uq_llm.cli import main
@@ -148,11 +149,13 @@ def test_what_a_library_says_of_the_environment_is_not_repeated(name, command, s
     tally(f"{name}: 1 of 1 canaries unheard")
 
 
-def test_the_password_of_the_hubs_address_is_not_repeated(command, own_run, monkeypatch):
+def test_the_password_of_the_hubs_address_is_not_repeated(command, own_run, monkeypatch, request):
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{PROXY}@127.0.0.1:9")
     monkeypatch.setenv("HF_ENDPOINT", f"http://user:{ENDPOINT}@127.0.0.1:9")
     monkeypatch.setattr(constants, "ENDPOINT", os.environ["HF_ENDPOINT"])
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    close_session()  # which has read the proxy of its time, and would keep this one
+    request.addfinalizer(close_session)
     said = [
         command("validate", own_run, "--set", "model_name=owner/nothing"),
         command("doctor"),

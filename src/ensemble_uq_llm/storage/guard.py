@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
@@ -66,6 +66,9 @@ def read_guarded(path: Path) -> bytes:
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     with naming_failures(path, "read"):
+        if not path.is_file():  # opening a pipe would wait for ever
+            kind = "folder" if path.is_dir() else "pipe" if path.is_fifo() else "device"
+            raise StorageError(f"{path}: not a file but a {kind}; put the file back, or name another place")
         return path.read_bytes()
 
 
