@@ -13,7 +13,8 @@ from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cr
 from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
+from ensemble_uq_llm.storage.guard import read_of_run
+from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded, path_problem
 from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
@@ -82,7 +83,7 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
         if problem := path_problem(str(path)):
             raise ConfigError(f"config: {problem}, found {clipped(str(path))}")
         file = _yaml_of(path)
-        own = RunFolder(path).read(file) if file != path else read_guarded(file) if is_guarded(file) else None
+        own = RunFolder(path).read(file) if file != path else read_of_run(file)
         text = _read_text(file, own)
         entries, yaml_problems = parse_flat_yaml(text, as_spelled=AS_SPELLED)
         problems += [f"{file}:{problem.line}: {problem.message}" for problem in yaml_problems]
@@ -153,8 +154,8 @@ def _read_text(path: Path, own: bytes | None) -> str:
     try:
         if own is not None:
             return TextIOWrapper(BytesIO(own), encoding="utf-8-sig").read(MAX_CHARACTERS + 1)
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path}: not a file but a {_kind(path)}; name a YAML file or a run folder")
+        if not stat.S_ISREG(mode := path.stat().st_mode):
+            raise ConfigError(f"{path}: not a file but {kind_of(mode)}; name a YAML file or a run folder")
         with path.open(encoding="utf-8-sig") as stream:
             return stream.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
@@ -165,11 +166,6 @@ def _read_text(path: Path, own: bytes | None) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _kind(path: Path) -> str:
-    kinds = {"folder": path.is_dir(), "pipe": path.is_fifo(), "socket": path.is_socket()}
-    return next((name for name, it_is in kinds.items() if it_is), "device")
 
 
 def _build(values: dict[str, Any], origins: dict[str, str]) -> tuple[Config, list[str], frozenset[str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage import guard
-from ensemble_uq_llm.storage.guard import check_recorded, is_guarded, read_guarded, read_verified
+from ensemble_uq_llm.storage.guard import check_recorded, read_guarded, read_of_run, read_verified
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending
 
 
@@ -66,9 +66,10 @@ def test_what_is_not_on_record_is_refused_in_a_room_and_free_beside_it(folder):
     for name in ("room/planted", "mine", "other/mine"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"mine")
-    assert [is_guarded(folder / name) for name in ("room/planted", "mine", "other/mine")] == [True, False, False]
-    with pytest.raises(IntegrityError, match="planted: not written by this run"):
-        read_guarded(folder / "room/planted")
+    assert [read_of_run(folder / name) for name in ("mine", "other/mine")] == [None, None]
+    for read in (read_of_run, read_guarded):
+        with pytest.raises(IntegrityError, match="planted: not written by this run"):
+            read(folder / "room/planted")
     assert read_guarded(folder / "mine") == read_guarded(folder / "other/mine") == b"mine"
 
 

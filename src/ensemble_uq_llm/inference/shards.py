@@ -23,6 +23,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
     remove_sealed_folder,
     sweep_unfinished,
 )
+from ensemble_uq_llm.utils.files import remove_if_empty
 from ensemble_uq_llm.utils.text import first_line
 
 PASSES: Final = 64
@@ -118,8 +119,7 @@ class KeptShards:
         for path in self.folder.glob("rows_*"):
             remove_sealed_folder(path, (_LOGITS, _VALUES))
         for each in (self.folder, self.folder.parent, self.folder.parent.parent):
-            if not any(each.iterdir()):
-                each.rmdir()
+            remove_if_empty(each)
 
 
 def _read_part(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:

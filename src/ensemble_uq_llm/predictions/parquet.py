@@ -19,7 +19,7 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
+from ensemble_uq_llm.storage.guard import read_of_run
 from ensemble_uq_llm.utils.files import AnyPath, as_path, atomic_path
 from ensemble_uq_llm.utils.input.bounded_parquet import UnreadableParquetError, read_parquet_table
 from ensemble_uq_llm.utils.input.input_file import InputFile, opened
@@ -83,7 +83,8 @@ def table_of(file: InputFile) -> Any:
 
 def _source(path: Path) -> Any:
     """Return what pyarrow reads a file from: a run's file is verified first, and read from these very bytes."""
-    return pa.BufferReader(read_guarded(path)) if is_guarded(path) else path
+    own = read_of_run(path)
+    return path if own is None else pa.BufferReader(own)
 
 
 def from_table(table: Any) -> Predictions:

@@ -18,7 +18,7 @@ from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import alone, check_still_owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, read_manifest
 from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
-from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, sha256_of, sweep_temporaries
+from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, remove_if_empty, sha256_of, sweep_temporaries
 
 STAGING: Final = ".staging"
 """Where new files wait, within the folder: on the same disk, and nothing in it is anybody else's."""
@@ -83,7 +83,7 @@ def change_of(folder: Path) -> Iterator[Change]:
     finally:
         if not _is_decided(folder, waiting):
             shutil.rmtree(waiting, ignore_errors=True)
-        _remove_if_empty(staging)
+        remove_if_empty(staging)
 
 
 def settle(folder: Path) -> None:
@@ -104,7 +104,7 @@ def settle(folder: Path) -> None:
             if not _WAITING.fullmatch(waiting.name):
                 raise StorageError(f"{waiting}: not of this program, and in its folder; move it, or use another place")
             shutil.rmtree(waiting)
-        _remove_if_empty(staging)
+        remove_if_empty(staging)
         sweep_temporaries(folder)
 
 
@@ -201,8 +201,3 @@ def _move(folder: Path, waiting: str, path: str, *, wanted: str) -> None:
 def _write(folder: Path, manifest: Manifest) -> None:
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(manifest.as_text(), encoding="utf-8")
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):  # not there, or another has begun to write
-        folder.rmdir()

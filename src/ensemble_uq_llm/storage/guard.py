@@ -10,6 +10,7 @@ from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
 _TRIES: Final = 40
@@ -60,21 +61,27 @@ def read_guarded(path: Path) -> bytes:
         IntegrityError: it is a run's, and not as it was written. StorageError: it cannot be read.
         FileNotFoundError: there is no such file.
     """
-    home = _home_of(path)
-    if home is not None:
-        return read_verified(*home)
+    if (own := read_of_run(path)) is not None:
+        return own
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     with naming_failures(path, "read"):
         if not path.is_file():  # opening a pipe would wait for ever
-            kind = "folder" if path.is_dir() else "pipe" if path.is_fifo() else "device"
-            raise StorageError(f"{path}: not a file but a {kind}; put the file back, or name another place")
+            kind = kind_of(path.stat().st_mode)
+            raise StorageError(f"{path}: not a file but {kind}; put the file back, or name another place")
         return path.read_bytes()
 
 
-def is_guarded(path: Path) -> bool:
-    """Tell whether a file is one of a run's: it is in a manifest, or lies in a folder beside some that are."""
-    return _home_of(path) is not None
+def read_of_run(path: Path) -> bytes | None:
+    """Return the verified bytes of a file that is one of a run's, None of any other.
+
+    A run's are those in a manifest, and what lies in a folder beside some that are.
+
+    Raises:
+        IntegrityError: it is a run's, and not as it was written.
+    """
+    home = _home_of(path)
+    return None if home is None else read_verified(*home)
 
 
 def _views(folder: Path) -> Iterator[Manifest]:

@@ -17,7 +17,7 @@ from typing import Final
 from ensemble_uq_llm.errors import OwnedError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.places import check_can_be_made, check_is_file_or_nothing
-from ensemble_uq_llm.utils.files import make_folder
+from ensemble_uq_llm.utils.files import make_folder, remove_if_empty
 
 LOCK: Final = ".lock"
 """The file that its owner locks, and in which it tells who it is."""
@@ -107,7 +107,7 @@ def _begin(key: Path, folder: Path, doing: str) -> _Ownership:
     is_made = not folder.is_dir()
     with ExitStack() as undoing:
         if is_made:
-            undoing.callback(_remove_if_empty, key)
+            undoing.callback(remove_if_empty, key)
         descriptor = _take(folder, doing)
         undoing.pop_all()
     return _Ownership(folder=key, thread=threading.get_ident(), descriptor=descriptor, is_made=is_made)
@@ -143,14 +143,9 @@ def _release(own: _Ownership) -> None:
         if _is_still(own.folder / LOCK, own.descriptor):
             (own.folder / LOCK).unlink()
     if own.is_made:
-        _remove_if_empty(own.folder)
+        remove_if_empty(own.folder)
     with suppress(OSError):
         os.close(own.descriptor)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):  # not empty, or gone
-        folder.rmdir()
 
 
 def _let_go_in_child() -> None:

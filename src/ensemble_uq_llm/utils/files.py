@@ -119,6 +119,12 @@ def make_folder(path: Path) -> None:
     flush(path.parent)
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder, but where something is in it, it is gone, or the disk refuses: it is in nobody's way."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def flush(path: Path) -> None:
     """Have what was written to a file, or the names in a folder, reach the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -8,7 +8,6 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from ensemble_uq_llm.storage.sealed_folder import (
 from ensemble_uq_llm.training.events import EpochEnded, Event, Keeping, Listener, Started, Stepped
 from ensemble_uq_llm.training.keeping.made_with import MadeWith
 from ensemble_uq_llm.training.state import BUDGET, Snapshot, TrainingState
+from ensemble_uq_llm.utils.files import remove_if_empty
 from ensemble_uq_llm.utils.text import clipped, first_line
 
 _TENSORS: Final = "state.safetensors"
@@ -103,8 +103,7 @@ class Checkpoints:
             sweep_unfinished(self.folder)
             self._remove(self._paths())
             for each in (self.folder, self.folder.parent):
-                if not any(each.iterdir()):
-                    each.rmdir()
+                remove_if_empty(each)
 
     def _remove(self, paths: Sequence[Path]) -> None:
         for path in paths:
@@ -232,5 +231,4 @@ def clear_all(folder: Path) -> None:
     for group in folder.glob("from_seed_*"):
         if group.is_dir() and not group.is_symlink():
             Checkpoints(folder=group, making=MadeWith(must_agree={}, environment={})).clear()
-    with suppress(OSError):  # not there, or not empty
-        folder.rmdir()
+    remove_if_empty(folder)

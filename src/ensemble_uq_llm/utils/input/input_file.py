@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ensemble_uq_llm.errors import ConfigError, DataError, EnsembleUQError
-from ensemble_uq_llm.storage.guard import is_guarded, read_guarded
+from ensemble_uq_llm.storage.guard import read_of_run
+from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.utils.text import clipped
 
 MOST_GB: Final = 8.0
@@ -24,13 +25,6 @@ VARIABLE: Final = "ENSEMBLE_UQ_MAX_READ_GB"
 """The environment's variable that says another number: how much fits is a fact of the machine, and of no run."""
 
 _GB: Final = 10**9
-_KINDS: Final = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-}
 
 
 @dataclass(slots=True)
@@ -81,8 +75,8 @@ def opened(
             file = InputFile(path, stream, most, error)
             file.take(status.st_size)
             file.taken = 0
-            if is_guarded(path):
-                file.stream = BytesIO(read_guarded(path))
+            if (own := read_of_run(path)) is not None:
+                file.stream = BytesIO(own)
             yield file
     except EnsembleUQError:
         raise
@@ -104,8 +98,9 @@ def _mode(path: Path, error: type[EnsembleUQError], absent: str) -> int:
 def refuse_irregular(path: Path, mode: int, error: type[EnsembleUQError]) -> None:
     """Raise `error` where a file's mode is not that of a regular one."""
     if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise error(f"{path}: not a regular file but {kind}; name a file (write what a pipe gives into one first)")
+        raise error(
+            f"{path}: not a regular file but {kind_of(mode)}; name a file (write what a pipe gives into one first)"
+        )
 
 
 def most_bytes() -> int:
