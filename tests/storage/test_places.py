@@ -1,5 +1,7 @@
 import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,37 @@ def test_where_a_folder_would_be_made(place, name, found):
     assert check_can_be_made(place / name) == place / found
     check_can_be_written(place / name)
     assert list((place / "folder").iterdir()) == []
+
+
+def test_a_folder_that_another_process_takes_away(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    taken: list[str] = []
+
+    def probe(dir):  # an owner of the run gives its empty folder back between two looks
+        if not taken:
+            run.rmdir()
+        taken.append(str(dir))
+        return original(dir=dir)
+
+    original = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", probe)
+    run.mkdir()
+    check_can_be_written(run)
+    assert taken == [str(run), str(tmp_path)]
+
+
+def test_a_folder_that_goes_between_two_looks(tmp_path, monkeypatch):
+    (run := tmp_path / "run").mkdir()
+    lstat = Path.lstat
+
+    def look(path):
+        found = lstat(path)
+        if path == run:
+            run.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "lstat", look)
+    assert check_can_be_made(run) == run
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is at a place before anything is written there: nothing of anybody else's is overwritten or written through."""
 
+import errno
 import stat
 import tempfile
 from collections.abc import Iterable
@@ -11,7 +12,11 @@ from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.manifest import FileEntry, Manifest, read_manifest
 
 _ELSEWHERE: Final = "move it, or use another output_dir"
-_KINDS: Final = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder"}
+_NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_LINK: Final = "a link"
+_FILE: Final = "a file"
+_FOLDER: Final = "a folder"
+_KINDS: Final = {stat.S_IFLNK: _LINK, stat.S_IFREG: _FILE, stat.S_IFDIR: _FOLDER}
 
 
 def check_can_be_made(path: Path) -> Path:
@@ -21,11 +26,12 @@ def check_can_be_made(path: Path) -> Path:
         StorageError: something else is on the way, or a name is too long; the message says which.
     """
     with naming_failures(path, "used"):
-        existing = next(each for each in (path.absolute(), *path.absolute().parents) if _is_there(each))
-        if not existing.exists():
+        places = (path.absolute(), *path.absolute().parents)
+        existing, kind = next((each, kind) for each in places if (kind := _kind_at(each)))
+        if kind == _LINK and not existing.exists():
             raise StorageError(f"{existing}: a link that leads nowhere; mend it, or name another place")
-        if not existing.is_dir():
-            raise StorageError(f"{existing}: {_kind(existing)}, where a folder is to be; name another place")
+        if kind != _FOLDER and not existing.is_dir():
+            raise StorageError(f"{existing}: {kind}, where a folder is to be; name another place")
         for name in path.absolute().relative_to(existing).parts:
             (existing / name).exists()  # a name that is too long is one wherever it stands
     return existing
@@ -38,8 +44,14 @@ def check_can_be_written(path: Path) -> None:
         StorageError: the message says why.
     """
     existing = check_can_be_made(path)
-    with naming_failures(existing, "written"), tempfile.TemporaryFile(dir=existing) as probe:
-        probe.write(b"probe")
+    with naming_failures(existing, "written"):
+        try:
+            with tempfile.TemporaryFile(dir=existing) as probe:
+                probe.write(b"probe")
+        except FileNotFoundError:
+            if _kind_at(existing):
+                raise
+            check_can_be_written(path)  # another process has just taken its empty folder away
 
 
 def check_is_ours(folder: Path, paths: Iterable[str]) -> None:
@@ -53,29 +65,30 @@ def check_is_ours(folder: Path, paths: Iterable[str]) -> None:
         for parent in [folder / each for each in PurePosixPath(path).parents if each.parts]:
             check_is_folder_or_nothing(parent)
         place = folder / path
-        if _is_there(place) and (place.is_symlink() or not place.is_file() or path not in known):
-            raise StorageError(
-                f"{place}: {_kind(place)} that this run did not write, and it is not overwritten; {_ELSEWHERE}"
-            )
+        kind = _kind_at(place)
+        if kind and (kind != _FILE or path not in known):
+            raise StorageError(f"{place}: {kind} that this run did not write, and it is not overwritten; {_ELSEWHERE}")
 
 
 def check_is_folder_or_nothing(path: Path) -> None:
     """Raise StorageError where something is at a path that is no folder; a link to one is none."""
-    if _is_there(path) and (path.is_symlink() or not path.is_dir()):
-        raise StorageError(f"{path}: {_kind(path)}, where a folder is to be written; {_ELSEWHERE}")
+    if (kind := _kind_at(path)) not in (None, _FOLDER):
+        raise StorageError(f"{path}: {kind}, where a folder is to be written; {_ELSEWHERE}")
 
 
 def check_is_file_or_nothing(path: Path) -> None:
     """Raise StorageError where something is at a path that is no file; a link to one is none."""
-    if _is_there(path) and (path.is_symlink() or not path.is_file()):
-        raise StorageError(f"{path}: {_kind(path)}, where a file is to be written; {_ELSEWHERE}")
+    if (kind := _kind_at(path)) not in (None, _FILE):
+        raise StorageError(f"{path}: {kind}, where a file is to be written; {_ELSEWHERE}")
 
 
-def _is_there(path: Path) -> bool:
+def _kind_at(path: Path) -> str | None:
+    """What is at a place, links not followed, or None; in one look, as other processes come and go."""
     with naming_failures(path, "used"):
-        return path.is_symlink() or path.exists()
-
-
-def _kind(path: Path) -> str:
-    with naming_failures(path, "used"):
-        return _KINDS.get(stat.S_IFMT(path.lstat().st_mode), "a special file")
+        try:
+            mode = path.lstat().st_mode
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
+            return None
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
