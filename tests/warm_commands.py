@@ -15,6 +15,7 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 import pytest
 
 CONTEXT = get_context("forkserver")
@@ -105,6 +106,12 @@ def _run(arguments: list[str], out: Path, err: Path, devices: int, threads: int,
         loop.devices_of = lambda *_, **__: [torch.device("cpu")] * devices
     before()
     door.main()
+
+
+def workers_beside(command: Command) -> list[psutil.Process]:
+    """Return the processes of the server that are not this command: the workers of its devices."""
+    server = psutil.Process(forkserver._forkserver._forkserver_pid)
+    return [each for each in server.children() if each.pid != command.process.pid]
 
 
 def remove(folder: Path) -> None:
