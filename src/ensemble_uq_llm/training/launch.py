@@ -267,11 +267,10 @@ def _ask_to_stop(workers: Sequence[_Worker], name: str) -> None:
 
 def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | EnsembleUQError | None:
     """Return what the worker says next; None where it died without a word."""
-    try:
+    with suppress(EOFError, OSError):
         message: str | Event | list[MemberOutcome] | EnsembleUQError = worker.channel.recv()
-    except (EOFError, OSError):
-        return None
-    return message
+        return message
+    return None
 
 
 def _send(worker: _Worker, message: object) -> None:
