@@ -15,7 +15,11 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
+import pytest
+
 CONTEXT = get_context("forkserver")
+PRELOADED = ["warm_server"]
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait on busy cores must not spin
 
@@ -65,17 +69,31 @@ def start(
     logs.mkdir(parents=True, exist_ok=True)
     number = len(list(logs.iterdir()))
     out, err = logs / f"{number:04d}.out", logs / f"{number:04d}.err"
-    CONTEXT.set_forkserver_preload(["warm_server"])
+    _warm_up()
     words = list(map(str, arguments))
     process = CONTEXT.Process(target=_run, args=(words, out, err, devices, threads, before))
     process.start()
     return Command(process=process, out=out, err=err)
 
 
+def _warm_up() -> None:
+    """Start the server, unless it is ours already: it hears of no `sys.path`, and passes over what it cannot import."""
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None and server._preload_modules == PRELOADED:
+        return
+    server._stop()  # made for tests
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+        CONTEXT.set_forkserver_preload(PRELOADED)
+        server.ensure_running()
+
+
 def _run(arguments: list[str], out: Path, err: Path, devices: int, threads: int, before: Callable[[], object]) -> None:
     os.setpgid(0, 0)
+    is_warm = "warm_server" in sys.modules
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    assert is_warm, "the server has imported nothing, so that every command would import all anew"
     sys.argv = ["ensemble-uq", *arguments]
     forkserver._forkserver.ensure_running = lambda: None  # it is the server that has forked us
     import torch
@@ -88,6 +106,12 @@ def _run(arguments: list[str], out: Path, err: Path, devices: int, threads: int,
         loop.devices_of = lambda *_, **__: [torch.device("cpu")] * devices
     before()
     door.main()
+
+
+def workers_beside(command: Command) -> list[psutil.Process]:
+    """Return the processes of the server that are not this command: the workers of its devices."""
+    server = psutil.Process(forkserver._forkserver._forkserver_pid)
+    return [each for each in server.children() if each.pid != command.process.pid]
 
 
 def remove(folder: Path) -> None:

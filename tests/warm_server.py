@@ -5,6 +5,7 @@ import signal
 
 import peft
 import pyarrow.parquet
+import pytest
 import torch
 import transformers.models.llama.modeling_llama
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
@@ -20,4 +21,4 @@ import warm_commands
 
 get_checkpoint_conversion_mapping("llama")
 faulthandler.register(signal.SIGUSR1)  # whoever hangs says where
-__all__ = ["ensemble_uq_llm", "peft", "pyarrow", "torch", "transformers", "warm_commands"]
+__all__ = ["ensemble_uq_llm", "peft", "pyarrow", "pytest", "torch", "transformers", "warm_commands"]

@@ -93,7 +93,7 @@ def train(
     from ensemble_uq_llm.run_folder import RunFolder
 
     console = console_for(as_json=as_json)
-    with telling_what_is_kept(RunFolder(settings.output_dir)):
+    with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
         folder = train_with_display(settings, console=console)
     if as_json:
         print_json({"output_dir": str(folder.root), "members": [member.folder_name for member in folder.members()]})
@@ -123,7 +123,7 @@ def predict(
     settings = load(config, overrides)
     if name is not None and len(data or []) != 1:
         raise ConfigError("--name: names one set of predictions, so give exactly one --data with it")
-    with telling_what_is_kept(RunFolder(settings.output_dir)):
+    with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
         paths = predict(settings, data or [], name=name, adapters=adapters or [], console=console_for(as_json=as_json))
         if and_evaluate:
             _show_evaluations(settings, as_json=as_json)
@@ -269,7 +269,7 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
     from ensemble_uq_llm.pipeline import run_all
     from ensemble_uq_llm.run_folder import RunFolder
 
-    with telling_what_is_kept(RunFolder(settings.output_dir)):
+    with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
         failure = run_all(settings, sets=sets, console=console_for(as_json=as_json))
         _show_evaluations(settings, as_json=as_json)
     if failure is not None:

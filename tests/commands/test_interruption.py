@@ -67,3 +67,20 @@ def test_a_stop_names_its_signal_and_the_command_is_one_for_a_shell(tmp_path, mo
 def test_other_errors_pass(tmp_path):
     with pytest.raises(ZeroDivisionError, match="x"), telling_what_is_kept(RunFolder(tmp_path)):
         raise ZeroDivisionError("x")
+
+
+def test_a_part_of_a_prediction_is_told(own_run):
+    def work():
+        (own_run / "checkpoints" / "predictions" / "far" / "rows_0000000000").mkdir(parents=True)
+
+    assert f": a part of the predictions of far; continue with: {command_line()}" in interrupted(own_run, work)
+
+
+@pytest.mark.parametrize(("resume", "told"), [(True, ""), (False, " --set resume=true")])
+def test_the_command_of_a_training_that_was_to_begin_anew_goes_on(resume, told, tmp_path):
+    step = tmp_path / "checkpoints" / "from_seed_1" / "step_00000003_epoch_0000"
+    stopped = pytest.raises(InterruptedRunError, match="up to step 3; continue")
+    with stopped as caught, telling_what_is_kept(RunFolder(tmp_path), resume=resume):
+        step.mkdir(parents=True)
+        raise KeyboardInterrupt
+    assert str(caught.value).endswith(command_line() + told)

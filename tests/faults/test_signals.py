@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import time
-from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -90,9 +89,16 @@ def test_what_only_reads_stops_and_can_be_done_again(phase: str, tiny_yaml, own_
     tally(f"{count} of {count} stops exit 75 and continue ({phase})")
 
 
-def workers() -> set[psutil.Process]:
-    """Return the processes that the server has forked: commands, and the workers of their devices."""
-    return set(psutil.Process(forkserver._forkserver._forkserver_pid).children())
+def test_the_demo_stops_and_goes_on_with_what_it_has_kept(tmp_path) -> None:
+    changes = {"num_epochs": 1, "seeds": [1, 2], "max_train_examples": 64, "checkpoint_steps": 1}
+    options = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    words = ["demo", "--output-dir", tmp_path / "my demo", *options]
+    told = stopped(words, tmp_path, warm_commands.SignalAt(number=signal.SIGTERM, place=STEP[0], call=1))
+    assert f"kept in {tmp_path / 'my demo'}: training up to step 1; continue with: " in told
+    on = shlex.split(told.partition("; continue with: ensemble-uq ")[2])
+    assert on == [*map(str, words)]
+    predicting = warm_commands.SignalAt(number=signal.SIGHUP, place="inference.predict:member_logits")
+    assert ": the members of seed 1 and seed 2; continue with: " in stopped(on, tmp_path, predicting)
 
 
 @pytest.fixture
@@ -101,12 +107,11 @@ def two_devices(tiny_yaml: Path, tmp_path: Path):
     folder = RunFolder(tmp_path / "run")
 
     def begin() -> tuple[warm_commands.Command, list[psutil.Process], RunFolder]:
-        before = workers() if forkserver._forkserver._forkserver_pid else set()
         words = ["train", tiny_yaml, "--set", "num_epochs=2000", "--set", "checkpoint_steps=50"]
         command = warm_commands.start(words, logs=tmp_path / "logs", devices=2)
         is_under_way = re.compile(rb'(?s)"Stepped".*"group": 0.*"Stepped".*"group": 1|"group": 1.*"group": 0')
         assert command.when(lambda: folder.events.exists() and is_under_way.search(folder.events.read_bytes()))
-        own = [each for each in workers() - before if each.pid != command.process.pid]
+        own = warm_commands.workers_beside(command)
         assert len(own) == 2
         return command, own, folder
 

@@ -3,10 +3,13 @@ import math
 
 import pytest
 
+from ensemble_uq_llm.errors import StorageError
+from ensemble_uq_llm.training import events
 from ensemble_uq_llm.training.events import (
     Ended,
     EpochEnded,
     EventLog,
+    Keeping,
     MemberDiverged,
     MembersLost,
     Started,
@@ -29,7 +32,8 @@ def written(tmp_path):
 
     def write(events):
         log = EventLog(path, run="r1")
-        assert not path.parent.exists()
+        path.parent.mkdir()
+        assert not path.exists()
         for count, event in enumerate(events, start=1):
             log(event)
             assert len(path.read_text().splitlines()) == count
@@ -71,3 +75,22 @@ def test_lines_are_added_to_those_of_an_earlier_training(tmp_path):
     for _ in range(2):
         EventLog(tmp_path / "events.jsonl", run="r1")(EVENTS[-1])
     assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_run_folder_that_was_removed_is_not_made_anew(tmp_path):
+    log = EventLog(tmp_path / "gone" / "events.jsonl", run="r1")
+    for event in (EVENTS[0], EVENTS[1], EVENTS[-1]):
+        with pytest.raises(StorageError, match=r"events\.jsonl: cannot be written"):
+            log(event)
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("event", [Keeping(step=1), Ended(seconds=1.5)])
+def test_before_anything_is_kept_all_lines_are_flushed(event, tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(events, "flush", lambda path: flushed.append((path, path.read_text().count("\n"))))
+    log = EventLog(tmp_path / "events.jsonl", run="r1")
+    log(EVENTS[1])
+    assert flushed == []
+    log(event)
+    assert flushed == [(tmp_path / "events.jsonl", 1 + isinstance(event, Ended))]

@@ -12,8 +12,9 @@ from ensemble_uq_llm.inference.classifier import EnsembleClassifier
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.run import Run
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.stop import StopRequested
 from ensemble_uq_llm.training import loop
-from ensemble_uq_llm.training.events import Listener
+from ensemble_uq_llm.training.events import Event, Listener, Stepped
 from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import LostMembers
@@ -127,6 +128,29 @@ def test_a_run_with_a_failed_member_is_used_without_it_and_trains_it_again(
     assert read_json(config.output_dir / "run.json")["failed"] == run.failed == {}
     with pytest.raises(DataError, match="validation: predicted without seed 2"):
         run.evaluate()
+
+
+def test_members_added_to_an_interrupted_training_are_trained_although_one_of_it_diverges(
+    tiny_base: Path, tiny_data: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def stop_after_a_step(event: Event) -> None:
+        if isinstance(event, Stepped):
+            raise StopRequested("SIGTERM")
+
+    config = settings(tiny_base, tiny_data, tmp_path / "run", num_ensemble_models=2)
+    with pytest.raises(StopRequested, match="SIGTERM"):
+        train(config, listeners=[stop_after_a_step])
+    lose_the_second_member(monkeypatch)
+    config = settings(tiny_base, tiny_data, tmp_path / "run")
+    with pytest.raises(
+        MembersFailedError, match=r"1 of 3 members diverged \(seed 2 at step 5\); the other 2 are saved"
+    ):
+        train(config)
+    assert RunFolder(config.output_dir).members() == list(trained((1, 3)))
+    record = read_json(config.output_dir / "run.json")
+    assert [stage["seeds"] for stage in record["stages"]] == [[1], [3]]
+    assert record["failed"] == {"seed_2": "diverged at step 5"}
+    assert not RunFolder(config.output_dir).checkpoints.exists()
 
 
 def test_a_crash_after_the_last_member_leaves_a_run(

@@ -48,11 +48,15 @@ class _Written:
     metrics: dict[str, int]
     steps: dict[str, int]
     """The newest step that is kept of each group's training."""
+    parts: dict[str, int]
+    """The sets of whose predictions a part is kept."""
 
 
 @contextmanager
-def telling_what_is_kept(folder: "RunFolder") -> Iterator[None]:
+def telling_what_is_kept(folder: "RunFolder", *, resume: bool = True) -> Iterator[None]:
     """Within it a request to stop ends in an error that says what this command has kept in a run folder by then.
+
+    `resume` is the configuration's: a command that begins anew does not continue what it has left, unless told to.
 
     Raises:
         InterruptedRunError: instead of the KeyboardInterrupt.
@@ -61,7 +65,7 @@ def telling_what_is_kept(folder: "RunFolder") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        told = _in_words(before, _written(folder), folder)
+        told = _in_words(before, _written(folder), folder, resume=resume)
         raise InterruptedRunError(f"{_stopped(error)}; {told}") from None
 
 
@@ -78,18 +82,26 @@ def _written(folder: "RunFolder") -> _Written:
         sets=times("predictions/[!.]*.parquet"),
         metrics=times("metrics/[!.]*.json"),
         steps=folder.kept_steps(),
+        parts={
+            path.name: max(part.stat().st_mtime_ns for part in path.iterdir())
+            for path in sorted(folder.checkpoints.glob("predictions/*"))
+            if any(path.glob("rows_*"))
+        },
     )
 
 
-def _in_words(before: _Written, after: _Written, folder: "RunFolder") -> str:
+def _in_words(before: _Written, after: _Written, folder: "RunFolder", *, resume: bool) -> str:
     members = _new(before.members, after.members)
     sets, metrics = _new(before.sets, after.sets), _new(before.metrics, after.metrics)
+    parts = _new(before.parts, after.parts)
     kept = [f"the members of {enumerated(members)}"] if members else []
     kept += [f"training up to step {_range(after.steps.values())}"] if after.steps else []
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
+    kept += [f"a part of the predictions of {enumerated(parts)}"] if parts else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
-        return f"kept in {folder.root}: {enumerated(kept)}{_AGAIN}{command_line()}"
+        continuing = " --set resume=true" if after.steps and not resume else ""
+        return f"kept in {folder.root}: {enumerated(kept)}{_AGAIN}{command_line()}{continuing}"
     earlier = "; what was there before is unchanged" if before.members or before.sets else ""
     return f"nothing was finished, so nothing is kept{earlier}{_AGAIN}{command_line()}"
 

@@ -103,7 +103,7 @@ class Keeping(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
-    """Training is over, after so many seconds."""
+    """Training is over, after so many seconds; once all have heard of this, its members are kept."""
 
     seconds: float
 
@@ -114,8 +114,10 @@ Listener = Callable[[Event], None]
 class EventLog:
     """A listener that appends each event of the training `run` to `events.jsonl`, one JSON object a line.
 
-    The file and its folder appear with the first event. A loss that is not finite is written as null. Where a training
-    goes on, what it wrote of the steps that it takes again is removed first, so that no step is there twice.
+    The file appears with the first event, in a folder that is there: one that was removed since is not made anew. A
+    loss that is not finite is written as null. Where a training goes on, what it wrote of the steps that it takes again
+    is removed first, so that no step is there twice. What was written before a state or members are kept is on disk by
+    then.
     """
 
     def __init__(self, path: Path, *, run: str) -> None:
@@ -129,12 +131,13 @@ class EventLog:
                 flush(self._path)
                 return
             if isinstance(event, Started):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._go_on(event)
             told = _finite(dataclasses.asdict(event))
             record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record, allow_nan=False) + "\n")
+            if isinstance(event, Ended):
+                flush(self._path)
 
     def _go_on(self, event: Started) -> None:
         """Remove the lines of the group's steps that are taken again, and a line that a crash has torn."""

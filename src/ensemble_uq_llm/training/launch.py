@@ -7,6 +7,7 @@ share with it.
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,10 +28,11 @@ from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
+from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
-from ensemble_uq_llm.training.events import Event, Keeping, Listener, MembersLost, Started
+from ensemble_uq_llm.training.events import Ended, Event, Keeping, Listener, MembersLost, Started
 from ensemble_uq_llm.training.from_config import lora_settings
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, CheckpointWriter
 from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
@@ -44,7 +46,7 @@ _STOPPED: Final = "stopped"
 """A worker's last word where it was asked to stop, and has kept how far it was."""
 
 _HEARD: Final = "heard"
-"""The parent's answer where a worker is about to keep its state: what it has told before is on disk."""
+"""The parent's answer where a worker is about to keep its state or members: what it has told before is on disk."""
 
 _PATIENCE: Final = 0.2
 """Seconds until the parent looks whether it was asked to stop."""
@@ -148,28 +150,35 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
 def _work(channel: Connection, leash: Connection) -> None:
     """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error."""
 
-    def tell(event: Event) -> None:
-        channel.send(event)
-        if isinstance(event, Keeping):
-            channel.recv()
+    def say(message: object, *, until_heard: bool = False) -> None:
+        try:
+            channel.send(message)
+            if until_heard:
+                channel.recv()
+        except (EOFError, OSError):  # the parent is gone
+            os._exit(InterruptedRunError.exit_code)
 
-    with stop.listening():
+    def tell(event: Event) -> None:
+        say(event, until_heard=isinstance(event, Keeping | Ended))
+
+    with guarding_streams(), stop.listening():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
         threading.Thread(target=_obey, args=(leash,), daemon=True).start()
         try:
-            channel.send(_READY)
+            say(_READY)
             share, threads = channel.recv()
             torch.set_num_threads(threads)
             outcomes = train_share(share, listeners=[tell])
             with stop.held_back():
-                channel.send(outcomes)
+                say(outcomes)
         except stop.StopRequested:
-            channel.send(_STOPPED)
+            say(_STOPPED)
         except EnsembleUQError as error:
-            channel.send(error)
+            say(error)
         except Exception as error:
-            channel.send(MembersFailedError(f"{type(error).__name__}: {error} (its traceback is above)"))
-            raise
+            traceback.print_exc()  # here, where no secret is shown, and not where the process ends
+            say(MembersFailedError(f"{type(error).__name__}: {error} (its traceback is above)"))
+            raise SystemExit(1) from error
 
 
 def _obey(leash: Connection) -> None:
@@ -230,7 +239,7 @@ def _results(
                     _send(worker, (worker.share, threads))
                 case Event():
                     _tell(message, share=worker.share, listeners=listeners, groups=len(workers))
-                    if isinstance(message, Keeping):
+                    if isinstance(message, Keeping | Ended):
                         _send(worker, _HEARD)
                 case "stopped":
                     running.remove(worker)
@@ -258,11 +267,10 @@ def _ask_to_stop(workers: Sequence[_Worker], name: str) -> None:
 
 def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | EnsembleUQError | None:
     """Return what the worker says next; None where it died without a word."""
-    try:
+    with suppress(EOFError, OSError):
         message: str | Event | list[MemberOutcome] | EnsembleUQError = worker.channel.recv()
-    except (EOFError, OSError):
-        return None
-    return message
+        return message
+    return None
 
 
 def _send(worker: _Worker, message: object) -> None:

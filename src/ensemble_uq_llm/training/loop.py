@@ -74,8 +74,14 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
             training.complete()
         if not config.resume:
             clear_all(folder.checkpoints)
+        outcomes: list[MemberOutcome] = []
+        lost: list[LostMembers] = []
         for groups in training.rounds():
-            training.train(groups, listeners)
+            trained, lost = training.train(groups, listeners)
+            outcomes += trained
+            if lost:  # what is kept of them is gone on with before any others begin
+                break
+        raise_if_any_failed(outcomes, lost, config)
         clear_all(folder.checkpoints)
     return folder
 
@@ -109,12 +115,8 @@ class _Training:
         if rest := [seed for seed in self.missing if seed not in begun]:
             yield Groups.new(rest, len(devices_of(self.config.device, num_gpus=self.config.num_gpus)))
 
-    def train(self, groups: Groups, listeners: Sequence[Listener]) -> None:
-        """Train groups of members side by side, and record what became of them.
-
-        Raises:
-            MembersFailedError: some failed.
-        """
+    def train(self, groups: Groups, listeners: Sequence[Listener]) -> tuple[list[MemberOutcome], list[LostMembers]]:
+        """Train groups of members side by side, record what became of them, and return it."""
         started = time.monotonic()
         repeats = asdict(self.job.repeats)  # a look at the texts warns, and is worth more before training than after it
         with tracker_of(self.config) or nullcontext() as tracker:
@@ -139,7 +141,7 @@ class _Training:
             **self._kept_epochs(outcomes),
         )
         self._close(record, failures(outcomes, lost), left=self._left(groups, lost))
-        raise_if_any_failed(outcomes, lost, self.config)
+        return outcomes, lost
 
     def _kept_epochs(self, outcomes: Sequence[MemberOutcome]) -> dict[str, Any]:
         return {"kept_epochs": {each.seed: each.kept_epoch for each in outcomes}} if self.config.keep == "best" else {}
