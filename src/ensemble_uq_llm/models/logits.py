@@ -46,7 +46,7 @@ def member_logits(
 def _in_passes(
     ensemble: StackedEnsemble, asked: Sequence[int], sequences: Sequence[Tokens], *, budget: int, tell: Tell | None
 ) -> NDArray[np.float32]:
-    members, classes = len(asked), ensemble.spec.classes
+    members, classes = len(asked), ensemble.head.classes
     device = next(ensemble.parameters()).device
     logits_MNC = torch.empty(members, len(sequences), classes, device=device)
     counting, done = Lock(), 0
