@@ -86,7 +86,9 @@ def _in_shards(
 
 def prediction_settings(config: Config) -> dict[str, Any]:
     """Return the keys of a configuration that turn an example into numbers, beside the members and their base."""
-    return config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+    settings = config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+    answers = config.answer_texts
+    return settings if answers is None else {**settings, "answers": list(answers)}
 
 
 def write_set(

@@ -1,6 +1,5 @@
 """The answer head against whole language models of transformers, with and without adapters of `peft`."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +12,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from transformers import PreTrainedModel
 
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.answer import AnswerKind
-from ensemble_uq_llm.models.heads.lm_head import LM_HEAD, LmHead
+from ensemble_uq_llm.models.heads.lm_head import LmHead
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, adapted_modules
 from ensemble_uq_llm.models.pack import make_pack
@@ -25,6 +25,7 @@ from tiny_models import (
     FUSED_TARGETS,
     assert_close,
     padded,
+    peft_answerer,
     random_sequences,
     randomise,
     tiny_causal_lm,
@@ -104,21 +105,10 @@ def answers_of(model: nn.Module) -> Tensor:
     return model(**batch).logits[torch.arange(len(last_B)), last_B][:, list(TOKENS)]
 
 
-@torch.no_grad()
-def peft_model(case: Case, member: int, *, dropout: float = 0.0) -> peft.PeftModel:
-    """Return the same member as `peft` builds it on the whole language model, B on all tokens."""
-    settings = peft.LoraConfig(
-        task_type=peft.TaskType.CAUSAL_LM, r=4, lora_alpha=8, lora_dropout=dropout, target_modules=list(case.targets)
+def peft_model(case: Case, member: int) -> peft.PeftModel:
+    return peft_answerer(
+        case.model, case.ensemble, member, tokens=TOKENS, targets=case.targets, rank=4, alpha=8
     )
-    model = peft.get_peft_model(copy.deepcopy(case.model), settings)
-    for name, stack in case.ensemble.adapters.items():
-        lora = model.base_model.model.get_submodule(name)
-        lora.lora_A["default"].weight.copy_(stack.lora_a_MRI[member])
-        b_OR = lora.lora_B["default"].weight
-        rows = list(TOKENS) if name == LM_HEAD else slice(None)
-        b_OR.zero_()
-        b_OR[rows] = stack.lora_b_MOR[member]
-    return model.eval()
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

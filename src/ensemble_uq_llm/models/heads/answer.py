@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.models.frozen_linear import DenseLinear
 from ensemble_uq_llm.models.heads.head import Head, HeadKind, HeadLora
-from ensemble_uq_llm.models.heads.lm_head import LM_HEAD, LmHead
+from ensemble_uq_llm.models.heads.lm_head import LmHead
 from ensemble_uq_llm.models.lora.stacked import Generators, LoraSpec, LoraStack, StackedProjection
 from ensemble_uq_llm.models.pack import Span
 from ensemble_uq_llm.utils.text import clipped

@@ -11,13 +11,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.models.checks.base_config import parse_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.weights import FLOATING, weight_files
-
-LM_HEAD: Final = "lm_head"
-"""The module of the whole language model, as transformers calls it in every type of the table."""
 
 _EMBEDDING: Final = ("model.embed_tokens.weight", "embed_tokens.weight")
 """The names of the embedding, which a tied head shares; the second is that of a decoder saved by itself."""
@@ -150,22 +148,28 @@ class LmHead:
 
     def _places(self) -> Iterator[tuple[str, Path]]:
         for file in weight_files(self.folder):
-            with safe_open(file, framework="pt") as tensors:
+            with _reading(file) as tensors:
                 for name in tensors.keys():  # noqa: SIM118  (not a mapping)
                     yield name, file
 
 
 @contextmanager
 def _stored(file: Path, name: str, shape: tuple[int, ...]) -> Iterator[Any]:
+    with _reading(file) as tensors:
+        part = tensors.get_slice(name)
+        found, kind = tuple(part.get_shape()), part.get_dtype()
+        if found != shape or kind not in FLOATING:
+            raise ModelError(
+                f"model_name: {name} in {file} has shape {found} and type {kind}, and by config.json it should "
+                f"have {shape} in float32, float16 or bfloat16; the two files are not of one model"
+            )
+        yield part
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[Any]:
     try:
         with safe_open(file, framework="pt") as tensors:
-            part = tensors.get_slice(name)
-            found, kind = tuple(part.get_shape()), part.get_dtype()
-            if found != shape or kind not in FLOATING:
-                raise ModelError(
-                    f"model_name: {name} in {file} has shape {found} and type {kind}, and by config.json it should "
-                    f"have {shape} in float32, float16 or bfloat16; the two files are not of one model"
-                )
-            yield part
+            yield tensors
     except (OSError, SafetensorError) as error:
         raise ModelError(f"model_name: {file} cannot be read: {quoted(error)}; get it again") from error

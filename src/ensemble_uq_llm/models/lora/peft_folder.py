@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.checks.folder_files import obstacle
 from ensemble_uq_llm.models.checks.quotes import quoted
@@ -25,7 +26,6 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.frozen_linear import is_linear
 from ensemble_uq_llm.models.heads.classification import CLASSIFICATION
 from ensemble_uq_llm.models.heads.head import HeadKind
-from ensemble_uq_llm.models.heads.lm_head import LM_HEAD
 from ensemble_uq_llm.models.lora.adapter_tensors import PREFIX, tensors_of
 from ensemble_uq_llm.models.lora.peft_expressions import endless_expression
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS, parse_settings

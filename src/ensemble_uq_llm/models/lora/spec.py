@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from ensemble_uq_llm.errors import ConfigError, ModelError
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.models.frozen_linear import is_linear
 from ensemble_uq_llm.models.heads.classification import CLASSIFICATION
 from ensemble_uq_llm.models.heads.head import HeadKind
-from ensemble_uq_llm.models.heads.lm_head import LM_HEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
