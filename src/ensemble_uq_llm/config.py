@@ -85,6 +85,11 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         description="With `head: answer`, the text that follows the prompt for each class, one token each; null is the "
         "class names, after a space.",
     )
+    answer_mass: Flag = Field(
+        False,
+        description="With `head: answer`, predict also how probable the answers are among all tokens; costs a product "
+        "with the whole LM head a row and member.",
+    )
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 
     # Data

@@ -88,7 +88,7 @@ def cross_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
             f"{len(config.seeds)}; add seeds or lower it",
         )
     yield from class_problems(config.class_names, config.class_weights, config.num_labels)
-    yield from answer_problems(config.head, config.answers, config.num_labels, config.lora_target_modules)
+    yield from answer_problems(config)
     if repeated := repeated_in(config.lora_target_modules):
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := repeated_in(config.lora_layers or ()):

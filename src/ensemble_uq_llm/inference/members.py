@@ -62,7 +62,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     tokens = answer_token_ids(config, tokenizer)
     if records:
         _check_same_answers(run, tokens)
-    kind = head_kind_of(base, tokens, bf16=config.use_bf16)
+    kind = head_kind_of(base, tokens, bf16=config.use_bf16, tells_rest=config.answer_mass)
     adapters_read = [
         _own_adapter(run, member, kind) if member in records else read_adapter(folder, head_kind=kind)
         for member, folder in folders.items()

@@ -1,7 +1,7 @@
 """The configuration's keys about the answer head: the answers' texts, and what is wrong with the keys together."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -27,14 +27,15 @@ def answers_of(answers: Sequence[str] | None, labels: Sequence[str], template: s
     return tuple(f"{space}{label}" for label in labels)
 
 
-def answer_problems(
-    head: str, answers: Sequence[str] | None, classes: int, targets: Sequence[str]
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each combination of these keys that cannot work: the keys, and what is wrong with them together."""
-    if head != "answer":
+def answer_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each combination of these keys of a `Config` that cannot work: the keys, and what is wrong with them."""
+    answers, classes = config.answers, config.num_labels
+    if config.head != "answer":
         if answers is not None:
             yield ("answers", "head"), "answers: only the answer head gives answers; set head: answer, or leave them out"
-        if LM_HEAD in targets:
+        if config.answer_mass:
+            yield ("answer_mass", "head"), "answer_mass: only the answer head has one; set head: answer, or leave it out"
+        if LM_HEAD in config.lora_target_modules:
             yield (
                 ("lora_target_modules", "head"),
                 f"lora_target_modules: {LM_HEAD} is what the answer head reads; set head: answer, or leave it out",

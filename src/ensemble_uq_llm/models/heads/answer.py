@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.models.frozen_linear import DenseLinear
+from ensemble_uq_llm.models.heads.everything_else import EverythingElse
 from ensemble_uq_llm.models.heads.head import Head, HeadKind, HeadLora
 from ensemble_uq_llm.models.heads.lm_head import LmHead
 from ensemble_uq_llm.models.lora.stacked import Generators, LoraSpec, LoraStack, StackedProjection
@@ -32,12 +33,22 @@ _BASES_OWN: Final = (f"{LM_HEAD}.base_layer.weight", f"{LM_HEAD}.weight", _EMBED
 
 
 class AnswerHead(Head):
-    """The frozen rows of C answer tokens, and the members' LoRA on them, where that is asked for: float32 throughout."""
+    """The frozen rows of C answer tokens, and the members' LoRA on them, where that is asked for: float32 throughout.
+
+    With `tells_rest` a further logit is that of all other tokens together.
+    """
 
     def __init__(
-        self, lm_head: LmHead, tokens: Sequence[int], *, members: int, device: torch.device, lora: HeadLora | None
+        self,
+        lm_head: LmHead,
+        tokens: Sequence[int],
+        *,
+        members: int,
+        device: torch.device,
+        lora: HeadLora | None = None,
+        tells_rest: bool = False,
     ) -> None:
-        super().__init__(classes=len(tokens))
+        super().__init__(width=len(tokens) + tells_rest)
         self.lm_head = lm_head
         rows = lm_head.rows(tokens)
         linear = nn.Linear(lm_head.hidden, len(tokens), bias=rows.bias_C is not None, device="meta")
@@ -50,9 +61,10 @@ class AnswerHead(Head):
         self.projection = StackedProjection([frozen], [stack], spec=spec)
         if stack is not None:
             self.adapters[LM_HEAD] = stack
+        self.rest = EverythingElse(lm_head, tokens, device=device) if tells_rest else None
 
     def forward(self, hidden_BH: Tensor, spans: Sequence[Span], generators: Generators = None) -> Tensor:
-        """Return the logits of the answer tokens [B, C].
+        """Return the logits of the answer tokens [B, C], and last that of everything else where it is told.
 
         Member by member: a product over all rows rounds differently for different company.
         """
@@ -61,15 +73,20 @@ class AnswerHead(Head):
             self.projection(hidden, (Span(span.member, 0, len(hidden)),), generators)[0]
             for hidden, span in zip(owned, spans, strict=True)
         ]
-        return self.lm_head.shaped(torch.cat(logits))
+        logits_BC = self.lm_head.shaped(torch.cat(logits))
+        return logits_BC if self.rest is None else torch.cat([logits_BC, self.rest(hidden_BH)[:, None]], dim=1)
 
 
 @dataclass(frozen=True)
 class AnswerKind(HeadKind):
-    """The kind of `AnswerHead` for these tokens, one a class in the classes' order; PEFT calls the task CAUSAL_LM."""
+    """The kind of `AnswerHead` for these tokens, one a class in the classes' order; PEFT calls the task CAUSAL_LM.
+
+    `tells_rest` is for prediction: the loss of training is over the answers alone.
+    """
 
     lm_head: LmHead
     tokens: tuple[int, ...]
+    tells_rest: bool = False
 
     name = "answer"
     task_type = "CAUSAL_LM"
@@ -79,7 +96,9 @@ class AnswerKind(HeadKind):
         """Return the heads of M members, which differ in their adapters on the head only, if there are any."""
         assert classes == len(self.tokens), "every class has its answer token"
         device = next(decoder.parameters()).device
-        return AnswerHead(self.lm_head, self.tokens, members=members, device=device, lora=lora)
+        return AnswerHead(
+            self.lm_head, self.tokens, members=members, device=device, lora=lora, tells_rest=self.tells_rest
+        )
 
     def classes_of(self, tensors: Mapping[str, Tensor]) -> int:
         """Return the number of answer tokens; a member's folder does not tell it."""
@@ -108,7 +127,12 @@ class AnswerKind(HeadKind):
                     f"{path}: {clipped(LORA_B)} has shape {tuple(b_VR.shape)}, and the base has "
                     f"{self.lm_head.vocabulary:,} tokens; was it trained on another base?"
                 )
-            kept[LORA_B] = b_VR[list(self.tokens)]
+            kept[LORA_B] = b_VR[list(self.tokens)].clone()
+            if self.tells_rest and b_VR.count_nonzero() > kept[LORA_B].count_nonzero():
+                raise IntegrityError(
+                    f"{path}: {clipped(LORA_B)} changes other tokens than the answers', of which no more than the base "
+                    "is known here; set answer_mass: false"
+                )
         return kept
 
     def _check_is_the_bases(self, name: str, stored_VH: Tensor, path: Path) -> None:

@@ -19,7 +19,7 @@ class ClassificationHead(Head):
     """A trained linear head a member: `weight_MCH` in float32, no bias, as transformers' `score`."""
 
     def __init__(self, decoder: PreTrainedModel, *, members: int, classes: int) -> None:
-        super().__init__(classes=classes)
+        super().__init__(width=classes)
         hidden = decoder.config.get_text_config().hidden_size
         device = next(decoder.parameters()).device
         self.std: float = getattr(decoder.config, "initializer_range", 0.02)

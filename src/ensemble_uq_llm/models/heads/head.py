@@ -20,13 +20,13 @@ from ensemble_uq_llm.models.pack import Span
 class Head(nn.Module, ABC):
     """The heads of all members.
 
-    `classes` is the number of logits that it returns for a sequence; `adapters` holds the members' LoRA on it, by the
-    name of the module within the whole model.
+    `width` is the number of logits that it returns for a sequence: one a class, and perhaps one for everything else;
+    `adapters` holds the members' LoRA on it, by the name of the module within the whole model.
     """
 
-    def __init__(self, *, classes: int) -> None:
+    def __init__(self, *, width: int) -> None:
         super().__init__()
-        self.classes = classes
+        self.width = width
         self.adapters: dict[str, LoraStack] = {}
 
     @abstractmethod

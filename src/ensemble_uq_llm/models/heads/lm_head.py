@@ -88,17 +88,6 @@ class LmHead:
             bias_C = None if bias is None else torch.cat([bias[token : token + 1] for token in tokens])
         return self._as_held(weight_CH, bias_C)
 
-    def blocks(self) -> Iterator[tuple[int, FrozenRows]]:
-        """Yield all rows in order, some thousand at a time, each block with the token that it begins with.
-
-        Raises:
-            ModelError: as `rows`.
-        """
-        with self._opened() as (weight, bias):
-            for start in range(0, self.vocabulary, ROWS_AT_ONCE):
-                part = slice(start, start + ROWS_AT_ONCE)
-                yield start, self._as_held(weight[part], None if bias is None else bias[part])
-
     def equals(self, copy_VH: Tensor, *, embedding: bool = False) -> bool:
         """Tell whether a copy of all weights (or of the embedding's) is the base's own, be it rounded on its way.
 
@@ -119,6 +108,15 @@ class LmHead:
             weight_CH=weight_CH.to(self.dtype).float(),
             bias_C=None if bias_C is None else bias_C.to(self.dtype).float(),
         )
+
+    def whole(self) -> tuple[Tensor, Tensor | None]:
+        """Return all rows [V, H], and the bias or None, in the precision of the base.
+
+        Raises:
+            ModelError: as `rows`.
+        """
+        with self._opened() as (weight, bias):
+            return weight[:].to(self.dtype), None if bias is None else bias[:].to(self.dtype)
 
     @contextmanager
     def _opened(self, *, embedding: bool = False) -> Iterator[tuple[Any, Any]]:
