@@ -14,7 +14,7 @@ from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import write_set
+from ensemble_uq_llm.inference.predict import predict_examples, write_set
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.predictions.parquet import read_predictions
@@ -123,3 +123,13 @@ def test_a_dry_run_counts_what_is_trained(made, tmp_path):
     ensemble = load_members(config).ensemble
     assert plan.trainable_parameters_per_member == sum(each[0].numel() for each in ensemble.trainable())
     assert folder.members()
+
+
+def test_the_answer_mass_comes_with_predictions_where_it_is_asked_for(made):
+    config, _ = made
+    with_mass = config.model_copy(update={"answer_mass": True})
+    plain, told = (predict_examples(load_members(each), Job(each).validation) for each in (config, with_mass))
+    assert plain.answer_mass_MN is None
+    assert told.answer_mass_MN.shape == (3, 24)
+    assert 0 < told.answer_mass_MN.min() < told.answer_mass_MN.max() < 1
+    np.testing.assert_array_equal(told.logits_MNC, plain.logits_MNC)

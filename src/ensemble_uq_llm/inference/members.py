@@ -30,6 +30,8 @@ class LoadedEnsemble:
 
     ensemble: StackedEnsemble
     tokenizer: Any
+    answer_tokens: tuple[int, ...] | None
+    """With the answer head, each class' token."""
     budget: int
     base: Path
     """The folder of the base's files."""
@@ -40,7 +42,7 @@ class LoadedEnsemble:
     scales: Mapping[str, Mapping[str, Any]]
     """What every member's weights are multiplied by, likewise."""
     foreign: bool
-    """Whether the members were given as adapter folders, in place of the run's own."""
+    """Whether the members are not the run's own: given as adapter folders, or the base by itself."""
 
 
 @naming_memory("the members", "set use_bf16: true", "use fewer members (num_ensemble_models)")
@@ -79,6 +81,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=tokenizer,
+        answer_tokens=tokens,
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
         base_digest=digest,

@@ -22,7 +22,7 @@ from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_json, write_text
@@ -147,6 +147,8 @@ def write_set(
         device=describe_device(next(loaded.ensemble.parameters()).device),
         data_digest=prepared.digest,
     )
+    if loaded.answer_tokens is not None:
+        record.setdefault(ANSWER_TOKENS, list(loaded.answer_tokens))
     with folder.change() as change:
         new = RunFolder(change.root)
         write_predictions(new.predictions(name), predictions)
