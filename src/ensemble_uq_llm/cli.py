@@ -128,9 +128,7 @@ def predict(
         raise ConfigError("--name: names one set of predictions, so give exactly one --data with it")
     settings = zero_shot_config(settings) if zero_shot else settings
     with telling_what_is_kept(RunFolder(settings.output_dir)):
-        paths = predict(
-            settings, data or [], name=name, adapters=adapters or [], zero_shot=zero_shot, console=console
-        )
+        paths = predict(settings, data or [], name=name, adapters=adapters or [], zero_shot=zero_shot, console=console)
         if and_evaluate:
             _show_evaluations(settings, as_json=as_json)
             return

@@ -176,7 +176,9 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.1, description="Dropout on an adapter's input in training."
     )
     lora_target_modules: tuple[TargetModule, ...] = Field(
-        ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted; `lm_head` with `head: answer` only."
+        ("q_proj", "v_proj"),
+        min_length=1,
+        description="The linear layers that are adapted; `lm_head` with `head: answer` only.",
     )
     lora_layers: tuple[CountOrZero, ...] | None = Field(
         None,

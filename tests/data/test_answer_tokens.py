@@ -94,5 +94,7 @@ def test_those_that_depend_on_the_row_before_them_are_refused_and_the_advice_wor
 
 def test_one_that_the_base_does_not_have_is_refused():
     base = tokenizer(embeddings=100)
-    with pytest.raises(ConfigError, match=r"the token of ' no' has the id \d+, and the base's ids end at 99; use the m"):
+    with pytest.raises(
+        ConfigError, match=r"the token of ' no' has the id \d+, and the base's ids end at 99; use the m"
+    ):
         answer_token_ids(config(), base)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import peft
@@ -113,7 +112,9 @@ def test_members_of_other_answers_or_another_head_are_not_mixed(made, changes, n
 
 def test_members_do_not_answer_by_other_tokens_than_they_were_trained_with(made):
     config, _ = made
-    with pytest.raises(ConfigError, match=r"answers: their tokens are \[66, 67\] now, and .* were trained with \[79, 90\]"):
+    with pytest.raises(
+        ConfigError, match=r"answers: their tokens are \[66, 67\] now, and .* were trained with \[79, 90\]"
+    ):
         load_members(config.model_copy(update={"answers": ("a", "b")}))
 
 

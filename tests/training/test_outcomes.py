@@ -177,7 +177,9 @@ def test_another_setting_is_refused_by_name(folder, key):
 
 def test_another_head_brings_other_answers(folder):
     config = Config(head="answer")
-    told = r"made differently:\n  head: 'classification' there, 'answer' now\n  answers: None there, \[' no', ' yes'\] now"
+    told = (
+        r"made differently:\n  head: 'classification' there, 'answer' now\n  answers: None there, \[' no', ' yes'\] now"
+    )
     with pytest.raises(ConfigError, match=told):
         check_same_making(folder, trained([42]), config, digests=DIGESTS)
 

@@ -5,6 +5,7 @@ nor yield infinities. Sums over members are sums of sorted terms, so that no dig
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,8 @@ class Uncertainty:
 
     def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
         """Return the same of these examples, in this order."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Uncertainty(**{name: value if value is None else value[rows_N] for name, value in values.items()})
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Uncertainty(**{name: None if value is None else value[rows_N] for name, value in values.items()})
 
     def __repr__(self) -> str:
         means = {

@@ -44,9 +44,7 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
     head_kind = head_kind_of(base, tokens, bf16=config.use_bf16, tells_rest=config.answer_mass)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
-    nothing = AdapterSpec(
-        rank=1, scaling=1.0, dropout=0.0, classes=config.num_labels, modules=(), head_kind=head_kind
-    )
+    nothing = AdapterSpec(rank=1, scaling=1.0, dropout=0.0, classes=config.num_labels, modules=(), head_kind=head_kind)
     return LoadedEnsemble(
         ensemble=StackedEnsemble(decoder, spec=nothing, members=(THE_BASE,)).eval(),
         tokenizer=tokenizer,

@@ -32,9 +32,15 @@ def answer_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     answers, classes = config.answers, config.num_labels
     if config.head != "answer":
         if answers is not None:
-            yield ("answers", "head"), "answers: only the answer head gives answers; set head: answer, or leave them out"
+            yield (
+                ("answers", "head"),
+                "answers: only the answer head gives answers; set head: answer, or leave them out",
+            )
         if config.answer_mass:
-            yield ("answer_mass", "head"), "answer_mass: only the answer head has one; set head: answer, or leave it out"
+            yield (
+                ("answer_mass", "head"),
+                "answer_mass: only the answer head has one; set head: answer, or leave it out",
+            )
         if LM_HEAD in config.lora_target_modules:
             yield (
                 ("lora_target_modules", "head"),

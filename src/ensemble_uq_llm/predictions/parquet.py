@@ -2,7 +2,8 @@
 
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
 `logit_0 ... logit_{C-1}`, where it is known `answer_mass`, and, where the true probabilities are known,
-`true_0 ... true_{C-1}`. Any program may write such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
+`true_0 ... true_{C-1}`. Any program may write such a file. Ours tell in the file's metadata what made them:
+`predictions.origin`.
 """
 
 import re

@@ -235,6 +235,6 @@ def _check_mass(predictions: Predictions) -> None:
     if not valid_MN.all():
         m, n = np.argwhere(~valid_MN)[0]
         raise DataError(
-            f"example {clipped(predictions.ids[n])}, {predictions.members[m].title}: answer_mass is {mass_MN[m, n]}; it "
-            "must be a probability, in every row (or leave the column out)"
+            f"example {clipped(predictions.ids[n])}, {predictions.members[m].title}: answer_mass is {mass_MN[m, n]}; "
+            "it must be a probability, in every row (or leave the column out)"
         )

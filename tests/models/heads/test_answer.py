@@ -58,7 +58,7 @@ class Case(NamedTuple):
 
 
 def case(folder: Path, family: str = "llama", *, targets: Sequence[str] = (), seeds=SEEDS, dropout=0.0, **keys) -> Case:
-    name, _, special = family.partition("-")
+    name = family.partition("-")[0]
     known = family if family in EVERY_FAMILY else name
     config = tiny_config(known, **SPECIAL.get(family, {}) | keys)
     model = tiny_causal_lm(config, attention="eager")
@@ -90,9 +90,7 @@ def padded_left(sequences: Sequence[np.ndarray]) -> dict[str, Tensor]:
     lengths = right["attention_mask"].sum(1)
     longest = int(lengths.max())
     shifted = {
-        name: torch.stack(
-            [row.roll(longest - int(length)) for row, length in zip(rows, lengths, strict=True)]
-        )
+        name: torch.stack([row.roll(longest - int(length)) for row, length in zip(rows, lengths, strict=True)])
         for name, rows in right.items()
     }
     return shifted | {"position_ids": (shifted["attention_mask"].cumsum(1) - 1).clamp(min=0)}
@@ -106,9 +104,7 @@ def answers_of(model: nn.Module) -> Tensor:
 
 
 def peft_model(case: Case, member: int) -> peft.PeftModel:
-    return peft_answerer(
-        case.model, case.ensemble, member, tokens=TOKENS, targets=case.targets, rank=4, alpha=8
-    )
+    return peft_answerer(case.model, case.ensemble, member, tokens=TOKENS, targets=case.targets, rank=4, alpha=8)
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

@@ -94,9 +94,7 @@ def test_with_adapters_it_is_that_of_every_member(tmp_path, targets):
 def test_logits_of_the_whole_vocabulary_are_never_there_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(everything_else, "TOKENS_AT_ONCE", 10)
     tiny_causal_lm(tiny_config(), attention="eager").save_pretrained(tmp_path)
-    rest = everything_else.EverythingElse(
-        LmHead.of(tmp_path, dtype=torch.float32), TOKENS, device=torch.device("cpu")
-    )
+    rest = everything_else.EverythingElse(LmHead.of(tmp_path, dtype=torch.float32), TOKENS, device=torch.device("cpu"))
     widths: list[int] = []
     shaped = LmHead.shaped
     monkeypatch.setattr(LmHead, "shaped", lambda self, logits: widths.append(logits.shape[1]) or shaped(self, logits))

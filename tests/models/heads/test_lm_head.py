@@ -132,5 +132,5 @@ def test_a_type_that_is_not_proved_is_refused(tmp_path):
     saved(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "stablelm"}))
-    with pytest.raises(ModelError, match="the LM head of a stablelm is not among those .* use head: classification"):
+    with pytest.raises(ModelError, match=r"the LM head of a stablelm is not among those .* use head: classification"):
         opened(tmp_path)

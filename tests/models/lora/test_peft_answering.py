@@ -205,7 +205,7 @@ DAMAGES = {
     "no A": (lambda held: held.pop(HEAD_B.replace("_B", "_A")), "'lm_head.lora_A.weight' is missing beside 'lm_head"),
     "adapters on the embedding": (
         lambda held: held.update({"base_model.model.model.embed_tokens.lora_embedding_A": torch.ones(2, 97)}),
-        "unexpected tensor 'model.embed_tokens.lora_embedding_A'; only LoRA on the decoder's layers and lm_head is read",
+        "unexpected tensor 'model.embed_tokens.lora_embedding_A'; only LoRA on the decoder's layers and lm_head is",
     ),
 }
 
@@ -227,7 +227,9 @@ def test_a_head_that_was_trained_whole_is_refused(base, tmp_path):
 
 
 def test_a_folder_of_another_head_is_refused_and_the_advice_works(base, foreign):
-    with pytest.raises(IntegrityError, match="task_type 'CAUSAL_LM'; only LORA for SEQ_CLS is read with this head; set head: answer$"):
+    with pytest.raises(
+        IntegrityError, match=r"task_type 'CAUSAL_LM'; only LORA for SEQ_CLS is read with this head; set head: answer$"
+    ):
         read_adapter(foreign["layers"])
     assert read_adapter(foreign["layers"], head_kind=kind_of(base)).lora
 
@@ -235,7 +237,9 @@ def test_a_folder_of_another_head_is_refused_and_the_advice_works(base, foreign)
 def test_a_folder_of_a_classifier_is_refused_with_the_answer_head(base, tmp_path):
     lora = peft.LoraConfig(task_type=peft.TaskType.SEQ_CLS, r=2, target_modules=["q_proj"])
     peft.get_peft_model(sequence_classifier(base, classes=2), lora).save_pretrained(str(tmp_path))
-    with pytest.raises(IntegrityError, match="only LORA for CAUSAL_LM is read with this head; set head: classification"):
+    with pytest.raises(
+        IntegrityError, match="only LORA for CAUSAL_LM is read with this head; set head: classification"
+    ):
         read_adapter(tmp_path, head_kind=kind_of(base))
 
 
@@ -244,7 +248,7 @@ def test_settings_without_the_head_do_not_make_peft_read_one(base, tmp_path):
     settings = json.loads((folder / SETTINGS).read_text())
     (folder / SETTINGS).write_text(json.dumps(settings | {"target_modules": list(QV)}))
     adapter = read_adapter(folder, head_kind=kind_of(base))
-    with pytest.raises(IntegrityError, match="by its settings PEFT does not read 'lm_head.lora_A.weight'"):
+    with pytest.raises(IntegrityError, match=r"by its settings PEFT does not read 'lm_head.lora_A.weight'"):
         ensemble_of(decoder_of(base), [adapter], members=trained((1,)))
 
 

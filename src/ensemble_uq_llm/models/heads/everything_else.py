@@ -19,6 +19,9 @@ class EverythingElse(nn.Module):
     vocabulary are never there all at once.
     """
 
+    weight_VH: Tensor
+    bias_V: Tensor | None
+
     def __init__(self, lm_head: LmHead, answers: Sequence[int], *, device: torch.device) -> None:
         super().__init__()
         self.lm_head, self.answers = lm_head, tuple(answers)

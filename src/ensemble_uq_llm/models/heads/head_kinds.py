@@ -11,9 +11,7 @@ from ensemble_uq_llm.models.heads.head import HeadKind
 from ensemble_uq_llm.models.heads.lm_head import LmHead
 
 
-def head_kind_of(
-    base: Path, answer_tokens: Sequence[int] | None, *, bf16: bool, tells_rest: bool = False
-) -> HeadKind:
+def head_kind_of(base: Path, answer_tokens: Sequence[int] | None, *, bf16: bool, tells_rest: bool = False) -> HeadKind:
     """Return the answer head's kind for these tokens, or, without any, the classification head's.
 
     With `tells_rest` it gives a further logit, that of all other tokens.

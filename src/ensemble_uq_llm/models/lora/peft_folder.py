@@ -118,7 +118,9 @@ def adapter_of(folder: Path, *, settings: bytes, weights: bytes, head_kind: Head
     path = folder / WEIGHTS
     tensors = head_kind.from_folder(tensors_of(weights, path), path)
     head = {name: _pop_head(tensors, name, head_kind, path) for name in head_kind.tensors}
-    return Adapter(folder=folder, settings=parsed, lora=_lora_of(tensors, head_kind, path), head_kind=head_kind, head=head)
+    return Adapter(
+        folder=folder, settings=parsed, lora=_lora_of(tensors, head_kind, path), head_kind=head_kind, head=head
+    )
 
 
 def _settings_of(path: Path) -> bytes:
