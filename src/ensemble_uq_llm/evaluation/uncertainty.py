@@ -47,8 +47,9 @@ class Uncertainty:
 
     def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
         """Return the same of these examples, in this order."""
-        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Uncertainty(**{name: None if value is None else value[rows_N] for name, value in values.items()})
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        taken: dict[str, Any] = {name: value if value is None else value[rows_N] for name, value in values.items()}
+        return Uncertainty(**taken)
 
     def __repr__(self) -> str:
         means = {

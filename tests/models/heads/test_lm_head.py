@@ -58,12 +58,12 @@ def test_a_head_that_is_stored_beside_a_tied_embedding_is_read_as_transformers_r
     assert torch.equal(opened(tmp_path).rows(TOKENS).weight_CH, expected[list(TOKENS)])
 
 
-def test_all_rows_come_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(lm_head, "ROWS_AT_ONCE", 40)
-    model = saved(tmp_path)
-    blocks = list(opened(tmp_path).blocks())
-    assert [start for start, _ in blocks] == [0, 40, 80]
-    assert torch.equal(torch.cat([rows.weight_CH for _, rows in blocks]), model.lm_head.weight)
+@pytest.mark.parametrize("family", ["llama", "phi"])
+def test_the_whole_of_it_is_in_the_bases_precision(tmp_path, family):
+    model = saved(tmp_path, family, tie_word_embeddings=False)
+    weight_VH, bias_V = opened(tmp_path, torch.bfloat16).whole()
+    assert torch.equal(weight_VH, model.lm_head.weight.bfloat16())
+    assert bias_V is None if family == "llama" else torch.equal(bias_V, model.lm_head.bias.bfloat16())
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
