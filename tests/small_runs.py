@@ -21,6 +21,15 @@ def settings(tiny_base: Path, tiny_data: Path, output: Path, **changes: object) 
     return Config(**(values | changes))
 
 
+ANSWERING = {
+    "head": "answer",
+    "answers": ("n", "y"),
+    "prompt_template": "Question: {question} Passage: {passage} Answer:",
+    "lora_target_modules": ("q_proj", "v_proj", "lm_head"),
+}
+"""The same with the answer head, and adapters on it: the tiny base's tokens are letters."""
+
+
 def put(folder: RunFolder, path: Path, content: Any) -> None:
     """Write a file into a run as the run itself does: JSON, or text and bytes as they are."""
     with folder.change() as change:

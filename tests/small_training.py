@@ -12,6 +12,7 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Listener
@@ -46,11 +47,21 @@ def examples(count: int, seed: int = 0) -> TokenizedExamples:
 DATA = TrainingData(train=examples(44), validation=examples(11, seed=1))
 
 
+def answer_tokens(settings: Config) -> tuple[int, ...] | None:
+    """The answer head's tokens, any that there are."""
+    return (7, 11) if settings.head == "answer" else None
+
+
 def stack(base: Path, settings: Config, seeds: Sequence[int]) -> StackedEnsemble:
     decoder = load_decoder(base, device=torch.device("cpu"), bf16=settings.use_bf16)
     return StackedEnsemble(
         decoder,
-        spec=spec_of(lora_settings(settings), decoder, classes=settings.num_labels),
+        spec=spec_of(
+            lora_settings(settings),
+            decoder,
+            classes=settings.num_labels,
+            head_kind=head_kind_of(base, answer_tokens(settings), bf16=settings.use_bf16),
+        ),
         members=trained(seeds),
     )
 

@@ -235,6 +235,35 @@ def peft_member(
     return model.eval()
 
 
+@torch.no_grad()
+def peft_answerer(
+    folder_or_model: Path | PreTrainedModel,
+    ensemble: StackedEnsemble,
+    member: int,
+    *,
+    tokens: Sequence[int],
+    targets: Sequence[str],
+    rank: int,
+    alpha: float,
+) -> peft.PeftModel:
+    """Return one member as `peft` builds it on a whole language model; B on the LM head has zeros but for `tokens`."""
+    if isinstance(folder_or_model, PreTrainedModel):
+        model = copy.deepcopy(folder_or_model)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder_or_model, attn_implementation="eager")
+    settings = peft.LoraConfig(
+        task_type=peft.TaskType.CAUSAL_LM, r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(targets)
+    )
+    adapted = peft.get_peft_model(model, settings)
+    for name, stack in ensemble.adapters.items():
+        lora = adapted.base_model.model.get_submodule(name)
+        lora.lora_A["default"].weight.copy_(stack.lora_a_MRI[member])
+        b_OR = lora.lora_B["default"].weight
+        b_OR.zero_()
+        b_OR[list(tokens) if name == "lm_head" else slice(None)] = stack.lora_b_MOR[member]
+    return adapted.eval()
+
+
 def padded(sequences: Sequence[np.ndarray]) -> dict[str, Tensor]:
     """Return the sequences as a batch, padded on the right with token 0, and its attention mask."""
     longest = max(map(len, sequences))

@@ -22,6 +22,7 @@ from ensemble_uq_llm.commands.options import (
     AsJson,
     ConfigPath,
     Overrides,
+    ZeroShot,
     found_config,
     home_path,
     load,
@@ -112,19 +113,22 @@ def predict(
         str | None, typer.Option("--name", help="Name of the predictions; default: the file's name.")
     ] = None,
     adapters: Adapters = None,
+    zero_shot: ZeroShot = False,
     and_evaluate: Annotated[bool, typer.Option("--evaluate", help="Evaluate afterwards.")] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the evaluation set, data files, or named sets."""
+    from ensemble_uq_llm.inference.zero_shot import zero_shot_config
     from ensemble_uq_llm.pipeline import predict
     from ensemble_uq_llm.run_folder import RunFolder
 
-    settings = load(config, overrides)
+    settings, console = load(config, overrides), console_for(as_json=as_json)
     if name is not None and len(data or []) != 1:
         raise ConfigError("--name: names one set of predictions, so give exactly one --data with it")
+    settings = zero_shot_config(settings) if zero_shot else settings
     with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
-        paths = predict(settings, data or [], name=name, adapters=adapters or [], console=console_for(as_json=as_json))
+        paths = predict(settings, data or [], name=name, adapters=adapters or [], zero_shot=zero_shot, console=console)
         if and_evaluate:
             _show_evaluations(settings, as_json=as_json)
             return
@@ -132,7 +136,7 @@ def predict(
         print_json({"predictions": [str(path) for path in paths]})
         return
     for path in paths:
-        console_for(as_json=as_json).print(f"predictions in {path}", soft_wrap=True)
+        console.print(f"predictions in {path}", soft_wrap=True)
     say_next("evaluate", settings.output_dir)
 
 

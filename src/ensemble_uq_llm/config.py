@@ -4,18 +4,17 @@ The names and meanings of the specification's keys are fixed; every key says her
 `ensemble-uq init` writes these same sentences into a new YAML. Loading lives in `config_file.py`.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from ensemble_uq_llm.config_problems import field_problems, told, unknown_keys
+from ensemble_uq_llm.config_problems import cross_problems, field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights, class_problems
+from ensemble_uq_llm.labels.answer_keys import Answers, answers_of
+from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.utils.key_types import (
-    MOST_GENERATED,
     MOST_LAYERS,
     MOST_MEMBERS,
     Count,
@@ -30,9 +29,8 @@ from ensemble_uq_llm.utils.key_types import (
     Text,
     UserPath,
 )
-from ensemble_uq_llm.utils.text import clipped, repeated_in
 
-TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"]
 
 
 EMBEDDED_MODEL = "embedded"
@@ -77,6 +75,20 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
     num_labels: Annotated[int, Field(strict=True, ge=2, le=MOST_CLASSES)] = Field(
         2, description="Number of classes, two or more; may be left out where `class_names` names them."
+    )
+    head: Literal["classification", "answer"] = Field(
+        "classification",
+        description="What gives the logits: a trained `classification` layer, or the base's own for each `answer`.",
+    )
+    answers: Answers | None = Field(
+        None,
+        description="With `head: answer`, the text that follows the prompt for each class, one token each; null is the "
+        "class names, after a space.",
+    )
+    answer_mass: Flag = Field(
+        False,
+        description="With `head: answer`, predict also how probable the answers are among all tokens; costs a product "
+        "with the whole LM head a row and member.",
     )
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 
@@ -164,7 +176,9 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         0.1, description="Dropout on an adapter's input in training."
     )
     lora_target_modules: tuple[TargetModule, ...] = Field(
-        ("q_proj", "v_proj"), min_length=1, description="The linear layers that are adapted."
+        ("q_proj", "v_proj"),
+        min_length=1,
+        description="The linear layers that are adapted; `lm_head` with `head: answer` only.",
     )
     lora_layers: tuple[CountOrZero, ...] | None = Field(
         None,
@@ -223,6 +237,13 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         return ("no", "yes") if self.num_labels == 2 else tuple(str(c) for c in range(self.num_labels))
 
     @property
+    def answer_texts(self) -> tuple[str, ...] | None:
+        """What follows the prompt for every class, in the order of the class index; None without the answer head."""
+        if self.head != "answer":
+            return None
+        return answers_of(self.answers, self.class_labels, self.prompt_template)
+
+    @property
     def effective_batch_size(self) -> int:
         """Sequences of one member in an optimiser step."""
         return self.batch_size * self.gradient_accumulation_steps
@@ -248,48 +269,3 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
 SKIP_CROSS_CHECKS = "skip cross checks"
 """Validation context with which a partly wrong configuration can be built, to find its other problems."""
-
-
-def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each combination of keys that cannot work: the keys, and what is wrong with them together."""
-    if repeated := repeated_in(config.seeds):
-        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
-    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
-        yield (
-            ("num_ensemble_models", "seeds"),
-            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
-            f"{len(config.seeds)}; add seeds or lower it",
-        )
-    yield from class_problems(config.class_names, config.class_weights, config.num_labels)
-    if repeated := repeated_in(config.lora_target_modules):
-        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
-    if repeated := repeated_in(config.lora_layers or ()):
-        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
-    for key, file in (("max_train_examples", "train_file"), ("max_validation_examples", "validation_file")):
-        is_generated = config.dataset == "synthetic" and getattr(config, file) is None
-        if is_generated and (getattr(config, key) or 0) > MOST_GENERATED:
-            yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
-    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
-        yield (
-            ("train_file", "validation_file"),
-            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
-            "split would be two different tasks",
-        )
-    if config.keep == "best" and config.calibration_fraction == 0:
-        yield (
-            ("keep", "calibration_fraction"),
-            "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction, "
-            "such as 0.2",
-        )
-    if config.early_stopping_patience is not None and config.keep != "best":
-        yield (
-            ("early_stopping_patience", "keep"),
-            "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only; set that",
-        )
-    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
-        yield (
-            ("cut_column", "prompt_template"),
-            f"cut_column: {clipped(config.cut_column)} does not stand in prompt_template "
-            f"{clipped(config.prompt_template)}; name the "
-            "column whose end may be cut",
-        )

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
-from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
+from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config
+from ensemble_uq_llm.config_problems import MOST_PROBLEMS, cross_problems, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.guard import read_of_run
@@ -20,7 +20,7 @@ from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, par
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
 from ensemble_uq_llm.utils.text import clipped
 
-AS_SPELLED: Final = ("class_names",)
+AS_SPELLED: Final = ("class_names", "answers")
 """A class named 01 or 1e5 in the YAML is named so, and not 1 or 100000.0."""
 
 LONGEST_ORIGIN: Final = 120

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.job import Job, PreparedSet
@@ -15,6 +16,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
+from ensemble_uq_llm.inference.zero_shot import load_zero_shot
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
@@ -23,7 +25,7 @@ from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 from ensemble_uq_llm.training.loop import train
-from ensemble_uq_llm.utils.files import expanded
+from ensemble_uq_llm.utils.files import expanded, write_text
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
@@ -67,13 +69,15 @@ def predict(
     *,
     name: str | None = None,
     adapters: Sequence[Path] = (),
+    zero_shot: bool = False,
     job: Job | None = None,
     console: Console | None = None,
 ) -> list[Path]:
     """Predict data files and named sets (default: the run's own) with one loading of the members.
 
     Bad names and data are reported before anything is loaded. `name` renames the predictions of a single set; `job`
-    holds the configuration's data where another stage has loaded them; on a `console` the progress is shown.
+    holds the configuration's data where another stage has loaded them; on a `console` the progress is shown. With
+    `zero_shot` it is the base alone that answers: `config` is then one of `zero_shot_config`.
 
     Returns:
         The predictions' paths.
@@ -81,10 +85,12 @@ def predict(
     Raises:
         ConfigError: a name cannot be a file's, or would be that of two sets. DataError: a set cannot be had.
     """
+    if zero_shot and adapters:
+        raise ConfigError("--zero-shot: asks the base without adapters, so give no --adapter with it")
     wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
     job = job or Job(config)
     prepared = [_Wanted.of(job, config, key, each) for key, each in wanted.items()]
-    return _predict(config, prepared, adapters=adapters, console=console)
+    return _predict(config, prepared, adapters=adapters, zero_shot=zero_shot, console=console)
 
 
 def _predict_set(loaded: LoadedEnsemble, wanted: "_Wanted", config: Config, console: Console | None) -> Path:
@@ -160,12 +166,21 @@ def _by_name(folder: RunFolder, sets: Sequence[str], name: str | None) -> dict[s
 
 
 def _predict(
-    config: Config, wanted: Sequence[_Wanted], *, adapters: Sequence[Path] = (), console: Console | None
+    config: Config,
+    wanted: Sequence[_Wanted],
+    *,
+    adapters: Sequence[Path] = (),
+    zero_shot: bool = False,
+    console: Console | None,
 ) -> list[Path]:
     if not wanted:
         return []
-    with RunFolder(config.output_dir).owned("predict"):
-        loaded = load_members(config, adapters=adapters)
+    folder = RunFolder(config.output_dir)
+    with folder.owned("predict"):
+        loaded = load_zero_shot(config) if zero_shot else load_members(config, adapters=adapters)
+        if zero_shot:
+            with folder.change() as change:
+                write_text(RunFolder(change.root).config, config_to_yaml(with_absolute_paths(config)))
         return [_predict_set(loaded, each, config, console) for each in wanted]
 
 

@@ -24,6 +24,9 @@ CALIBRATION = "calibration"
 MEMBER_RECORD = "member.json"
 """The name of a member's record in its adapter folder."""
 
+ANSWER_TOKENS = "answer_token_ids"
+"""The key of `run.json` under which the answer head's tokens stand, in the order of the classes."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES, uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import ANSWER_MASS, BASELINE, SCORES, scores_to_rank, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from small_predictions import predicted
 
@@ -83,3 +83,27 @@ def test_confidence_and_margin_rank_two_classes_alike():
     scores = uncertainty_scores(measured(n=200))
 
     assert (np.argsort(scores["margin"]) == np.argsort(scores["one_minus_confidence"])).all()
+
+
+def test_the_answer_mass_is_a_tenth_score_where_every_set_has_it():
+    predictions = predicted(n=20, members=3)
+    mass_MN = np.random.default_rng(3).uniform(size=(3, 20))
+    known = measure_uncertainty(predictions.logits_MNC, answer_mass_MN=mass_MN)
+    unknown = measure_uncertainty(predictions.logits_MNC)
+    np.testing.assert_allclose(uncertainty_scores(known)[ANSWER_MASS.name], 1 - mass_MN.mean(0), rtol=1e-15)
+    assert [*uncertainty_scores(known)] == [*(score.name for score in SCORES), "one_minus_answer_mass"]
+    assert ANSWER_MASS.name not in uncertainty_scores(unknown)
+    assert all(ANSWER_MASS.name in ranked for ranked in scores_to_rank(known, known))
+    assert not any(ANSWER_MASS.name in ranked for ranked in scores_to_rank(known, unknown))
+    some = known.take(np.array([4, 2]))
+    np.testing.assert_array_equal(some.answer_mass_N, known.answer_mass_N[[4, 2]])
+    assert unknown.take(np.array([1])).answer_mass_N is None
+
+
+def test_the_answer_mass_finds_questions_that_the_model_would_not_answer():
+    strange, usual = (
+        measure_uncertainty(predicted(n=50, members=2).logits_MNC, answer_mass_MN=np.full((2, 50), mass))
+        for mass in (0.1, 0.9)
+    )
+    found, missed = scores_to_rank(strange, usual)
+    assert found[ANSWER_MASS.name].min() > missed[ANSWER_MASS.name].max()

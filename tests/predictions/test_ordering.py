@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_uq_llm.member import trained
-from ensemble_uq_llm.predictions.ordering import by_name, in_order, members_by_content
+from ensemble_uq_llm.predictions.ordering import by_name, in_order, members_by_content, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from small_predictions import predicted
 
@@ -57,3 +57,12 @@ def test_members_go_by_what_they_say():
 
     shuffled = values_MNC[[2, 0, 3, 1]]
     assert np.array_equal(values_MNC[members_by_content(values_MNC)], shuffled[members_by_content(shuffled)])
+
+
+def test_the_answer_mass_goes_with_its_row():
+    whole = predicted(n=9, members=3)
+    mass_MN = np.random.default_rng(3).uniform(size=(3, 9))
+    shuffled = replace(whole, answer_mass_MN=mass_MN, members=whole.members[::-1])
+    ordered, rows_N = in_order(shuffled)
+    np.testing.assert_array_equal(ordered.answer_mass_MN, mass_MN[:, rows_N])
+    np.testing.assert_array_equal(members_by_identity(shuffled).answer_mass_MN, mass_MN[::-1])

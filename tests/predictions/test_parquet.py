@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -207,3 +208,18 @@ def test_a_file_that_is_missing_or_no_parquet_or_torn(tmp_path):
     (tmp_path / "torn.parquet").write_bytes(whole.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"torn\.parquet: this is not a readable Parquet file"):
         read_predictions(tmp_path / "torn.parquet")
+
+
+def test_the_answer_mass_is_kept_where_it_is_known(path):
+    plain = predicted(n=5)
+    mass_MN = np.random.default_rng(0).uniform(size=plain.logits_MNC.shape[:2])
+    write_predictions(path, replace(plain, answer_mass_MN=mass_MN))
+    np.testing.assert_array_equal(read_predictions(path).answer_mass_MN, mass_MN)
+    write_predictions(path, plain)
+    assert read_predictions(path).answer_mass_MN is None
+
+
+@pytest.mark.parametrize("value", [None, -0.1, 1.1])
+def test_an_answer_mass_that_is_no_probability_is_refused(path, value):
+    with pytest.raises(DataError, match=r"example 'b', seed 43: answer_mass is .*; it must be a probability, in every"):
+        read(path, rows(answer_mass=[0.1, 0.2, 0.3, value]))

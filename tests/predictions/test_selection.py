@@ -40,3 +40,16 @@ def test_labelled_examples_are_kept_in_their_order():
     with pytest.raises(DataError, match="3 members and 0 examples"):
         of_labelled(unlabelled(whole))
     assert not np.shares_memory(some.logits_MNC, whole.logits_MNC)
+
+
+def with_mass(predictions):
+    shape = predictions.logits_MNC.shape[:2]
+    return replace(predictions, answer_mass_MN=np.random.default_rng(3).uniform(size=shape))
+
+
+def test_the_answer_mass_goes_with_its_members_and_examples():
+    whole = with_mass(predicted(n=6, members=3))
+    some = of_members(whole, whole.members[::-1][:2], name="A", others="B")
+    np.testing.assert_array_equal(some.answer_mass_MN, whole.answer_mass_MN[[2, 1]])
+    labelled = of_labelled(replace(whole, labels=(None, None, *whole.labels[2:])))
+    np.testing.assert_array_equal(labelled.answer_mass_MN, whole.answer_mass_MN[:, 2:])

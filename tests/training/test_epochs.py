@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
 from ensemble_uq_llm.training.step import epoch_batches
-from small_training import DATA, SEEDS, config, stack, train_all
-from tiny_models import assert_close, peft_member
+from small_training import DATA, SEEDS, answer_tokens, config, stack, train_all
+from tiny_models import assert_close, peft_answerer, peft_member
+
+QV = ("q_proj", "v_proj")
+ANSWERING = {"head": "answer", "lora_target_modules": (*QV, "lm_head")}
 
 
 def run(tiny_base: Path, settings: Config, seeds: Sequence[int]) -> tuple[StackedEnsemble, dict[int, list[float]]]:
@@ -51,7 +55,8 @@ def train_with_peft(
     tiny_base: Path, ensemble: StackedEnsemble, member: int, settings: Config
 ) -> tuple[list[float], dict]:
     """What a user does today: one seed, padded micro-batches, accumulation, clipping, AdamW, the same schedule."""
-    model = peft_member(
+    tokens = answer_tokens(settings)
+    model = (peft_member if tokens is None else partial(peft_answerer, tokens=tokens))(
         tiny_base,
         ensemble,
         member,
@@ -73,9 +78,11 @@ def train_with_peft(
             for start in range(0, len(rows), settings.batch_size):
                 own = rows[start : start + settings.batch_size]
                 sequences = [torch.from_numpy(DATA.train.sequences[row]).long() for row in own]
-                tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+                input_ids = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
                 mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in sequences], batch_first=True)
-                logits = model(input_ids=tokens, attention_mask=mask).logits
+                logits = model(input_ids=input_ids, attention_mask=mask).logits
+                if tokens is not None:
+                    logits = logits[torch.arange(len(own)), mask.sum(1) - 1][:, list(tokens)]
                 labels = torch.from_numpy(DATA.train.labels_N[own])
                 loss = F.cross_entropy(logits, labels, weight=weights_C, reduction="sum")
                 loss = loss / (len(rows) if weights_C is None else weights_C[DATA.train.labels_N[rows]].sum())
@@ -87,6 +94,9 @@ def train_with_peft(
             optimizer.zero_grad()
             losses.append(loss_sum)
     named = {name.replace(".default", ""): parameter.detach() for name, parameter in model.named_parameters()}
+    if (b_VR := named.get("base_model.model.lm_head.lora_B.weight")) is not None:
+        named["base_model.model.lm_head.lora_B.weight"] = b_VR[list(tokens)]
+        assert b_VR.count_nonzero() == b_VR[list(tokens)].count_nonzero(), "no other row is ever trained"
     return losses, {
         name: named[f"base_model.model.{name}".replace("model.score.", "model.score.modules_to_save.")]
         for name, _ in ensemble.named_stacks()
@@ -108,12 +118,29 @@ def test_joint_training_equals_separate_peft_runs(
         assert largest_difference(weights_of(fresh, seed), peer_weights) > 0.05, "training must have moved the member"
 
 
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
+@pytest.mark.parametrize("targets", [QV, (*QV, "lm_head")], ids=str)
+def test_joint_training_with_the_answer_head_equals_separate_peft_runs(tiny_base: Path, targets) -> None:
+    settings = config(head="answer", lora_target_modules=targets)
+    fresh = stack(tiny_base, settings, SEEDS)
+    trained, losses = run(tiny_base, settings, SEEDS)
+    for member, seed in enumerate(SEEDS):
+        peer_losses, peer_weights = train_with_peft(tiny_base, fresh, member, settings)
+        assert len(peer_losses) >= 20
+        np.testing.assert_allclose(losses[seed], peer_losses, rtol=1e-5)
+        assert largest_difference(weights_of(trained, seed), peer_weights) < 1e-4
+        assert largest_difference(weights_of(fresh, seed), peer_weights) > 0.05, "training must have moved the member"
+
+
 COMPANIES = ((3,), (3, 7), (9, 8, 7, 6, 5, 4, 3, 2, 1, 0), (4, 0, 3, 8, 1, 9, 2, 6, 5, 7))
 
 
+@pytest.mark.parametrize("head", [{}, ANSWERING], ids=["classification", "answer"])
 @pytest.mark.parametrize("company", COMPANIES[1:])
-def test_a_member_is_bit_equal_whatever_its_company_in_bf16(tiny_base: Path, company: tuple[int, ...]) -> None:
-    settings = config(use_bf16=True, lora_dropout=0.2, num_epochs=2, seeds=tuple(range(10)))
+def test_a_member_is_bit_equal_whatever_its_company_in_bf16(
+    tiny_base: Path, company: tuple[int, ...], head: dict[str, object]
+) -> None:
+    settings = config(use_bf16=True, lora_dropout=0.2, num_epochs=2, seeds=tuple(range(10)), **head)
     alone, losses_alone = run(tiny_base, settings, COMPANIES[0])
     together, losses = run(tiny_base, settings, company)
     assert losses[3] == losses_alone[3]
@@ -121,9 +148,12 @@ def test_a_member_is_bit_equal_whatever_its_company_in_bf16(tiny_base: Path, com
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.parametrize("head", [{}, ANSWERING], ids=["classification", "answer"])
 @pytest.mark.parametrize("company", COMPANIES[1:])
-def test_a_member_is_the_same_up_to_rounding_in_fp32(tiny_base: Path, company: tuple[int, ...]) -> None:
-    settings = config(lora_dropout=0.2, num_epochs=2, seeds=tuple(range(10)))
+def test_a_member_is_the_same_up_to_rounding_in_fp32(
+    tiny_base: Path, company: tuple[int, ...], head: dict[str, object]
+) -> None:
+    settings = config(lora_dropout=0.2, num_epochs=2, seeds=tuple(range(10)), **head)
     alone, losses_alone = run(tiny_base, settings, COMPANIES[0])
     together, losses = run(tiny_base, settings, company)
     np.testing.assert_allclose(losses[3], losses_alone[3], rtol=1e-6)

@@ -10,6 +10,7 @@ DATA_KEYS: Final = {
     "dataset", "train_file", "validation_file", "prompt_template", "cut_column", "label_column", "id_column",
     "class_names", "num_labels", "max_train_examples", "max_validation_examples", "calibration_fraction",
 }  # fmt: skip
+ANSWER_KEYS: Final = {"head", "answers", "class_names", "num_labels", "prompt_template"}
 MODEL_KEYS: Final = {"model_name", "model_revision", "allow_unproven_model", "lora_target_modules", "lora_layers"}
 
 

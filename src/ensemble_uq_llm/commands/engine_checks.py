@@ -5,13 +5,15 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ensemble_uq_llm.commands.check_list import DATA_KEYS, MODEL_KEYS, CheckList
+from ensemble_uq_llm.commands.check_list import ANSWER_KEYS, DATA_KEYS, MODEL_KEYS, CheckList
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.models.base import base_digest, load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.checks.weights import INDEX, WEIGHTS, check_weights
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.models.lora.spec import adapted_modules
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
@@ -60,6 +62,9 @@ def _check_base(config: Config, found: CheckList) -> _Base:
     base = _Base()
     with found.noting():
         base.tokenizer = load_tokenizer(folder)
+    if base.tokenizer is not None and config.class_names != FROM_DATA and found.are_right(ANSWER_KEYS):
+        with found.noting():
+            head_kind_of(folder, answer_token_ids(config, base.tokenizer), bf16=config.use_bf16)
     skeleton = load_skeleton(folder, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     _check_adapted(config, skeleton, found)
     with found.noting():

@@ -23,6 +23,7 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
             "predict runs/first",
             "predict runs/first --data new.jsonl --name new --evaluate",
             "predict runs/first --adapter theirs/a --adapter theirs/b",
+            "predict runs/first --zero-shot --evaluate",
         ),
         _READING,
     ),

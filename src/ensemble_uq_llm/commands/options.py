@@ -43,6 +43,9 @@ Adapters = Annotated[
     list[Path] | None,
     typer.Option("--adapter", metavar="PATH", parser=home_path, help="A PEFT folder as member; repeatable."),
 ]
+ZeroShot = Annotated[
+    bool, typer.Option("--zero-shot", help="Ask the base alone, by the answer head; written beside the run.")
+]
 Draws = Annotated[
     int | None, typer.Option(callback=_few_enough, min=100, help="Bootstrap draws for the 95% confidence intervals.")
 ]

@@ -11,6 +11,11 @@ from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, mea
 from ensemble_uq_llm.predictions.record import Predictions
 
 
+def uncertainty_of(predictions: Predictions) -> Uncertainty:
+    """Measure the uncertainty of every example, the answer mass included where it is known."""
+    return measure_uncertainty(predictions.logits_MNC, answer_mass_MN=predictions.answer_mass_MN)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
     """Predictions and what is uncertain about them; N counts the labelled examples but for `uncertainty`."""
@@ -21,7 +26,7 @@ class Measured:
     @staticmethod
     def of(predictions: Predictions) -> "Measured":
         """Measure the uncertainty of every example."""
-        return Measured(predictions=predictions, uncertainty=measure_uncertainty(predictions.logits_MNC))
+        return Measured(predictions=predictions, uncertainty=uncertainty_of(predictions))
 
     @property
     def n(self) -> int:

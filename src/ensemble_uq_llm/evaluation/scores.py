@@ -48,7 +48,13 @@ class Quantity:
 
 def uncertainty_scores(uncertainty: Uncertainty) -> dict[str, NDArray[np.float64]]:
     """Return every score of the examples by its name, [N] each; higher is less certain."""
-    return {score.name: score.of(uncertainty) for score in SCORES}
+    return {score.name: score.of(uncertainty) for score in scores_known(uncertainty)}
+
+
+def scores_known(*sets: Uncertainty) -> "tuple[Score, ...]":
+    """Return the scores that every one of the sets has: nine, and the answer mass where it is known of all."""
+    has_mass = all(each.answer_mass_N is not None for each in sets)
+    return (*SCORES, ANSWER_MASS) if has_mass else SCORES
 
 
 def scores_to_rank(*sets: Uncertainty) -> tuple[dict[str, NDArray[np.float64]], ...]:
@@ -59,7 +65,7 @@ def scores_to_rank(*sets: Uncertainty) -> tuple[dict[str, NDArray[np.float64]], 
     ends = list(accumulate((len(each.prediction_N) for each in sets), initial=0))
     doubt_N = np.concatenate([_one_minus_confidence(each) for each in sets])
     ranked: dict[str, NDArray[np.float64]] = {}
-    for score in SCORES:
+    for score in scores_known(*sets):
         score_N = np.concatenate([score.of(each) for each in sets])
         if score.is_doubt_of_two and sets[0].probs_NC.shape[1] == 2:
             score_N = doubt_N  # entropy is flat at one half: there its own digits say less
@@ -144,3 +150,13 @@ SCORES = (
         of_agreeing=lambda doubt_N: ROUNDING * doubt_N,
     ),
 )
+"""What every ensemble has, and what the score to abstain by is chosen from."""
+
+
+def _one_minus_answer_mass(uncertainty: Uncertainty) -> NDArray[np.float64]:
+    assert uncertainty.answer_mass_N is not None, "only where it is known"
+    return np.subtract(1.0, uncertainty.answer_mass_N)
+
+
+ANSWER_MASS = Score(name="one_minus_answer_mass", title="One minus answer mass", of=_one_minus_answer_mass)
+"""How probable it is that the model would say anything but an answer: a score of how strange a question is."""

@@ -5,6 +5,7 @@ nor yield infinities. Sums over members are sums of sorted terms, so that no dig
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,14 @@ class Uncertainty:
     """Share of members whose class differs from the ensemble's."""
     spread_N: NDArray[np.float64]
     """Highest minus lowest probability that a member gives to the ensemble's class."""
+    answer_mass_N: NDArray[np.float64] | None = None
+    """Mean over members of the probability of all answers together among all tokens, where it is known."""
 
     def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
         """Return the same of these examples, in this order."""
-        return Uncertainty(**{each.name: getattr(self, each.name)[rows_N] for each in fields(self)})
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        taken: dict[str, Any] = {name: value if value is None else value[rows_N] for name, value in values.items()}
+        return Uncertainty(**taken)
 
     def __repr__(self) -> str:
         means = {
@@ -57,7 +62,9 @@ class Uncertainty:
         return f"Uncertainty({counted(examples, 'example')}, {counted(classes, 'class', 'classes')}; mean {shown})"
 
 
-def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
+def measure_uncertainty(
+    logits_MNC: NDArray[np.floating], *, answer_mass_MN: NDArray[np.float64] | None = None
+) -> Uncertainty:
     """Pool the members and measure the uncertainty of every example.
 
     The mutual information is computed as the mean Kullback-Leibler divergence from the members to their
@@ -69,6 +76,7 @@ def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
 
     Args:
         logits_MNC: finite logits of M members on N examples with C classes.
+        answer_mass_MN: how probable all answers together are among all tokens, where that is known.
     """
     log_probs_MNC = log_softmax(logits_MNC)
     probs_MNC = np.exp(log_probs_MNC)
@@ -96,6 +104,7 @@ def measure_uncertainty(logits_MNC: NDArray[np.floating]) -> Uncertainty:
         expected_pairwise_kl_N=np.maximum(_mean_product(deviation_MNC, log_ratio_MNC), mutual_information_N),
         disagreement_N=(most_probable(log_probs_MNC) != prediction_N).mean(axis=0),
         spread_N=_spread(probs_MNC, prediction_N),
+        answer_mass_N=None if answer_mass_MN is None else _mean_of_members(answer_mass_MN),
     )
 
 

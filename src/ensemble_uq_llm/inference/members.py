@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
+from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.heads.head import HeadKind
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, adapter_of, ensemble_of, read_adapter
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
-from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, sha256_of
 
@@ -27,6 +30,8 @@ class LoadedEnsemble:
 
     ensemble: StackedEnsemble
     tokenizer: Any
+    answer_tokens: tuple[int, ...] | None
+    """With the answer head, each class' token."""
     budget: int
     base: Path
     """The folder of the base's files."""
@@ -37,7 +42,7 @@ class LoadedEnsemble:
     scales: Mapping[str, Mapping[str, Any]]
     """What every member's weights are multiplied by, likewise."""
     foreign: bool
-    """Whether the members were given as adapter folders, in place of the run's own."""
+    """Whether the members are not the run's own: given as adapter folders, or the base by itself."""
 
 
 @naming_memory("the members", "set use_bf16: true", "use fewer members (num_ensemble_models)")
@@ -54,22 +59,29 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     run = RunFolder(config.output_dir)
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
+    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    tokenizer = load_tokenizer(base)
+    tokens = answer_token_ids(config, tokenizer)
+    if records:
+        _check_same_answers(run, tokens)
+    kind = head_kind_of(base, tokens, bf16=config.use_bf16, tells_rest=config.answer_mass)
     adapters_read = [
-        _own_adapter(run, member) if member in records else read_adapter(folder) for member, folder in folders.items()
+        _own_adapter(run, member, kind) if member in records else read_adapter(folder, head_kind=kind)
+        for member, folder in folders.items()
     ]
     for each in adapters_read:
         if each.classes != config.num_labels:
             raise IntegrityError(
                 f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
-    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
     digest = _checked_base(run, base, records)
     _warn_of_other_bases(adapters_read, config.model_name, base)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
-        tokenizer=load_tokenizer(base),
+        tokenizer=tokenizer,
+        answer_tokens=tokens,
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
         base_digest=digest,
@@ -152,7 +164,21 @@ def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     return Path(named).name.lower() == (base.resolve().name if is_folder else model_name.rpartition("/")[2]).lower()
 
 
-def _own_adapter(folder: RunFolder, member: MemberId) -> Adapter:
+def _check_same_answers(folder: RunFolder, tokens: Sequence[int] | None) -> None:
+    """Refuse to let members answer by other tokens than those that they were trained with.
+
+    Raises:
+        ConfigError: the configuration's prompt or answers give others now.
+    """
+    recorded = folder.record().get(ANSWER_TOKENS)
+    if recorded is not None and tokens is not None and recorded != list(tokens):
+        raise ConfigError(
+            f"answers: their tokens are {list(tokens)} now, and the members of {folder.root} were trained with "
+            f"{recorded}; put back answers, class_names and prompt_template"
+        )
+
+
+def _own_adapter(folder: RunFolder, member: MemberId, head_kind: HeadKind) -> Adapter:
     """Return a member of the run, from the very bytes that were found to be those that training wrote.
 
     Raises:
@@ -163,7 +189,7 @@ def _own_adapter(folder: RunFolder, member: MemberId) -> Adapter:
         settings, weights = (folder.read(path) for path in paths)
     except FileNotFoundError as error:
         raise IntegrityError(f"{error.filename}: there is no such file; {_remedy(folder, member)}") from None
-    return adapter_of(folder.member(member), settings=settings, weights=weights)
+    return adapter_of(folder.member(member), settings=settings, weights=weights, head_kind=head_kind)
 
 
 def _remedy(folder: RunFolder, member: MemberId) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
 from ensemble_uq_llm.models.logits import Tell, member_logits
@@ -21,7 +22,7 @@ from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_json, write_text
@@ -43,13 +44,23 @@ def predict_examples(
     tokens = prepared.tokens(loaded.tokenizer)
     truths = [example.true_probs for example in prepared.examples]
     known = [truth for truth in truths if truth is not None]
+    logits = _in_shards(loaded, tokens.sequences, tell=tell, kept=kept)
+    logits_MNC = np.ascontiguousarray(logits[..., : loaded.ensemble.spec.classes])
     return Predictions(
         ids=tokens.ids,
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
-        logits_MNC=_in_shards(loaded, tokens.sequences, tell=tell, kept=kept),
+        logits_MNC=logits_MNC,
+        answer_mass_MN=None if logits.shape == logits_MNC.shape else _answer_mass(logits),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
+
+
+def _answer_mass(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probability of all answers together, where the last logit is that of everything else."""
+    log_probs = log_softmax(logits)
+    mass_MN: NDArray[np.float64] = np.exp(log_probs[..., :-1]).sum(axis=-1)
+    return mass_MN
 
 
 def _in_shards(
@@ -81,12 +92,16 @@ def _in_shards(
             found.append(logits_MNC)
             if kept is not None:
                 kept.add(logits_MNC, cut)
-    return np.concatenate(found, axis=1) if found else np.empty((members, 0, ensemble.spec.classes), np.float32)
+    return np.concatenate(found, axis=1) if found else np.empty((members, 0, ensemble.head.width), np.float32)
 
 
 def prediction_settings(config: Config) -> dict[str, Any]:
     """Return the keys of a configuration that turn an example into numbers, beside the members and their base."""
-    return config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+    settings = config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+    answers = config.answer_texts
+    if answers is not None:
+        settings["answers"] = list(answers)
+    return {**settings, "answer_mass": True} if config.answer_mass else settings
 
 
 def write_set(
@@ -132,6 +147,8 @@ def write_set(
         device=describe_device(next(loaded.ensemble.parameters()).device),
         data_digest=prepared.digest,
     )
+    if loaded.answer_tokens is not None:
+        record.setdefault(ANSWER_TOKENS, list(loaded.answer_tokens))
     with folder.change() as change:
         new = RunFolder(change.root)
         write_predictions(new.predictions(name), predictions)

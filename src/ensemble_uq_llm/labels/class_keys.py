@@ -24,7 +24,7 @@ _JOINERS: Final = {"\u200c", "\u200d"}
 _LIKE_A_NUMBER: Final = re.compile(r"[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?")
 
 
-def _as_name(value: object) -> object:
+def as_name(value: object) -> object:
     """Take a plain value of YAML, `true` or `5`, as the name that it spells."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -48,7 +48,7 @@ def _as_usable(name: str) -> str:
     return name
 
 
-ClassName = Annotated[str, Field(strict=True), AfterValidator(_as_usable), BeforeValidator(_as_name)]
+ClassName = Annotated[str, Field(strict=True), AfterValidator(_as_usable), BeforeValidator(as_name)]
 ClassNamesKey = Annotated[
     Annotated[tuple[ClassName, ...], Field(max_length=MOST_CLASSES), Tag("names")]
     | Annotated[Literal["from_data"], Tag(FROM_DATA)],

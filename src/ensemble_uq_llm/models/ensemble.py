@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.attention.rope import own_lengths_only
 from ensemble_uq_llm.models.frozen_linear import frozen_linear
+from ensemble_uq_llm.models.heads.head import HeadLora
 from ensemble_uq_llm.models.layers.lean import LeanLastLayer, LeanLayer
 from ensemble_uq_llm.models.layers.ops import rotary_table
 from ensemble_uq_llm.models.layers.parity import can_be_lean
@@ -34,7 +35,8 @@ class StackedEnsemble(nn.Module):
         self.spec = spec
         self.members = tuple(members)
         self.is_lean = can_be_lean(decoder)
-        lowest = min(int(name.split(".")[1]) for name in spec.modules)
+        top = len(decoder_layers(decoder)) - 1  # the last layer is no part of a trunk: it runs for the last tokens only
+        lowest = min((int(name.split(".")[1]) for name in spec.modules), default=top)
         self.trunk_depth = lowest if self.is_lean else 0
         device = next(decoder.parameters()).device
         stacks = {
@@ -42,9 +44,12 @@ class StackedEnsemble(nn.Module):
             for name in spec.modules
         }
         self.adapters = {f"model.{name}": stack for name, stack in stacks.items()}
+        self._lora = LoraSpec(spec.scaling, spec.dropout)
         self._active = ActivePass()
         self._put_on(decoder_layers(decoder), stacks)
-        self.head = spec.head_kind.make(decoder, members=len(members), classes=spec.classes)
+        lora = HeadLora(rank=spec.rank, spec=self._lora) if spec.adapts_head else None
+        self.head = spec.head_kind.make(decoder, members=len(members), classes=spec.classes, lora=lora)
+        self.adapters |= self.head.adapters
         for index, member in enumerate(members):
             self.initialise_member(index, member.seed)
 
@@ -61,7 +66,8 @@ class StackedEnsemble(nn.Module):
         else:
             with self._active.during(pack, dropout_generators):
                 hidden_BH = self._run_as_transformers_does(pack).index_select(0, pack.last_B)
-        return self.head(hidden_BH, pack.sequence_spans)
+        logits_BC: Tensor = self.head(hidden_BH, pack.sequence_spans, dropout_generators)
+        return logits_BC
 
     @torch.no_grad()
     def trunk(self, pack: Pack) -> Tensor:
@@ -113,15 +119,14 @@ class StackedEnsemble(nn.Module):
 
     def _put_on(self, layers: nn.ModuleList, stacks: Mapping[str, LoraStack]) -> None:
         """Put the adapters on the decoder's layers, which become lean ones where all of them can."""
-        spec = LoraSpec(self.spec.scaling, self.spec.dropout)
         for index, layer in enumerate(layers):
             prefix = f"layers.{index}."
             own = {name.removeprefix(prefix): stack for name, stack in stacks.items() if name.startswith(prefix)}
             if self.is_lean:
                 kind = LeanLayer if index < len(layers) - 1 else LeanLastLayer
-                layers[index] = kind(layer, own, spec=spec)
+                layers[index] = kind(layer, own, spec=self._lora)
                 continue
             for name, stack in own.items():
                 path, _, leaf = name.rpartition(".")
-                adapted = StackedLoraLinear(frozen_linear(layer, name), stack, spec=spec, active=self._active)
+                adapted = StackedLoraLinear(frozen_linear(layer, name), stack, spec=self._lora, active=self._active)
                 setattr(layer.get_submodule(path), leaf, adapted)

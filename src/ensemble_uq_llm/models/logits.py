@@ -28,6 +28,8 @@ def member_logits(
 ) -> NDArray[np.float32]:
     """Return what the members of these indices (default: all) say about every sequence: float32 logits_MNC.
 
+    A head that tells of everything else, too, gives one logit more than there are classes.
+
     Rows are sorted by length and packed; each pass holds all members of its rows where the budget allows. Where the
     memory runs out, which the longest rows show first, all is done again in smaller passes.
 
@@ -46,9 +48,9 @@ def member_logits(
 def _in_passes(
     ensemble: StackedEnsemble, asked: Sequence[int], sequences: Sequence[Tokens], *, budget: int, tell: Tell | None
 ) -> NDArray[np.float32]:
-    members, classes = len(asked), ensemble.spec.classes
+    members, width = len(asked), ensemble.head.width
     device = next(ensemble.parameters()).device
-    logits_MNC = torch.empty(members, len(sequences), classes, device=device)
+    logits_MNC = torch.empty(members, len(sequences), width, device=device)
     counting, done = Lock(), 0
 
     @torch.inference_mode()

@@ -18,7 +18,7 @@ def in_order(predictions: Predictions) -> tuple[Predictions, NDArray[np.intp]]:
     The order is that of the logits, whatever the order and the names of the members; then of what else is known of
     the examples; ids decide only between examples that are alike in all of this.
     """
-    truth_NC = predictions.true_probs_NC
+    truth_NC, mass_MN = predictions.true_probs_NC, predictions.answer_mass_MN
     others = [predictions.labels_N, *([] if truth_NC is None else truth_NC.T)]
     order_N = _by_content(predictions.logits_MNC, others, by_name_N=by_name(predictions.ids))
     ordered = replace(
@@ -27,6 +27,7 @@ def in_order(predictions: Predictions) -> tuple[Predictions, NDArray[np.intp]]:
         labels=tuple(predictions.labels[n] for n in order_N.tolist()),
         logits_MNC=predictions.logits_MNC[:, order_N],
         true_probs_NC=None if truth_NC is None else truth_NC[order_N],
+        answer_mass_MN=None if mass_MN is None else mass_MN[:, order_N],
     )
     return ordered, order_N
 
@@ -35,7 +36,13 @@ def members_by_identity(predictions: Predictions) -> Predictions:
     """Return predictions whose members stand in order of seed and sample, in whatever order a file mentions them."""
     order_M = sorted(range(len(predictions.members)), key=predictions.members.__getitem__)
     members = tuple(predictions.members[m] for m in order_M)
-    return replace(predictions, members=members, logits_MNC=predictions.logits_MNC[order_M])
+    mass_MN = predictions.answer_mass_MN
+    return replace(
+        predictions,
+        members=members,
+        logits_MNC=predictions.logits_MNC[order_M],
+        answer_mass_MN=None if mass_MN is None else mass_MN[order_M],
+    )
 
 
 def by_name(ids: Sequence[str]) -> NDArray[np.intp]:

@@ -28,7 +28,7 @@ class Origin:
     data: str
     """The digest of the examples: their ids, texts and labels."""
     foreign: bool = False
-    """Whether the members are adapter folders that were given in place of the run's own."""
+    """Whether the members are not the run's own: adapter folders that were given, or the base by itself."""
     source: str | None = None
     """What was predicted: the name of a set, or the absolute path of a data file."""
     settings: Mapping[str, Any] = field(default_factory=dict)

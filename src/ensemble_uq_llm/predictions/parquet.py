@@ -1,8 +1,9 @@
 """The tidy Parquet file of predictions.
 
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
-`logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Any program may write
-such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
+`logit_0 ... logit_{C-1}`, where it is known `answer_mass`, and, where the true probabilities are known,
+`true_0 ... true_{C-1}`. Any program may write such a file. Ours tell in the file's metadata what made them:
+`predictions.origin`.
 """
 
 import re
@@ -112,6 +113,7 @@ def from_table(table: Any) -> Predictions:
         members=members,
         logits_MNC=logits_MNC,
         true_probs_NC=truth_NC,
+        answer_mass_MN=cells("answer_mass", pa.float64(), np.nan) if "answer_mass" in table.column_names else None,
         origin=origin_of_metadata(table.schema.metadata),
     )
 

@@ -46,6 +46,8 @@ class Predictions:
     """The true probability of each class; known only for synthetic worlds."""
     origin: Origin | None = None
     """What made them; None for those of other programs."""
+    answer_mass_MN: NDArray[np.float64] | None = None
+    """How probable all answers together are among all tokens; known only of answer heads, where that was asked for."""
     class_names: tuple[str, ...] = ()
     """How the classes are called, length C; empty where nobody has said."""
 
@@ -55,6 +57,7 @@ class Predictions:
         _check_labels(self)
         _check_logits(self)
         _check_truth(self)
+        _check_mass(self)
 
     @classmethod
     def from_arrays(
@@ -136,6 +139,8 @@ class Predictions:
         if any(member.sample for member in self.members):
             columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
         columns |= {f"logit_{c}": pa.array(logits_PC[:, c], kind) for c in range(classes)}
+        if self.answer_mass_MN is not None:
+            columns["answer_mass"] = pa.array(self.answer_mass_MN.reshape(-1), pa.float64())
         if self.true_probs_NC is not None:
             truth_PC = np.tile(self.true_probs_NC, (members, 1))
             columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
@@ -217,4 +222,19 @@ def _check_truth(predictions: Predictions) -> None:
         raise DataError(
             f"example {clipped(predictions.ids[n])} has true probabilities {truth_NC[n, :_MOST_SHOWN].tolist()}{more}; "
             "they must be numbers from 0 to 1 that sum to 1 (or leave all true_ columns out)"
+        )
+
+
+def _check_mass(predictions: Predictions) -> None:
+    mass_MN = predictions.answer_mass_MN
+    if mass_MN is None:
+        return
+    if mass_MN.shape != predictions.logits_MNC.shape[:2]:
+        raise ValueError(f"answer_mass_MN has shape {mass_MN.shape}, but logits_MNC {predictions.logits_MNC.shape}")
+    valid_MN = (mass_MN >= 0) & (mass_MN <= 1 + _SUM_TOLERANCE)
+    if not valid_MN.all():
+        m, n = np.argwhere(~valid_MN)[0]
+        raise DataError(
+            f"example {clipped(predictions.ids[n])}, {predictions.members[m].title}: answer_mass is {mass_MN[m, n]}; "
+            "it must be a probability, in every row (or leave the column out)"
         )

@@ -28,7 +28,13 @@ def of_members(predictions: Predictions, members: Sequence[MemberId], *, name: s
     if missing:
         raise DataError(f"{name} has no member of {', '.join(missing)}; predict it with the same members as {others}")
     rows = [predictions.members.index(member) for member in members]
-    return replace(predictions, members=tuple(members), logits_MNC=predictions.logits_MNC[rows])
+    mass_MN = predictions.answer_mass_MN
+    return replace(
+        predictions,
+        members=tuple(members),
+        logits_MNC=predictions.logits_MNC[rows],
+        answer_mass_MN=None if mass_MN is None else mass_MN[rows],
+    )
 
 
 def of_labelled(predictions: Predictions) -> Predictions:
@@ -37,13 +43,14 @@ def of_labelled(predictions: Predictions) -> Predictions:
     if known_N.all():
         return predictions
     rows = np.flatnonzero(known_N).tolist()
-    truth_NC = predictions.true_probs_NC
+    truth_NC, mass_MN = predictions.true_probs_NC, predictions.answer_mass_MN
     return Predictions(
         ids=tuple(predictions.ids[row] for row in rows),
         labels=tuple(predictions.labels[row] for row in rows),
         members=predictions.members,
         logits_MNC=np.ascontiguousarray(predictions.logits_MNC[:, rows]),
         true_probs_NC=None if truth_NC is None else truth_NC[rows],
+        answer_mass_MN=None if mass_MN is None else mass_MN[:, rows],
         origin=predictions.origin,
         class_names=predictions.class_names,
     )

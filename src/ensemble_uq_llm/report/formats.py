@@ -8,7 +8,7 @@ from typing import Final
 from ensemble_uq_llm.evaluation.decisions.shift import ENOUGH_TO_DISAGREE
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS, Metric
 from ensemble_uq_llm.evaluation.records import MetricEstimate
-from ensemble_uq_llm.evaluation.scores import SCORES
+from ensemble_uq_llm.evaluation.scores import ANSWER_MASS, SCORES
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
 
@@ -26,7 +26,7 @@ UNCERTAINTY_ROWS: Final = (
 """Name and title of the average uncertainties that tables show."""
 
 _MINUS = "\N{MINUS SIGN}"
-_SCORE_TITLES = {score.name: score.title for score in SCORES}
+_SCORE_TITLES = {score.name: score.title for score in (*SCORES, ANSWER_MASS)}
 
 
 def score_title(name: str) -> str:

@@ -28,9 +28,10 @@ SPIKE: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DivergenceRule:
-    """A member has diverged where its mean loss over a window of steps is above the limit, and above its first loss.
+    """A member has diverged where its mean loss over a window of steps is far above a constant answer's and its first.
 
     The first loss is that of the untrained weights: a base whose heads start far off is given the time to come down.
+    It is a single batch's, so being a little above it says nothing.
     """
 
     constant_loss: float
@@ -61,7 +62,7 @@ class DivergenceRule:
         step = outcome.steps - self.warmup
         if step <= 0:
             return
-        limit = max(self.constant_loss + MARGIN, outcome.first_loss)
+        limit = max(self.constant_loss, outcome.first_loss) + MARGIN
         outcome.window_loss += min(outcome.loss, SPIKE * limit)
         if step % self.window == 0:
             if outcome.window_loss > limit * self.window:

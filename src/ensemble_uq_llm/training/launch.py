@@ -26,6 +26,7 @@ from ensemble_uq_llm.errors import EnsembleUQError, InterruptedRunError, Members
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import spec_of
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
@@ -61,6 +62,8 @@ class Share:
     device: torch.device
     base: Path
     data: TrainingData
+    answer_tokens: tuple[int, ...] | None = None
+    """With the answer head, each class' token."""
     digests: Digests
     group: int = 0
     """The number of the members' group in the training, which its events bear."""
@@ -123,7 +126,12 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
     )
     ensemble = StackedEnsemble(
         decoder,
-        spec=spec_of(lora_settings(config), decoder, classes=config.num_labels),
+        spec=spec_of(
+            lora_settings(config),
+            decoder,
+            classes=config.num_labels,
+            head_kind=head_kind_of(share.base, share.answer_tokens, bf16=config.use_bf16),
+        ),
         members=trained(share.seeds),
     )
     state = new_state(ensemble, config, steps=config.optimizer_steps(len(share.data.train)))

@@ -7,19 +7,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
+from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.data.check import warn_if_warmup_outlasts
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import class_weights
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.models.base_files import BaseFiles, base_files, digest_of
-from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.models.tokenizer import BaseTokenizer
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Event, EventLog, Listener
@@ -98,6 +101,14 @@ class _Training:
     base_files: BaseFiles
     digests: Digests
 
+    @cached_property
+    def _tokenizer(self) -> BaseTokenizer:
+        return load_tokenizer(self.base)
+
+    @cached_property
+    def _answer_tokens(self) -> tuple[int, ...] | None:
+        return answer_token_ids(self.config, self._tokenizer)
+
     def rounds(self) -> Iterator[Groups]:
         """Yield the groups of the training that was interrupted, if one was, then those of the members beside it.
 
@@ -154,6 +165,8 @@ class _Training:
     def open(self, groups: Groups) -> None:
         """Write the configuration, and in the record that training is under way, and in which groups."""
         record = self.folder.record() | {"state": TRAINING, TRAINING: groups.as_json(), "base_files": self.base_files}
+        if self._answer_tokens is not None:
+            record[ANSWER_TOKENS] = list(self._answer_tokens)
         with self.folder.change() as change:
             change.forget(self.folder.events)
             write_json(RunFolder(change.root).run_record, record)
@@ -186,7 +199,7 @@ class _Training:
         return config_to_yaml(with_absolute_paths(self.config))
 
     def _shares(self, groups: Groups) -> list[Share]:
-        config, tokenizer = self.config, load_tokenizer(self.base)
+        config, tokenizer = self.config, self._tokenizer
         stopping = self.job.stopping
         data = TrainingData(
             train=self.job.train.tokens(tokenizer),
@@ -202,6 +215,7 @@ class _Training:
                 device=device,
                 base=self.base,
                 data=data,
+                answer_tokens=self._answer_tokens,
                 digests=self.digests,
                 group=number,
                 checkpoints=Checkpoints(

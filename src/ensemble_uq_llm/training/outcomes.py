@@ -19,7 +19,7 @@ from ensemble_uq_llm.utils.files import sha256_of, write_json
 from ensemble_uq_llm.utils.text import enumerated, first_line
 
 SETTINGS: Final = (
-    "num_labels", "max_length", "prompt_template", "cut_column",
+    "num_labels", "head", "answers", "max_length", "prompt_template", "cut_column",
     "calibration_fraction", "calibration_seed", "stopping_fraction", "keep", "early_stopping_patience",
     "class_weights",
     "batch_size", "gradient_accumulation_steps",
@@ -132,7 +132,8 @@ class MemberRecord:
 
 def member_settings(config: Config) -> dict[str, Any]:
     """Return the settings that make a member, as plain values."""
-    return config.model_dump(mode="json", include=set(SETTINGS))
+    answers = config.answer_texts  # as they are, whether written or made of the class names
+    return config.model_dump(mode="json", include=set(SETTINGS)) | {"answers": answers and list(answers)}
 
 
 def save_members(

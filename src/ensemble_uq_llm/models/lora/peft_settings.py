@@ -10,6 +10,9 @@ from ensemble_uq_llm.models.checks.strict_json import parse_strict_json
 from ensemble_uq_llm.utils.text import clipped
 
 SETTINGS: Final = "adapter_config.json"
+_HEADS: Final = (("SEQ_CLS", "classification"), ("CAUSAL_LM", "answer"))
+"""The head (`head` of the configuration) with which folders of a task are read."""
+
 LARGEST: Final = 1_000_000_000
 """The highest rank and scale; far more than any adapter has, and few enough to compute with."""
 
@@ -54,6 +57,7 @@ def parse_settings(body: bytes, path: Path, *, task_type: str) -> dict[str, Any]
     if kind != ("LORA", task_type):
         raise IntegrityError(
             f"{path}: peft_type {clipped(kind[0])} with task_type {clipped(kind[1])}; only LORA for {task_type} is read"
+            + next((f" with this head; set head: {head}" for task, head in _HEADS if kind == ("LORA", task)), "")
         )
     defaults = peft.LoraConfig().to_dict()
     for key, value in settings.items():

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from torch import nn
 
 from ensemble_uq_llm.errors import ConfigError, ModelError
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.models.frozen_linear import is_linear
-from ensemble_uq_llm.models.heads import CLASSIFICATION, HeadKind
+from ensemble_uq_llm.models.heads.classification import CLASSIFICATION
+from ensemble_uq_llm.models.heads.head import HeadKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSpec:
     """Rank, scale of the output, dropout on the input, classes and kind of the head, and the adapted modules.
 
-    `modules` are names within the decoder, such as `layers.0.self_attn.q_proj`.
+    `modules` are names within the decoder, such as `layers.0.self_attn.q_proj`; `adapts_head` tells whether the head
+    has adapters too.
     """
 
     rank: int
@@ -23,6 +26,7 @@ class AdapterSpec:
     classes: int
     modules: tuple[str, ...]
     head_kind: HeadKind = CLASSIFICATION
+    adapts_head: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,9 @@ class LoraSettings:
     layers: tuple[int, ...] | None = None
 
 
-def spec_of(settings: LoraSettings, decoder: nn.Module, *, classes: int) -> AdapterSpec:
+def spec_of(
+    settings: LoraSettings, decoder: nn.Module, *, classes: int, head_kind: HeadKind = CLASSIFICATION
+) -> AdapterSpec:
     """Return the adapters that settings ask for on this decoder.
 
     Raises:
@@ -48,11 +54,15 @@ def spec_of(settings: LoraSettings, decoder: nn.Module, *, classes: int) -> Adap
         dropout=settings.dropout,
         classes=classes,
         modules=adapted_modules(decoder, settings.targets, settings.layers),
+        head_kind=head_kind,
+        adapts_head=head_kind.adapted in settings.targets,
     )
 
 
 def adapted_modules(decoder: nn.Module, targets: Sequence[str], layers: Sequence[int] | None) -> tuple[str, ...]:
     """Return the names of the decoder's linear layers that are called as `targets` says, in the chosen layers.
+
+    The LM head is none of them, though it may be a target.
 
     Raises:
         ConfigError: a target or layer index that the decoder does not have.
@@ -67,7 +77,7 @@ def adapted_modules(decoder: nn.Module, targets: Sequence[str], layers: Sequence
         for name, module in blocks[index].named_modules()
         if is_linear(module) and _leaf(name) in targets
     ]
-    if missing := sorted(set(targets) - {_leaf(name) for name in names}):
+    if missing := sorted(set(targets) - {_leaf(name) for name in names} - {LM_HEAD}):
         present = sorted({_leaf(n) for n, module in blocks[0].named_modules() if is_linear(module)})
         raise ConfigError(
             f"lora_target_modules: {', '.join(missing)} not found in {type(decoder).__name__}, whose layers have "

@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.checks.weights import weight_files
-from ensemble_uq_llm.models.lora.spec import spec_of
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
+from ensemble_uq_llm.models.lora.spec import AdapterSpec, spec_of
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, bytes_per_token, naming_memory, token_budget
 from ensemble_uq_llm.models.passes import plan_lanes
+from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
@@ -78,15 +82,13 @@ def dry_run(config: Config) -> DryRun:
     train, validation = (each.tokens(tokenizer) for each in (job.train, job.validation))
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     skeleton = load_skeleton(folder, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
-    spec = spec_of(lora_settings(config), skeleton, classes=config.num_labels)
+    spec = _spec(config, skeleton, folder, tokenizer)
     run = RunFolder(config.output_dir)
     check_same_making(run, run.members(), config, digests=None)
     finished = [seed for seed in config.member_seeds if MemberId(seed) in run.members()]
     missing = [seed for seed in config.member_seeds if seed not in finished]
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
-    modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]
-    trained = sum(config.lora_r * (module.in_features + module.out_features) for module in modules)
-    trained += config.num_labels * skeleton.config.get_text_config().hidden_size
+    trained = _trained(spec, skeleton)
     batch = config.effective_batch_size
     first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]
     lanes = plan_lanes(first, train.lengths_N, budget=budget, lanes=lane_count(device))
@@ -121,6 +123,21 @@ def dry_run(config: Config) -> DryRun:
         device=describe_device(device),
         estimated_seconds=seconds,
     )
+
+
+def _spec(config: Config, skeleton: PreTrainedModel, folder: Path, tokenizer: BaseTokenizer) -> AdapterSpec:
+    head_kind = head_kind_of(folder, answer_token_ids(config, tokenizer), bf16=config.use_bf16)
+    return spec_of(lora_settings(config), skeleton, classes=config.num_labels, head_kind=head_kind)
+
+
+def _trained(spec: AdapterSpec, skeleton: PreTrainedModel) -> int:
+    """Return the parameters that a member trains: its adapters, and a head that is no part of the base."""
+    modules: list[Any] = [skeleton.get_submodule(name) for name in spec.modules]
+    sizes = [module.in_features + module.out_features for module in modules]
+    hidden = skeleton.config.get_text_config().hidden_size
+    if spec.adapts_head:
+        sizes.append(hidden + spec.classes)
+    return spec.rank * sum(sizes) + (spec.classes * hidden if spec.head_kind.tensors else 0)
 
 
 def _lengths(train: TokenizedExamples) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""The base as it is, without adapters, asked by the answer head: the baseline with which every table begins."""
+
+from typing import Final
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.answer_tokens import answer_token_ids
+from ensemble_uq_llm.inference.members import LoadedEnsemble
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base_files import base_files, digest_of
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
+from ensemble_uq_llm.models.lora.spec import AdapterSpec
+from ensemble_uq_llm.models.memory import naming_memory, token_budget
+from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.utils.device import devices_of
+
+_BESIDE: Final = "_zero_shot"
+
+THE_BASE: Final = MemberId(0)
+"""As which its predictions are written: those of one member."""
+
+
+def zero_shot_config(config: Config) -> Config:
+    """Return the configuration of a run's zero-shot baseline: the answer head with its mass, in a folder beside it.
+
+    A folder of its own, because it is another ensemble: numbers of the two are compared, never measured together.
+    """
+    name = config.output_dir.name
+    folder = config.output_dir.with_name(name if name.endswith(_BESIDE) else f"{name}{_BESIDE}")
+    return config.model_copy(update={"head": "answer", "answer_mass": True, "output_dir": folder})
+
+
+@naming_memory("the base", "set use_bf16: true")
+def load_zero_shot(config: Config) -> LoadedEnsemble:
+    """Load the base with the answer head and without any adapter, as the only member.
+
+    Raises:
+        ConfigError: the answers are not one token each. ModelError: the base cannot be had, or has no LM head.
+    """
+    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    tokenizer = load_tokenizer(base)
+    tokens = answer_token_ids(config, tokenizer)
+    head_kind = head_kind_of(base, tokens, bf16=config.use_bf16, tells_rest=config.answer_mass)
+    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
+    nothing = AdapterSpec(rank=1, scaling=1.0, dropout=0.0, classes=config.num_labels, modules=(), head_kind=head_kind)
+    return LoadedEnsemble(
+        ensemble=StackedEnsemble(decoder, spec=nothing, members=(THE_BASE,)).eval(),
+        tokenizer=tokenizer,
+        answer_tokens=tokens,
+        budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
+        base=base,
+        base_digest=digest_of(base_files(base, RunFolder(config.output_dir).record().get("base_files"))),
+        weights={},
+        scales={},
+        foreign=True,
+    )

@@ -1,0 +1,1 @@
+"""Heads: what turns a base's last hidden state into logits."""
