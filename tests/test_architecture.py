@@ -80,6 +80,7 @@ PROPERTIES = {
 """Properties of the configuration, and the keys that are read through them."""
 
 TESTED_ELSEWHERE = {
+    "training/share.py": "test_launch.py",
     "verification/acceptance.py": "test_verify.py",
     "verification/audit.py": "test_verify.py",
     "verification/links.py": "test_verify.py",

@@ -16,7 +16,7 @@ from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.run_folder import RunFolder
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-LOADING, STEP = ("training.launch:load_decoder", 1), ("training.epochs:train_step", 2)
+LOADING, STEP = ("training.share:load_decoder", 1), ("training.epochs:train_step", 2)
 
 TRAINING = {
     "before the command": ("cli:main", 1, None),

@@ -1,5 +1,8 @@
+import errno
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -79,10 +82,64 @@ def test_lines_are_added_to_those_of_an_earlier_training(tmp_path):
 
 def test_a_run_folder_that_was_removed_is_not_made_anew(tmp_path):
     log = EventLog(tmp_path / "gone" / "events.jsonl", run="r1")
-    for event in (EVENTS[0], EVENTS[1], EVENTS[-1]):
+    log(EVENTS[1])  # which waits until something is kept
+    for event in (EVENTS[0], Keeping(step=1), EVENTS[-1]):
         with pytest.raises(StorageError, match=r"events\.jsonl: cannot be written"):
             log(event)
     assert not (tmp_path / "gone").exists()
+
+
+class _Refusing:
+    """A file on a disk that takes so many bytes more, and then none."""
+
+    def __init__(self, stream, room):
+        self.stream, self.room = stream, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, told):
+        written = self.stream.write(told[: self.room]) if self.room else 0
+        if not written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written
+
+
+@pytest.mark.parametrize("room", [0, 1, 30, 100])
+def test_what_a_disk_refuses_is_written_when_it_has_room(room, tmp_path, monkeypatch):
+    log, path, original = EventLog(tmp_path / "events.jsonl", run="r1"), tmp_path / "events.jsonl", Path.open
+    log(EVENTS[0])
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "open", lambda self, *args, **kw: _Refusing(original(self, *args, **kw), room))
+    log(EVENTS[1])
+    log(EVENTS[2])
+    with pytest.raises(StorageError, match=r"events\.jsonl: cannot be written \(No space left on device\)"):
+        log(Keeping(step=1))
+    assert path.read_bytes().startswith(before)
+    monkeypatch.undo()
+    log(Keeping(step=1))
+    told = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert told == [type(event).__name__ for event in EVENTS[:3]]
+
+
+def test_a_training_that_goes_on_leaves_nothing_torn(tmp_path, monkeypatch):
+    log, path, original = EventLog(tmp_path / "events.jsonl", run="r1"), tmp_path / "events.jsonl", Path.open
+    log(EVENTS[0])
+    rooms = [250, 10]
+    monkeypatch.setattr(Path, "open", lambda self, *args, **kw: _Refusing(original(self, *args, **kw), rooms.pop()))
+    log(EVENTS[1])
+    log(EVENTS[2])
+    monkeypatch.undo()
+    assert path.read_bytes().count(b"\n") == 2, "a whole line, and a torn one"
+    log(replace(EVENTS[0], group=1))
+    told = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert told == [type(event).__name__ for event in (*EVENTS[:3], EVENTS[0])]
 
 
 @pytest.mark.parametrize("event", [Keeping(step=1), Ended(seconds=1.5)])

@@ -30,9 +30,10 @@ from ensemble_uq_llm.training.events import Ended, Event, MembersLost, Started
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
 from ensemble_uq_llm.training.keeping.groups import spread
 from ensemble_uq_llm.training.keeping.made_with import MadeWith
-from ensemble_uq_llm.training.launch import Share, train_share, train_shares
+from ensemble_uq_llm.training.launch import train_shares
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import Digests, read_member_record
+from ensemble_uq_llm.training.share import Share, train_share
 from small_runs import settings
 
 ROOT = Path(__file__).parents[2]

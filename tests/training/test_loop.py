@@ -15,9 +15,9 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.stop import StopRequested
 from ensemble_uq_llm.training import loop
 from ensemble_uq_llm.training.events import Event, Listener, Stepped
-from ensemble_uq_llm.training.launch import Share, train_share
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.outcomes import LostMembers
+from ensemble_uq_llm.training.share import Share, train_share
 from ensemble_uq_llm.utils.files import read_json
 from ensemble_uq_llm.verification.acceptance import accept
 from small_runs import settings, weights

@@ -1,8 +1,10 @@
 """What training tells the outside: typed events, for the display, the event log and the caller."""
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -116,38 +118,64 @@ class EventLog:
 
     The file appears with the first event, in a folder that is there: one that was removed since is not made anew. A
     loss that is not finite is written as null. Where a training goes on, what it wrote of the steps that it takes again
-    is removed first, so that no step is there twice. What was written before a state or members are kept is on disk by
-    then.
+    is removed first, so that no step is there twice. Before a state or members are kept, all is on disk; what could not
+    be written is tried again until then, as a disk that refuses one line is no reason to end a training.
     """
 
     def __init__(self, path: Path, *, run: str) -> None:
         self._path = path
         self._run = run
+        self._unwritten: list[str] = []
+        self._torn_at: int | None = None
+        """How long the file was before a write that has failed."""
 
     def __call__(self, event: Event) -> None:
-        """Write one event."""
+        """Write one event.
+
+        Raises:
+            StorageError: the disk refuses the first line, or those that must be there before something is kept.
+        """
         with naming_failures(self._path, "written"):
-            if isinstance(event, Keeping):
-                flush(self._path)
-                return
             if isinstance(event, Started):
                 self._go_on(event)
-            told = _finite(dataclasses.asdict(event))
-            record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record, allow_nan=False) + "\n")
-            if isinstance(event, Ended):
-                flush(self._path)
+            if not isinstance(event, Keeping):
+                self._unwritten.append(self._line(event))
+            try:
+                self._write()
+                if isinstance(event, Keeping | Ended):
+                    flush(self._path)
+            except OSError:
+                if isinstance(event, Started | Keeping | Ended):
+                    raise
+
+    def _line(self, event: Event) -> str:
+        told = _finite(dataclasses.asdict(event))
+        record = {"event": type(event).__name__, "run": self._run, "time": round(time.time(), 3), **told}
+        return json.dumps(record, allow_nan=False) + "\n"
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
+        with self._path.open("ab", buffering=0) as stream:
+            if self._torn_at is not None:
+                stream.truncate(self._torn_at)
+            self._torn_at = stream.seek(0, os.SEEK_END)
+            told = "".join(self._unwritten).encode()
+            if stream.write(told) < len(told):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn_at = None
+        self._unwritten.clear()
 
     def _go_on(self, event: Started) -> None:
         """Remove the lines of the group's steps that are taken again, and a line that a crash has torn."""
         if not self._path.exists():
             return
-        lines = self._path.read_bytes().splitlines(keepends=True)
+        lines = self._path.read_bytes()[: self._torn_at].splitlines(keepends=True)
         kept = [line for line in lines if line.endswith(b"\n") and not self._is_undone(line, event)]
-        if len(kept) < len(lines):
+        if self._torn_at is not None or len(kept) < len(lines):
             with atomic_path(self._path) as temporary:
                 temporary.write_bytes(b"".join(kept))
+        self._torn_at = None
 
     def _is_undone(self, line: bytes, started: Started) -> bool:
         try:

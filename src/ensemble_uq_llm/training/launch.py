@@ -1,4 +1,4 @@
-"""Members over devices: each device trains its share, with several devices in processes of their own.
+"""Shares over devices: one is trained in this process, several in processes of their own.
 
 A member is its seed, so nothing depends on how the members are spread. A share whose process dies takes no other
 share with it.
@@ -16,29 +16,16 @@ from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Final
 
 import torch
 
-from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import EnsembleUQError, InterruptedRunError, MembersFailedError, StorageError
-from ensemble_uq_llm.member import trained
-from ensemble_uq_llm.models.base import load_decoder
-from ensemble_uq_llm.models.ensemble import StackedEnsemble
-from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
-from ensemble_uq_llm.models.lora.spec import spec_of
-from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
-from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage import stop
-from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Ended, Event, Keeping, Listener, MembersLost, Started
-from ensemble_uq_llm.training.from_config import lora_settings
-from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, CheckpointWriter
-from ensemble_uq_llm.training.outcomes import Digests, LostMembers, MemberOutcome, save_members
-from ensemble_uq_llm.training.planning.room import check_space
-from ensemble_uq_llm.training.state import new_state
+from ensemble_uq_llm.training.outcomes import LostMembers, MemberOutcome
+from ensemble_uq_llm.training.share import Share, train_share
 
 _READY: Final = "ready"
 """A worker's first word: until it has started, nothing large is sent to it."""
@@ -47,27 +34,11 @@ _STOPPED: Final = "stopped"
 """A worker's last word where it was asked to stop, and has kept how far it was."""
 
 _HEARD: Final = "heard"
-"""The parent's answer where a worker is about to keep its state or members: what it has told before is on disk."""
+"""The parent's answer where a worker is about to keep its state or members: what it has told before is on disk.
+Otherwise the answer is the error."""
 
 _PATIENCE: Final = 0.2
 """Seconds until the parent looks whether it was asked to stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """The members that one device trains, and what they are made from: tokens, and the folder of the base's files."""
-
-    config: Config
-    seeds: tuple[int, ...]
-    device: torch.device
-    base: Path
-    data: TrainingData
-    answer_tokens: tuple[int, ...] | None = None
-    """With the answer head, each class' token."""
-    digests: Digests
-    group: int = 0
-    """The number of the members' group in the training, which its events bear."""
-    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,60 +82,19 @@ def train_shares(
             worker.leash.close()
 
 
-@naming_memory("training", FEWER_MEMBERS, "lower lora_r or max_length", "set use_bf16: true")
-def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[MemberOutcome]:
-    """Train one device's members and save those that did not diverge; the outcomes are in the seeds' order.
-
-    Raises:
-        ConfigError, ModelError: nothing was trained or written.
-        StopRequested: somebody asked for it; what was trained is kept as a checkpoint.
-    """
-    config, checkpoints = share.config, share.checkpoints
-    kept = checkpoints.newest()
-    decoder = load_decoder(
-        share.base, device=share.device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model
-    )
-    ensemble = StackedEnsemble(
-        decoder,
-        spec=spec_of(
-            lora_settings(config),
-            decoder,
-            classes=config.num_labels,
-            head_kind=head_kind_of(share.base, share.answer_tokens, bf16=config.use_bf16),
-        ),
-        members=trained(share.seeds),
-    )
-    state = new_state(ensemble, config, steps=config.optimizer_steps(len(share.data.train)))
-    if kept is not None:
-        state.restore(kept)
-    check_space(RunFolder(config.output_dir), state)
-    writer = CheckpointWriter(
-        state=state,
-        checkpoints=checkpoints,
-        every_steps=config.checkpoint_steps,
-        every_seconds=60 * config.checkpoint_minutes,
-        listeners=listeners,
-    )
-    try:
-        train_epochs(state, share.data, config, listeners=[*listeners, writer])
-        save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
-    except (stop.StopRequested, StorageError):
-        writer.keep()
-        raise
-    checkpoints.clear()
-    return state.outcomes
-
-
 def _work(channel: Connection, leash: Connection) -> None:
     """Be a worker: say so, take a share and a number of threads, give events, then the outcomes or an error."""
 
     def say(message: object, *, until_heard: bool = False) -> None:
+        answer: object = None
         try:
             channel.send(message)
             if until_heard:
-                channel.recv()
+                answer = channel.recv()
         except (EOFError, OSError):  # the parent is gone
             os._exit(InterruptedRunError.exit_code)
+        if isinstance(answer, StorageError):
+            raise answer
 
     def tell(event: Event) -> None:
         say(event, until_heard=isinstance(event, Keeping | Ended))
@@ -245,10 +175,15 @@ def _results(
             match message := _next_message(worker):
                 case "ready":
                     _send(worker, (worker.share, threads))
+                case Keeping() | Ended():
+                    answer: str | StorageError = _HEARD
+                    try:
+                        _tell(message, share=worker.share, listeners=listeners, groups=len(workers))
+                    except StorageError as error:  # the worker knows whether it can go on without
+                        answer = error
+                    _send(worker, answer)
                 case Event():
                     _tell(message, share=worker.share, listeners=listeners, groups=len(workers))
-                    if isinstance(message, Keeping | Ended):
-                        _send(worker, _HEARD)
                 case "stopped":
                     running.remove(worker)
                     if not stopping:

@@ -1,4 +1,4 @@
-"""The main path of training: read this file first, then `launch.py`, `epochs.py`, `step.py` and `state.py`.
+"""The main path of training: read this file first, then `launch.py`, `share.py`, `epochs.py`, `step.py` and `state.py`.
 
 `train` is the whole job: which members are missing, training them, and the run's record.
 """
@@ -30,7 +30,7 @@ from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints, clear_all
 from ensemble_uq_llm.training.keeping.groups import TRAINING, Groups, check_nothing_is_lost, interrupted
 from ensemble_uq_llm.training.keeping.made_with import making_of
-from ensemble_uq_llm.training.launch import Share, train_shares
+from ensemble_uq_llm.training.launch import train_shares
 from ensemble_uq_llm.training.listeners.trackers import tracker_of
 from ensemble_uq_llm.training.outcomes import (
     Digests,
@@ -41,6 +41,7 @@ from ensemble_uq_llm.training.outcomes import (
     raise_if_any_failed,
 )
 from ensemble_uq_llm.training.planning.room import check_places
+from ensemble_uq_llm.training.share import Share
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
 from ensemble_uq_llm.utils.provenance import with_stage
