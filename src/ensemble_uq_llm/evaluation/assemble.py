@@ -78,7 +78,9 @@ def with_labels(
         ensemble=quality_estimates(
             measured.log_probs_NC, numbers.ensemble, numbers.errors[None], draws=draws, seed=seed
         ),
-        constant_answers=measure_constant(answers_N, measured.labels_N, numbers.constant, numbers.ensemble),
+        constant_answers=measure_constant(
+            *(answers_N, measured.labels_N, numbers.constant, numbers.ensemble), lacks_NC=measured.lacks_NC
+        ),
         by_class=measure_classes(answers_N, measured.labels_N, numbers.by_class, classes=measured.classes),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),

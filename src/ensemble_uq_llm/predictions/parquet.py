@@ -1,8 +1,9 @@
 """The tidy Parquet file of predictions.
 
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
-`logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Any program may write
-such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
+`logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Of multiple choice with
+fewer options than classes the logits of the others are null, and `options` is how many there are
+(`predictions.foreign.option_counts`). Any program may write such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
 """
 
 import re
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.lacking_options import with_lacking
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
@@ -100,7 +102,7 @@ def from_table(table: Any) -> Predictions:
 
     labels_N = _agreed(cells("label", pa.int64(), _NO_LABEL), "label", ids=ids, members=members)
     kind = _kind_of_logits(table, classes)
-    logits_MNC = np.stack([cells(name, kind, np.nan) for name in _logit_names(classes)], axis=-1)
+    logits_MNC = with_lacking(np.stack([cells(name, kind, np.nan) for name in _logit_names(classes)], axis=-1))
     truth_NC = None
     if any(name.startswith("true_") for name in table.column_names):
         names = [f"true_{c}" for c in range(classes)]
