@@ -71,6 +71,7 @@ class Predictions:
         seeds: Sequence[int] | ArrayLike | None = None,
         members: Sequence[MemberId] | None = None,
         true_probs: ArrayLike | None = None,
+        options: Sequence[int] | ArrayLike | None = None,
         classes: Sequence[str] | None = None,
     ) -> Self:
         """Make the record of arrays, by the rules of NPZ files.
@@ -84,6 +85,7 @@ class Predictions:
             seeds: [M] whole numbers that name the members; counted from 0 by default.
             members: the members' identities in place of seeds, where a seed has several samples.
             true_probs: [N, C], where the true probability of each class is known.
+            options: [N] how many of the classes, the first ones, each example of multiple choice has.
             classes: the names of the classes in the order of their numbers, where labels are names.
 
         Raises:
@@ -97,6 +99,7 @@ class Predictions:
             seeds=seeds,
             members=members,
             true_probs=true_probs,
+            options=options,
             classes=classes,
         )
         return cls(**parts)
