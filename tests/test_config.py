@@ -3,7 +3,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config, cross_problems
+from ensemble_uq_llm.config import SKIP_CROSS_CHECKS, Config
+from ensemble_uq_llm.config_problems import cross_problems
 from ensemble_uq_llm.errors import ConfigError
 from specification import SPECIFIED
 

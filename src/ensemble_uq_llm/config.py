@@ -4,18 +4,18 @@ The names and meanings of the specification's keys are fixed; every key says her
 `ensemble-uq init` writes these same sentences into a new YAML. Loading lives in `config_file.py`.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
-from ensemble_uq_llm.config_problems import field_problems, told, unknown_keys
+from ensemble_uq_llm.config_problems import cross_problems, field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights, class_problems
+from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights
 from ensemble_uq_llm.labels.class_names import FROM_DATA
+from ensemble_uq_llm.labels.option_keys import OptionColumns
+from ensemble_uq_llm.labels.option_letters import LETTERS, AnswerForm, names_options
 from ensemble_uq_llm.utils.key_types import (
-    MOST_GENERATED,
     MOST_LAYERS,
     MOST_MEMBERS,
     Count,
@@ -30,7 +30,6 @@ from ensemble_uq_llm.utils.key_types import (
     Text,
     UserPath,
 )
-from ensemble_uq_llm.utils.text import clipped, repeated_in
 
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -81,7 +80,11 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 
     # Data
-    dataset: Text = Field("boolq", description="A named data set: `boolq` (from the hub) or `synthetic` (embedded).")
+    dataset: Text = Field(
+        "boolq",
+        description="A named data set: `synthetic` (embedded), or from the hub: `boolq`, `sst2`, `rte`, `ag_news`, "
+        "`openbookqa`, `arc_easy`, `arc_challenge`, `commonsenseqa`, `winogrande_s` (xs to xl), `mmlu`.",
+    )
     train_file: UserPath | None = Field(
         None, description="A JSONL, CSV, TSV or Parquet file to train on, instead of `dataset`."
     )
@@ -96,13 +99,23 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     label_column: Text | None = Field(
         None, description="The column of the label; null finds BoolQ's `answer` or `label`."
     )
+    option_columns: OptionColumns | None = Field(
+        None,
+        description="The column with a list of options, or a column for each; null finds the official layouts. The "
+        "prompt shows them as {options}.",
+    )
+    answer_form: AnswerForm | None = Field(
+        None,
+        description="How an answer names its option: `letter`, `index` from 0, `number` from 1, or `text`; null is the "
+        "layout's, else letter or text.",
+    )
     id_column: Text | None = Field(
         None, description="The column of a unique id; null finds `id` or `idx`, else counts rows."
     )
     class_names: ClassNamesKey | None = Field(
         None,
-        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ...; "
-        "`from_data` takes the sorted labels of the training data.",
+        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ..., of "
+        "multiple choice A, B, C ...; `from_data` takes the sorted labels of the training data.",
     )
     max_train_examples: Count | None = Field(None, description="Train on the first so many examples only; null is all.")
     max_validation_examples: Count | None = Field(None, description="Evaluate on the first so many only; null is all.")
@@ -220,6 +233,8 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
             raise ConfigError("class_names: from_data is not resolved; call with_classes on the configuration first")
         if self.class_names is not None:
             return self.class_names
+        if names_options(self.prompt_template):
+            return LETTERS[: self.num_labels]
         return ("no", "yes") if self.num_labels == 2 else tuple(str(c) for c in range(self.num_labels))
 
     @property
@@ -248,48 +263,3 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
 
 SKIP_CROSS_CHECKS = "skip cross checks"
 """Validation context with which a partly wrong configuration can be built, to find its other problems."""
-
-
-def cross_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each combination of keys that cannot work: the keys, and what is wrong with them together."""
-    if repeated := repeated_in(config.seeds):
-        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
-    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
-        yield (
-            ("num_ensemble_models", "seeds"),
-            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
-            f"{len(config.seeds)}; add seeds or lower it",
-        )
-    yield from class_problems(config.class_names, config.class_weights, config.num_labels)
-    if repeated := repeated_in(config.lora_target_modules):
-        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
-    if repeated := repeated_in(config.lora_layers or ()):
-        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
-    for key, file in (("max_train_examples", "train_file"), ("max_validation_examples", "validation_file")):
-        is_generated = config.dataset == "synthetic" and getattr(config, file) is None
-        if is_generated and (getattr(config, key) or 0) > MOST_GENERATED:
-            yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
-    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
-        yield (
-            ("train_file", "validation_file"),
-            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
-            "split would be two different tasks",
-        )
-    if config.keep == "best" and config.calibration_fraction == 0:
-        yield (
-            ("keep", "calibration_fraction"),
-            "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction, "
-            "such as 0.2",
-        )
-    if config.early_stopping_patience is not None and config.keep != "best":
-        yield (
-            ("early_stopping_patience", "keep"),
-            "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only; set that",
-        )
-    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
-        yield (
-            ("cut_column", "prompt_template"),
-            f"cut_column: {clipped(config.cut_column)} does not stand in prompt_template "
-            f"{clipped(config.prompt_template)}; name the "
-            "column whose end may be cut",
-        )

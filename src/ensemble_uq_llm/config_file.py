@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config, cross_problems
-from ensemble_uq_llm.config_problems import MOST_PROBLEMS, field_problems, plain, told, unknown_keys
+from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config
+from ensemble_uq_llm.config_problems import MOST_PROBLEMS, cross_problems, field_problems, plain, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.guard import read_of_run

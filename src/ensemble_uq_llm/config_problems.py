@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with the values of keys, in words that tell the user what to write."""
+"""What is wrong with the values of keys, by themselves and together, in words that tell the user what to write."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -6,8 +6,11 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
+from ensemble_uq_llm.labels.class_keys import class_problems
+from ensemble_uq_llm.labels.option_keys import option_problems
+from ensemble_uq_llm.utils.key_types import MOST_GENERATED
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import CLIP, clipped, counted
+from ensemble_uq_llm.utils.text import CLIP, clipped, counted, repeated_in
 
 MOST_PROBLEMS: Final = 50
 """So many are told, the others counted."""
@@ -72,3 +75,49 @@ def _in_words(detail: ErrorDetails) -> str:
         return _WORDS[detail["type"]].format(**detail.get("ctx", {}))
     words = detail["msg"].replace("Input should be", "must be").replace("a valid ", "a ").replace("tuple", "list")
     return words.replace("a integer", "an integer")
+
+
+def cross_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield each combination of keys of a `Config` that cannot work: the keys, and what is wrong with them together."""
+    if repeated := repeated_in(config.seeds):
+        yield ("seeds",), f"seeds: {repeated} given more than once; a member is its seed, so give each once"
+    if config.num_ensemble_models is not None and config.num_ensemble_models > len(config.seeds):
+        yield (
+            ("num_ensemble_models", "seeds"),
+            f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
+            f"{len(config.seeds)}; add seeds or lower it",
+        )
+    yield from class_problems(config.class_names, config.class_weights, config.num_labels)
+    yield from option_problems(config)
+    if repeated := repeated_in(config.lora_target_modules):
+        yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
+    if repeated := repeated_in(config.lora_layers or ()):
+        yield ("lora_layers",), f"lora_layers: {repeated} given more than once"
+    for key, file in (("max_train_examples", "train_file"), ("max_validation_examples", "validation_file")):
+        is_generated = config.dataset == "synthetic" and getattr(config, file) is None
+        if is_generated and (getattr(config, key) or 0) > MOST_GENERATED:
+            yield (key, "dataset"), f"{key}: the embedded world makes at most {MOST_GENERATED:,} examples; lower it"
+    if (config.train_file is None) != (config.validation_file is None) and config.dataset == "synthetic":
+        yield (
+            ("train_file", "validation_file"),
+            "train_file and validation_file: give both or neither; one of your own beside the embedded world's other "
+            "split would be two different tasks",
+        )
+    if config.keep == "best" and config.calibration_fraction == 0:
+        yield (
+            ("keep", "calibration_fraction"),
+            "keep: best chooses by a part of the calibration split, and nothing is held out; set calibration_fraction, "
+            "such as 0.2",
+        )
+    if config.early_stopping_patience is not None and config.keep != "best":
+        yield (
+            ("early_stopping_patience", "keep"),
+            "early_stopping_patience: stops by a member's best epoch, which is kept with keep: best only; set that",
+        )
+    if config.cut_column is not None and f"{{{config.cut_column}}}" not in config.prompt_template:
+        yield (
+            ("cut_column", "prompt_template"),
+            f"cut_column: {clipped(config.cut_column)} does not stand in prompt_template "
+            f"{clipped(config.prompt_template)}; name the "
+            "column whose end may be cut",
+        )

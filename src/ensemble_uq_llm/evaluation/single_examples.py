@@ -84,7 +84,11 @@ def _examples(
             entropy=float(uncertainty.entropy_N[n]),
             mutual_information=float(uncertainty.mutual_information_N[n]),
             votes=tuple(
-                Vote(member=member, prediction=int(most_probable(log_probs_C)), probability=float(np.exp(log_probs_C).max()))
+                Vote(
+                    member=member,
+                    prediction=int(most_probable(log_probs_C)),
+                    probability=float(np.exp(log_probs_C).max()),
+                )
                 for member, log_probs_C in zip(predictions.members, log_probs_MNC[:, i], strict=True)
             ),
         )

@@ -15,6 +15,7 @@ from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
+from ensemble_uq_llm.labels.lacking_options import masked
 from ensemble_uq_llm.models.logits import Tell, member_logits
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.pack import Tokens
@@ -47,7 +48,7 @@ def predict_examples(
         ids=tokens.ids,
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
-        logits_MNC=_in_shards(loaded, tokens.sequences, tell=tell, kept=kept),
+        logits_MNC=masked(_in_shards(loaded, tokens.sequences, tell=tell, kept=kept), tokens.options_N),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
 

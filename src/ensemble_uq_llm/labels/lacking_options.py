@@ -1,7 +1,7 @@
 """Classes that an example does not have: the option E of a question with four options.
 
-One value says so wherever there are logits, in files, records and metrics: the lowest number of 32 bits. It is finite, so
-no arithmetic on it yields a NaN, and so low that its probability is exactly 0, at every temperature too.
+One value says so wherever there are logits, in records and metrics: the lowest number of 32 bits. It is finite, so no
+arithmetic on it yields a NaN, and so low that its probability is exactly 0, at every temperature too.
 """
 
 from typing import Final
@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
+
 LACKING: Final = float(np.finfo(np.float32).min)
 """The logit of a class that an example lacks; PyTorch's masks write the same number."""
 
 _FAR_BELOW: Final = -1e30
 """No model's logit; a lacking class's is below it, also as a log-probability and divided by a temperature."""
-
-FEWEST_OPTIONS: Final = 2
 
 
 def lacks(logits: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -2,11 +2,15 @@
 
 import string
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 LETTERS: Final = tuple(string.ascii_uppercase)
+FEWEST_OPTIONS: Final = 2
 OPTIONS_FIELD: Final = "options"
 """The field of the prompt where a question's options stand, a line each."""
+
+AnswerForm: TypeAlias = Literal["letter", "index", "number", "text"]
+"""How an answer names its option: by letter, counted from 0, counted from 1, or by the option's own words."""
 
 
 def names_options(template: str) -> bool:

@@ -19,8 +19,7 @@ _PLURALS = {"id": "ids", "label": "labels", "seed": "seeds", "sample": "samples"
 def read_arrays(
     file: InputFile, *, columns: Mapping[str, str] | None = None, classes: Sequence[str] | None = None
 ) -> Predictions:
-    """Read the arrays `logits` or `probs`, and optionally `labels`, `ids`, `seeds`, `samples`, `true_probs` and
-    `options`, the number of options that every example of multiple choice has.
+    """Read the arrays `logits` or `probs`, and optionally the others of `_NAMES`.
 
     What they hold is what `Predictions.from_arrays` takes. Nothing in the file is unpickled.
 

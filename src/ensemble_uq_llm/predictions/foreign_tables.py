@@ -55,8 +55,8 @@ def load_predictions(
     are class numbers or, for two classes, true and false, or names of classes; instead of `logit_c` there may be
     probabilities `prob_c` or `p_c`, or for two classes P(class 1) alone as `prob`, `p_yes`, `prob_1` or `p_1`; c is a
     number or the name of a class. A column `logits` or `probs` may hold a list of one number a class, or a list of such
-    lists, one a member. Options that a row does not have: `foreign.option_counts`. True probabilities `true_c` are kept, other columns are ignored. NPZ: see
-    `foreign_arrays.read_arrays`.
+    lists, one a member. True probabilities `true_c` are kept, other columns are ignored. Options
+    of multiple choice that a row does not have: `foreign.option_counts`. NPZ: see `foreign_arrays.read_arrays`.
 
     Probabilities are stored as logits, their logarithms; see `foreign_values.log_probabilities`.
 

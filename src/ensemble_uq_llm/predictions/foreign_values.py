@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.class_names import ClassNames
 from ensemble_uq_llm.labels.label_values import key_of
-from ensemble_uq_llm.labels.lacking_options import FEWEST_OPTIONS, LACKING, with_lacking
+from ensemble_uq_llm.labels.lacking_options import LACKING, with_lacking
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 

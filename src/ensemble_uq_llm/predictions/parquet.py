@@ -3,7 +3,8 @@
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
 `logit_0 ... logit_{C-1}`, and, where the true probabilities are known, `true_0 ... true_{C-1}`. Of multiple choice with
 fewer options than classes the logits of the others are null, and `options` is how many there are
-(`predictions.foreign.option_counts`). Any program may write such a file. Ours tell in the file's metadata what made them: `predictions.origin`.
+(`predictions.foreign.option_counts`). Any program may write such a file. Ours tell in the file's metadata what made
+them: `predictions.origin`.
 """
 
 import re

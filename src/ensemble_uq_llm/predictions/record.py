@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.labels.lacking_options import FEWEST_OPTIONS, lacks
+from ensemble_uq_llm.labels.lacking_options import lacks
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
 from ensemble_uq_llm.predictions.origin import Origin
@@ -230,8 +231,8 @@ def _check_lacking(predictions: Predictions) -> None:
         m, n, c = np.argwhere(differs_MNC)[0]
         without, other = (predictions.members[i].title for i in ((0, m) if first_NC[n, c] else (m, 0)))
         raise DataError(
-            f"example {clipped(predictions.ids[n])} has no logit_{c} of {without} and one of {other}; an option is there "
-            "for all members or for none, and a member that diverged must be left out"
+            f"example {clipped(predictions.ids[n])} has no logit_{c} of {without} and one of {other}; an option is "
+            "there for all members or for none, and a member that diverged must be left out"
         )
     if lacks_NC is None:
         return

@@ -100,9 +100,7 @@ def _split(forecast: Forecast, labels_N: NDArray[np.int64]) -> Family[str]:
     return family
 
 
-def _total(
-    weight_DH: NDArray[np.float64], weights_DN: NDArray[np.float64], forecast: Forecast
-) -> NDArray[np.float64]:
+def _total(weight_DH: NDArray[np.float64], weights_DN: NDArray[np.float64], forecast: Forecast) -> NDArray[np.float64]:
     """Return the weight of all examples, those included that lack the class."""
     total_D: NDArray[np.float64] = (weight_DH if forecast.possible_N is None else weights_DN).sum(axis=1)
     return total_D

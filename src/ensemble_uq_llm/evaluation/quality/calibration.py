@@ -111,7 +111,7 @@ class Forecast:
     probability_N: NDArray[np.float64]
     answer_N: NDArray[np.intp]
     possible_N: NDArray[np.bool_] | None = None
-    """Where the example has that class at all; None: everywhere. Elsewhere the probability is 0, and so the residual."""
+    """Where the example has that class at all; None: everywhere. Elsewhere probability and residual are 0."""
 
     def weights(self, weights_DN: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weights of the examples, 0 where the event is impossible."""

@@ -1,8 +1,8 @@
 """Which options of multiple choice a row of predictions has, one rule for every format.
 
-1. A class without a number is an option that the row does not have: null, an empty cell, NaN, minus infinity, or a logit
-   below -1e30, as masks write it. It must be so for every member, two numbers at least must be left, and one of them is
-   the label's.
+1. A class without a number is an option that the row does not have: null, an empty cell, NaN, minus infinity, or a
+   logit below -1e30, as masks write it. It must be so for every member, two numbers at least must be left, and one of
+   them is the label's.
 2. A column `options` with a whole number says how many a row has: the first so many. The others say nothing: rule 1,
    or a probability of 0. The first ones must have numbers.
 3. Without that column a probability of 0 is a probability: it counts as the smallest one that there is.
@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.labels.lacking_options import FEWEST_OPTIONS, lacks
+from ensemble_uq_llm.labels.lacking_options import lacks
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.utils.text import clipped
 
 OPTIONS: Final = "options"
