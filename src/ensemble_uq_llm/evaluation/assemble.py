@@ -49,6 +49,10 @@ def unlabelled_metrics(
     """
     predictions, uncertainty = measured.predictions, measured.uncertainty
     averages = {f"average_{name}": float(scores_N.mean()) for name, scores_N in uncertainty_scores(uncertainty).items()}
+    if uncertainty.lacks_NC is not None:
+        averages["average_options"] = float(uncertainty.options_N.mean())
+        averages["average_normalised_entropy"] = float(uncertainty.normalised_entropy_N.mean())
+        averages["accuracy_of_guessing"] = float((1 / uncertainty.options_N).mean())
     true_probs_NC = predictions.true_probs_NC
     return SetMetrics(
         name=name,
