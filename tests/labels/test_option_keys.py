@@ -16,7 +16,7 @@ SHOWN = {"prompt_template": "{question}\n{options}\nAnswer:"}
         ({**SHOWN, "cut_column": "options"}, r"cut_column: options are never cut; name another column, or null"),
         (
             {**SHOWN, "answer_form": "ltter"},
-            r"answer_form: must be 'letter', 'index', 'number' or 'text', found 'ltter'",
+            r"answer_form: must be 'letter', 'index', 'number' or 'text'",
         ),
     ],
 )

@@ -4,7 +4,7 @@ One value says so wherever there are logits, in records and metrics: the lowest 
 arithmetic on it yields a NaN, and so low that its probability is exactly 0, at every temperature too.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ def lacks(logits: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def options_of(logits_NC: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return how many of the classes each example has."""
-    return (~lacks(logits_NC)).sum(axis=-1)
+    counts_N: NDArray[np.int64] = (~lacks(logits_NC)).sum(axis=-1)
+    return counts_N
 
 
-def with_lacking(logits: NDArray[np.floating]) -> NDArray[np.floating]:
+def with_lacking(logits: NDArray[Any]) -> NDArray[Any]:
     """Return logits, where there is no number (NaN or minus infinity) that of a lacking class.
 
     Where fewer than two numbers are left nobody asked for a choice: such a row stays as it is, for `Predictions` to

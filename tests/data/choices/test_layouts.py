@@ -14,7 +14,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("row", "layout"), zip(ROWS, LAYOUTS, strict=True))
+@pytest.mark.parametrize(("row", "layout"), list(zip(ROWS, LAYOUTS, strict=True)))
 def test_every_layout_knows_its_rows_and_no_others(row, layout):
     assert [each for each in LAYOUTS if each.fits(row)] == [layout]
     assert find_layout(row) is layout

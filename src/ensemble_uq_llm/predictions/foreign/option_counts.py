@@ -41,8 +41,8 @@ def has_counts(table: Any) -> bool:
 
 
 def with_counts(
-    scores_PC: NDArray[np.floating], options_P: NDArray[np.int64], *, place: Callable[[int], str], names: Sequence[str]
-) -> NDArray[np.floating]:
+    scores_PC: NDArray[Any], options_P: NDArray[np.int64], *, place: Callable[[int], str], names: Sequence[str]
+) -> NDArray[Any]:
     """Return logits or probabilities with NaN for every option that its row does not have.
 
     Args:
