@@ -14,6 +14,8 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.labels.answer_keys import Answers, answers_of
 from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights
 from ensemble_uq_llm.labels.class_names import FROM_DATA
+from ensemble_uq_llm.labels.option_keys import OptionColumns
+from ensemble_uq_llm.labels.option_letters import LETTERS, AnswerForm, names_options
 from ensemble_uq_llm.utils.key_types import (
     MOST_LAYERS,
     MOST_MEMBERS,
@@ -93,7 +95,11 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     max_length: Count = Field(512, description="Longest prompt in tokens; longer ones lose the end of `cut_column`.")
 
     # Data
-    dataset: Text = Field("boolq", description="A named data set: `boolq` (from the hub) or `synthetic` (embedded).")
+    dataset: Text = Field(
+        "boolq",
+        description="A named data set: `synthetic` (embedded), or from the hub: `boolq`, `sst2`, `rte`, `ag_news`, "
+        "`openbookqa`, `arc_easy`, `arc_challenge`, `commonsenseqa`, `winogrande_s` (xs to xl), `mmlu`.",
+    )
     train_file: UserPath | None = Field(
         None, description="A JSONL, CSV, TSV or Parquet file to train on, instead of `dataset`."
     )
@@ -108,13 +114,23 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     label_column: Text | None = Field(
         None, description="The column of the label; null finds BoolQ's `answer` or `label`."
     )
+    option_columns: OptionColumns | None = Field(
+        None,
+        description="The column with a list of options, or a column for each; null finds the official layouts. The "
+        "prompt shows them as {options}.",
+    )
+    answer_form: AnswerForm | None = Field(
+        None,
+        description="How an answer names its option: `letter`, `index` from 0, `number` from 1, or `text`; null is the "
+        "layout's, else letter or text.",
+    )
     id_column: Text | None = Field(
         None, description="The column of a unique id; null finds `id` or `idx`, else counts rows."
     )
     class_names: ClassNamesKey | None = Field(
         None,
-        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ...; "
-        "`from_data` takes the sorted labels of the training data.",
+        description="Class names in the order of their index; null is [no, yes] for two classes, else 0, 1, 2 ..., of "
+        "multiple choice A, B, C ...; `from_data` takes the sorted labels of the training data.",
     )
     max_train_examples: Count | None = Field(None, description="Train on the first so many examples only; null is all.")
     max_validation_examples: Count | None = Field(None, description="Evaluate on the first so many only; null is all.")
@@ -234,6 +250,8 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
             raise ConfigError("class_names: from_data is not resolved; call with_classes on the configuration first")
         if self.class_names is not None:
             return self.class_names
+        if names_options(self.prompt_template):
+            return LETTERS[: self.num_labels]
         return ("no", "yes") if self.num_labels == 2 else tuple(str(c) for c in range(self.num_labels))
 
     @property

@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from ensemble_uq_llm.labels.answer_keys import answer_problems
 from ensemble_uq_llm.labels.class_keys import class_problems
+from ensemble_uq_llm.labels.option_keys import option_problems
 from ensemble_uq_llm.utils.key_types import MOST_GENERATED
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import CLIP, clipped, counted, repeated_in
@@ -89,6 +90,7 @@ def cross_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         )
     yield from class_problems(config.class_names, config.class_weights, config.num_labels)
     yield from answer_problems(config)
+    yield from option_problems(config)
     if repeated := repeated_in(config.lora_target_modules):
         yield ("lora_target_modules",), f"lora_target_modules: {repeated} given more than once"
     if repeated := repeated_in(config.lora_layers or ()):

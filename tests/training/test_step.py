@@ -273,3 +273,23 @@ def test_equal_weights_are_none(tiny_base: Path) -> None:
         )
         results.append(train_step(trainer, ROWS))
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_the_loss_of_a_row_is_that_of_its_own_options_and_the_others_get_no_gradient():
+    rng = torch.Generator().manual_seed(3)
+    logits = torch.randn(4, 5, generator=rng).requires_grad_()
+    labels, options, weights = torch.tensor([2, 0, 3, 1]), torch.tensor([3, 5, 4, 2]), torch.rand(5, generator=rng)
+    spans = (Span(0, 0, 1), Span(1, 1, 4))
+    for weights_C in (None, weights):
+        losses = member_losses(
+            logits, labels, spans=spans, batch_sizes_M=[1, 3], weights_C=weights_C, options_B=options
+        )
+        own = [
+            F.cross_entropy(logits[row, :count], labels[row]) * (1 if weights_C is None else weights_C[labels[row]])
+            for row, count in enumerate(options.tolist())
+        ]
+        torch.testing.assert_close(losses, torch.stack([own[0], sum(own[1:]) / 3]))
+        [ours] = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
+        [by_row] = torch.autograd.grad(own[0] + sum(own[1:]) / 3, logits)
+        torch.testing.assert_close(ours, by_row)
+        assert (ours[torch.arange(5) >= options[:, None]] == 0).all()

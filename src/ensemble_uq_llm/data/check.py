@@ -13,7 +13,7 @@ from ensemble_uq_llm.data.classes import class_counts, with_classes
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import FILE_KEYS, check_named, class_weights
-from ensemble_uq_llm.data.prompts import default_cut_column, parse_template, prompt_columns
+from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels, read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -146,13 +146,7 @@ def _validation_columns(config: Config, _: Job) -> dict[str, Any]:
 
 
 def _check_columns(config: Config, file: Path, *, require_labels: bool) -> None:
-    columns = Columns(
-        prompt=prompt_columns(config.prompt_template),
-        label=config.label_column,
-        id=config.id_column,
-        require_labels=require_labels,
-    )
-    read_labels(file, columns)
+    read_labels(file, Columns.of(config, require_labels=require_labels))
 
 
 def _repeats(config: Config, job: Job) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Final
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -55,8 +54,7 @@ def class_counts(examples: Iterable[Example], names: Sequence[str]) -> dict[str,
 def _names(config: Config) -> tuple[str, ...]:
     if config.train_file is None:
         return find_dataset(config.dataset).class_names
-    columns = Columns(prompt=prompt_columns(config.prompt_template), label=config.label_column, id=config.id_column)
-    values = read_labels(config.train_file, columns)
+    values = read_labels(config.train_file, Columns.of(config))
     names = {name_of(value) for value in values}
     what = f"{config.train_file}: the labels of label_column"
     if None in names:

@@ -1,7 +1,7 @@
 """The named data sets, and the one door through which every split of examples comes in."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from ensemble_uq_llm.data.reading.columns import Columns, examples_from_records
 from ensemble_uq_llm.data.reading.data_files import read_examples
 from ensemble_uq_llm.data.reading.hub_rows import BOOLQ_REPO, load_hub_rows
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.option_letters import LETTERS
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
@@ -31,17 +32,45 @@ class SplitRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubRows:
+    """Where a data set lies on the hub, and what is called otherwise there."""
+
+    repo: str
+    configuration: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """The hub's names of splits, by ours, where they differ."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our names of columns, by the hub's, where they differ."""
+
+    def load(self, request: SplitRequest, columns: Columns) -> list[Example]:
+        """Return the examples of a split; raises DataError."""
+        split = self.splits.get(request.split, request.split)
+        rows = load_hub_rows(self.repo, configuration=self.configuration, split=split, cache_dir=request.cache_dir)
+        if self.columns:
+            rows = [
+                replace(row, values={self.columns.get(name, name): value for name, value in row.values.items()})
+                for row in rows
+            ]
+        within = f"{self.repo}/{self.configuration}" if self.configuration else self.repo
+        return examples_from_records(rows, columns, source=f"{within}[{split}]")
+
+
+@dataclass(frozen=True, kw_only=True)
 class NamedDataset:
     """One row of the table of data sets."""
 
     name: str
     splits: tuple[str, ...]
     class_names: tuple[str, ...]
-    load: Callable[[SplitRequest, Columns], list[Example]]
-    is_remote: bool
-    """Whether it comes from the hub."""
+    hub: "HubRows | None" = None
+    """Where on the hub it lies; None of a set that is generated."""
     shifts: tuple[str, ...] = ()
     """The splits that leave the distribution of the training set."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it comes from the hub."""
+        return self.hub is not None
 
 
 def load_split(request: SplitRequest, columns: Columns) -> list[Example]:
@@ -57,7 +86,8 @@ def load_split(request: SplitRequest, columns: Columns) -> list[Example]:
         hint = did_you_mean(request.split, dataset.splits)
         known = listed(dataset.splits)
         raise DataError(f"data set {dataset.name!r} has no split {request.split!r}{hint}; it has {known}")
-    return dataset.load(request, columns)[: request.size]
+    load = _load_synthetic if dataset.hub is None else dataset.hub.load
+    return load(request, columns)[: request.size]
 
 
 def check_classes(dataset: NamedDataset, class_names: Sequence[str]) -> None:
@@ -86,11 +116,6 @@ def declared_shifts(config: Config) -> tuple[str, ...]:
     return next((dataset.shifts for dataset in DATASETS if dataset.name == config.dataset), ())
 
 
-def _load_boolq(request: SplitRequest, columns: Columns) -> list[Example]:
-    rows = load_hub_rows(BOOLQ_REPO, split=request.split, cache_dir=request.cache_dir)
-    return examples_from_records(rows, columns, source=f"{BOOLQ_REPO}[{request.split}]")
-
-
 def _load_synthetic(request: SplitRequest, columns: Columns) -> list[Example]:
     examples = synthetic.generate(request.split, n=request.size)
     fields = examples[0].fields if examples else {}
@@ -101,22 +126,82 @@ def _load_synthetic(request: SplitRequest, columns: Columns) -> list[Example]:
     return examples
 
 
+_ALL_THREE: Final = ("train", "validation", "test")
+
 DATASETS: Final = (
     # Yes/no questions about Wikipedia passages (Clark et al. 2019, arXiv 1905.10044), from the hub.
-    NamedDataset(
-        name="boolq",
-        splits=("train", "validation"),
-        class_names=("no", "yes"),
-        load=_load_boolq,
-        is_remote=True,
-    ),
+    NamedDataset(name="boolq", splits=("train", "validation"), class_names=("no", "yes"), hub=HubRows(repo=BOOLQ_REPO)),
     # Generated questions with known true probabilities, and shifted sets; no download.
     NamedDataset(
         name="synthetic",
         splits=tuple(each.name for each in synthetic.SETS),
         class_names=synthetic.CLASS_NAMES,
-        load=_load_synthetic,
-        is_remote=False,
         shifts=tuple(each.name for each in synthetic.SETS if each.is_shift),
+    ),
+    # Film reviews, a sentence each (Socher et al. 2013); the labels of the test split are not public.
+    NamedDataset(
+        name="sst2",
+        splits=_ALL_THREE,
+        class_names=("negative", "positive"),
+        hub=HubRows(repo="stanfordnlp/sst2"),
+    ),
+    # Does the premise entail the hypothesis (GLUE; Wang et al. 2019)? The labels of the test split are not public.
+    NamedDataset(
+        name="rte",
+        splits=_ALL_THREE,
+        class_names=("entailment", "not_entailment"),
+        hub=HubRows(
+            repo="nyu-mll/glue",
+            configuration="rte",
+            columns={"sentence1": "premise", "sentence2": "hypothesis"},
+        ),
+    ),
+    # News by topic (Zhang et al. 2015); there is no validation split, so that is the test split.
+    NamedDataset(
+        name="ag_news",
+        splits=_ALL_THREE,
+        class_names=("World", "Sports", "Business", "Sci/Tech"),
+        hub=HubRows(repo="fancyzhx/ag_news", splits={"validation": "test"}),
+    ),
+    # Science questions with four options (Mihaylov et al. 2018).
+    NamedDataset(
+        name="openbookqa",
+        splits=_ALL_THREE,
+        class_names=LETTERS[:4],
+        hub=HubRows(repo="allenai/openbookqa", configuration="main"),
+    ),
+    # Grade-school science with three to five options, easy and hard (Clark et al. 2018).
+    *(
+        NamedDataset(
+            name=name,
+            splits=_ALL_THREE,
+            class_names=LETTERS[:5],
+            hub=HubRows(repo="allenai/ai2_arc", configuration=configuration),
+        )
+        for name, configuration in (("arc_easy", "ARC-Easy"), ("arc_challenge", "ARC-Challenge"))
+    ),
+    # Common sense with five options (Talmor et al. 2019); the answers of the test split are not public.
+    NamedDataset(
+        name="commonsenseqa",
+        splits=_ALL_THREE,
+        class_names=LETTERS[:5],
+        hub=HubRows(repo="tau/commonsense_qa"),
+    ),
+    # Who fills the gap (Sakaguchi et al. 2020): training sets from xs to xl beside one validation split.
+    *(
+        NamedDataset(
+            name=f"winogrande_{size}",
+            splits=_ALL_THREE,
+            class_names=LETTERS[:2],
+            hub=HubRows(repo="allenai/winogrande", configuration=f"winogrande_{size}"),
+        )
+        for size in ("xs", "s", "m", "l", "xl")
+    ),
+    # Exams of 57 subjects (Hendrycks et al. 2021), whose training split the hub calls auxiliary_train.
+    NamedDataset(
+        name="mmlu",
+        splits=(*_ALL_THREE, "dev"),
+        class_names=LETTERS[:4],
+        hub=HubRows(repo="cais/mmlu", configuration="all", splits={"train": "auxiliary_train"}),
     ),
 )

@@ -5,13 +5,13 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import SplitRequest, find_dataset, load_split
 from ensemble_uq_llm.data.example import Example
-from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.split import Split, hold_out
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -125,6 +125,7 @@ def digest_of(examples: Iterable[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
         row = [example.id, sorted(example.fields.items()), example.label]
+        row += [] if example.options is None else [example.options]
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return digest.hexdigest()
 
@@ -151,12 +152,5 @@ def check_named(config: Config, key: str, *, beside: str, verb: str) -> None:
 def _load(config: Config, split: str, *, file: Path | None, size: int | None, labelled: bool | None) -> list[Example]:
     """Load a split; `labelled` False allows rows without a label, None allows data without the label's column."""
     request = SplitRequest(dataset=config.dataset, split=split, file=file, cache_dir=config.cache_dir, size=size)
-    columns = Columns(
-        prompt=prompt_columns(config.prompt_template),
-        label=config.label_column,
-        id=config.id_column,
-        class_names=config.class_labels,
-        require_labels=bool(labelled),
-        label_may_be_absent=labelled is None,
-    )
-    return load_split(request, columns)
+    columns = Columns.of(config, class_names=config.class_labels, require_labels=bool(labelled))
+    return load_split(request, replace(columns, label_may_be_absent=labelled is None))

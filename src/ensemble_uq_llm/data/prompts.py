@@ -8,6 +8,7 @@ from string import Formatter
 from typing import Final
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.labels.option_letters import OPTIONS_FIELD
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, counted
 
@@ -80,12 +81,13 @@ def prompt_columns(text: str) -> tuple[str, ...]:
 def default_cut_column(text: str) -> str:
     """Return the column whose end is cut when a prompt is too long: `passage`, or else the last one.
 
-    Only a column that stands once in the template counts. Raises ConfigError for a template that cannot
-    be parsed or that repeats every column.
+    Only a column that stands once in the template counts, and never the options of multiple choice. Raises ConfigError
+    for a template that cannot be parsed or that has no such column.
     """
     template = parse_template(text)
     named = Counter(column for _, column in template.pieces if column is not None)
-    once = [column for column, times in named.items() if times == 1]
+    once = [column for column, times in named.items() if times == 1 and column != OPTIONS_FIELD]
     if not once:
-        raise ConfigError(f"prompt_template {clipped(text)}: it repeats every column, so none can be cut")
+        alone = "names none beside the options" if set(named) == {OPTIONS_FIELD} else "repeats every column"
+        raise ConfigError(f"prompt_template {clipped(text)}: it {alone}, so none can be cut")
     return "passage" if "passage" in once else once[-1]

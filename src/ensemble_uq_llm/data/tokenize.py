@@ -29,6 +29,8 @@ class TokenizedExamples:
     """Class indices; UNLABELLED (-1) where the label is not known."""
     is_cut_N: NDArray[np.bool_]
     """Whether the prompt was too long and its text was cut."""
+    options_N: NDArray[np.int64] | None = None
+    """How many of the classes, the first ones, each example of multiple choice has; None where all have all."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,7 +101,14 @@ def tokenize_examples(
         lengths_N=np.array([len(each) for each in sequences], np.int64),
         labels_N=np.array(labels, np.int64),
         is_cut_N=np.array(is_cut, np.bool_),
+        options_N=_options(examples),
     )
+
+
+def _options(examples: Sequence[Example]) -> NDArray[np.int64] | None:
+    counts = [example.options for example in examples]
+    known = [count for count in counts if count is not None]
+    return np.array(known, np.int64) if known and len(known) == len(counts) else None
 
 
 def _prompt(example: Example, template: Template, column: str) -> Prompt:

@@ -49,6 +49,10 @@ def unlabelled_metrics(
     """
     predictions, uncertainty = measured.predictions, measured.uncertainty
     averages = {f"average_{name}": float(scores_N.mean()) for name, scores_N in uncertainty_scores(uncertainty).items()}
+    if uncertainty.lacks_NC is not None:
+        averages["average_options"] = float(uncertainty.options_N.mean())
+        averages["average_normalised_entropy"] = float(uncertainty.normalised_entropy_N.mean())
+        averages["accuracy_of_guessing"] = float((1 / uncertainty.options_N).mean())
     true_probs_NC = predictions.true_probs_NC
     return SetMetrics(
         name=name,
@@ -78,7 +82,9 @@ def with_labels(
         ensemble=quality_estimates(
             measured.log_probs_NC, numbers.ensemble, numbers.errors[None], draws=draws, seed=seed
         ),
-        constant_answers=measure_constant(answers_N, measured.labels_N, numbers.constant, numbers.ensemble),
+        constant_answers=measure_constant(
+            *(answers_N, measured.labels_N, numbers.constant, numbers.ensemble), lacks_NC=measured.lacks_NC
+        ),
         by_class=measure_classes(answers_N, measured.labels_N, numbers.by_class, classes=measured.classes),
         members_mean=members_mean(numbers.members, members, HEADLINE),
         per_member=member_metrics(numbers.members, members, HEADLINE),

@@ -65,7 +65,7 @@ def resample_labelled(
     labels_N, members = measured.labels_N, measured.predictions.members
     families: dict[Hashable, Family[Any]] = {
         "ensemble": quality_family(measured.log_probs_NC, labels_N),
-        "constant": constant_family(labels_N, measured.classes),
+        "constant": constant_family(labels_N, measured.classes, lacks_NC=measured.lacks_NC),
         "by_class": class_family(measured.log_probs_NC, labels_N),
         "members": gain_family(measured.log_probs_MNC, labels_N, members, HEADLINE),
     }

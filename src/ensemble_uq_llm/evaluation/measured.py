@@ -49,6 +49,12 @@ class Measured:
         return self.uncertainty.log_probs_NC[self.predictions.labelled_N]
 
     @cached_property
+    def lacks_NC(self) -> NDArray[np.bool_] | None:
+        """The classes that each example lacks; None where every example of the set has all."""
+        lacks_NC = self.uncertainty.lacks_NC
+        return None if lacks_NC is None else lacks_NC[self.predictions.labelled_N]
+
+    @cached_property
     def log_probs_MNC(self) -> NDArray[np.float64]:
         """The members' log-probabilities."""
         return log_softmax(self.predictions.logits_MNC[:, self.predictions.labelled_N])

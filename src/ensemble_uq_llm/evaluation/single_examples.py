@@ -74,7 +74,7 @@ def read_texts(path: Path, ids: Collection[str]) -> dict[str, str]:
 def _examples(
     predictions: Predictions, uncertainty: Uncertainty, chosen: NDArray[np.intp]
 ) -> tuple[SingleExample, ...]:
-    probs_MNC = np.exp(log_softmax(predictions.logits_MNC[:, chosen]))
+    log_probs_MNC = log_softmax(predictions.logits_MNC[:, chosen])
     return tuple(
         SingleExample(
             id=predictions.ids[n],
@@ -84,8 +84,12 @@ def _examples(
             entropy=float(uncertainty.entropy_N[n]),
             mutual_information=float(uncertainty.mutual_information_N[n]),
             votes=tuple(
-                Vote(member=member, prediction=int(most_probable(np.log(probs_C))), probability=float(probs_C.max()))
-                for member, probs_C in zip(predictions.members, probs_MNC[:, i], strict=True)
+                Vote(
+                    member=member,
+                    prediction=int(most_probable(log_probs_C)),
+                    probability=float(np.exp(log_probs_C).max()),
+                )
+                for member, log_probs_C in zip(predictions.members, log_probs_MNC[:, i], strict=True)
             ),
         )
         for i, n in enumerate(chosen.tolist())

@@ -5,11 +5,13 @@ nor yield infinities. Sums over members are sums of sorted terms, so that no dig
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.labels.lacking_options import lacks, options_of
 from ensemble_uq_llm.statistics.ties import most_probable
 from ensemble_uq_llm.utils.text import counted
 
@@ -29,7 +31,7 @@ class Uncertainty:
     margin_N: NDArray[np.float64]
     """Highest minus second highest pooled probability."""
     variance_N: NDArray[np.float64]
-    """Mean over classes of the population variance over members; for two classes Var_m p_yes."""
+    """Mean over the example's classes of the population variance over members; for two classes Var_m p_yes."""
     entropy_N: NDArray[np.float64]
     """H[mean_m p_m]: total uncertainty."""
     expected_entropy_N: NDArray[np.float64]
@@ -44,6 +46,22 @@ class Uncertainty:
     """Highest minus lowest probability that a member gives to the ensemble's class."""
     answer_mass_N: NDArray[np.float64] | None = None
     """Mean over members of the probability of all answers together among all tokens, where it is known."""
+
+    @cached_property
+    def lacks_NC(self) -> NDArray[np.bool_] | None:
+        """The classes that each example lacks, in multiple choice; None where every example has all."""
+        lacks_NC = lacks(self.log_probs_NC)
+        return lacks_NC if lacks_NC.any() else None
+
+    @property
+    def options_N(self) -> NDArray[np.int64]:
+        """How many of the classes each example has."""
+        return options_of(self.log_probs_NC)
+
+    @property
+    def normalised_entropy_N(self) -> NDArray[np.float64]:
+        """The entropy as a share of the most that the example's own classes allow, 0 to 1."""
+        return self.entropy_N / np.log(self.options_N)
 
     def take(self, rows_N: NDArray[np.intp]) -> "Uncertainty":
         """Return the same of these examples, in this order."""
@@ -75,7 +93,8 @@ def measure_uncertainty(
     Lakshminarayanan et al. 2017 (arXiv:1612.01474).
 
     Args:
-        logits_MNC: finite logits of M members on N examples with C classes.
+        logits_MNC: finite logits of M members on N examples with C classes; of a class that an example lacks as
+            `labels.lacking_options` says.
         answer_mass_MN: how probable all answers together are among all tokens, where that is known.
     """
     log_probs_MNC = log_softmax(logits_MNC)
@@ -94,7 +113,7 @@ def measure_uncertainty(
         prediction_N=prediction_N,
         confidence_N=np.take_along_axis(probs_NC, prediction_N[:, None], axis=1)[:, 0],
         margin_N=_margin(probs_NC),
-        variance_N=_mean_product(deviation_MNC, deviation_MNC) / probs_NC.shape[1],
+        variance_N=_mean_product(deviation_MNC, deviation_MNC) / options_of(log_probs_NC),
         entropy_N=entropy_N,
         expected_entropy_N=_mean_of_members(_entropy(probs_MNC, log_probs_MNC)),
         mutual_information_N=mutual_information_N,

@@ -14,6 +14,7 @@ from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS, OPTIONS_FIELD, lettered, names_options
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -86,7 +87,7 @@ class EnsembleClassifier:
 
         Args:
             questions: each a mapping of the prompt's columns to texts (for BoolQ: question, passage); or a bare text
-                where the prompt has one column.
+                where the prompt has one column. Of multiple choice `options` is a list of texts.
 
         Raises:
             DataError: a question lacks a column of the prompt, or is not text; the message shows one that fits.
@@ -98,9 +99,7 @@ class EnsembleClassifier:
             raise DataError(f"questions: found {type(questions).__name__}; give a text, a mapping, or a list of them")
         if not several:
             raise DataError("questions: empty; give at least one")
-        examples = [
-            Example(id=str(index), fields=self._fields(question, index)) for index, question in enumerate(several)
-        ]
+        examples = [self._example(question, index) for index, question in enumerate(several)]
         logits_MNC = predict_examples(self._loaded, PreparedSet(examples, self.config)).logits_MNC
         uncertainty = measure_uncertainty(logits_MNC)
         return Prediction(
@@ -109,6 +108,18 @@ class EnsembleClassifier:
             member_probs_MNC=np.exp(log_softmax(logits_MNC)),
             uncertainty=uncertainty,
         )
+
+    def _example(self, question: Any, index: int) -> Example:
+        options = question.get(OPTIONS_FIELD) if isinstance(question, Mapping) else None
+        if not isinstance(options, list | tuple) or not names_options(self.config.prompt_template):
+            return Example(id=str(index), fields=self._fields(question, index))
+        most = self.config.num_labels
+        if not FEWEST_OPTIONS <= len(options) <= most or not all(isinstance(o, str) and o.strip() for o in options):
+            raise DataError(
+                f"questions[{index}]: {OPTIONS_FIELD!r} is {clipped(options)}; give {FEWEST_OPTIONS} to {most} texts"
+            )
+        fields = self._fields({**question, OPTIONS_FIELD: lettered(options)}, index)
+        return Example(id=str(index), fields=fields, options=len(options))
 
     def _fields(self, question: Any, index: int) -> dict[str, str]:
         """Return the texts of the prompt's columns."""

@@ -16,6 +16,7 @@ from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
+from ensemble_uq_llm.labels.lacking_options import masked
 from ensemble_uq_llm.models.logits import Tell, member_logits
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.pack import Tokens
@@ -50,7 +51,7 @@ def predict_examples(
         ids=tokens.ids,
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
-        logits_MNC=logits_MNC,
+        logits_MNC=masked(logits_MNC, tokens.options_N),
         answer_mass_MN=None if logits.shape == logits_MNC.shape else _answer_mass(logits),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )

@@ -1,12 +1,15 @@
 """Two sets of predictions brought onto the examples that both have, so that every difference is a paired one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.lacking_options import lacks, options_of
 from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.utils.text import clipped
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +35,7 @@ def align(a: Predictions, b: Predictions) -> Aligned:
     """Match the examples of A and B by their ids; a label that only one of them knows holds for both.
 
     Raises:
-        DataError: the numbers of classes differ, or no labelled example remains.
+        DataError: the numbers of classes or an example's options differ, or no labelled example remains.
     """
     classes = a.logits_MNC.shape[2], b.logits_MNC.shape[2]
     if classes[0] != classes[1]:
@@ -54,6 +57,7 @@ def align(a: Predictions, b: Predictions) -> Aligned:
         raise DataError(f"A and B have {in_a.size:,} examples in common, but {why}; compare labelled predictions")
     same_ids = len(a.ids) == in_a.size == len(b.ids)
     a_MNC, b_MNC = _by_member(a)[:, in_a], _by_member(b)[:, in_b]
+    _check_options(a_MNC[0], b_MNC[0], ids=[a.ids[row] for row in in_a.tolist()])
     labelling = _warn_of_labels(labels_a_N, labels_b_N, differs_N, first=a.ids[in_a[int(np.argmax(differs_N))]])
     return Aligned(
         ids=tuple(a.ids[row] for row in in_a[kept].tolist()),
@@ -64,6 +68,17 @@ def align(a: Predictions, b: Predictions) -> Aligned:
         same_predictions=same_ids and sorted(a.members) == sorted(b.members) and np.array_equal(a_MNC, b_MNC),
         warnings=(*_warn_of_ids(len(a.ids), len(b.ids), in_a.size), *labelling),
     )
+
+
+def _check_options(a_NC: NDArray[np.floating], b_NC: NDArray[np.floating], *, ids: Sequence[str]) -> None:
+    differs_N = (lacks(a_NC) != lacks(b_NC)).any(axis=1)
+    if differs_N.any():
+        n = int(np.argmax(differs_N))
+        of_a, of_b = int(options_of(a_NC[n])), int(options_of(b_NC[n]))
+        raise DataError(
+            f"example {clipped(ids[n])} has {of_a} options in A and {of_b} in B, or other ones; compare predictions of "
+            "the same questions"
+        )
 
 
 def _by_member(predictions: Predictions) -> NDArray[np.floating]:

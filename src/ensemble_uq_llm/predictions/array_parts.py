@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.foreign.option_counts import with_counts
 from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities
 from ensemble_uq_llm.utils.text import clipped
 
@@ -44,6 +45,7 @@ def parts_of_arrays(
     members: Sequence[MemberId] | None = None,
     samples: Sequence[int] | ArrayLike | None = None,
     true_probs: ArrayLike | None = None,
+    options: Sequence[int] | ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     source: Path | None = None,
 ) -> Parts:
@@ -54,15 +56,16 @@ def parts_of_arrays(
     Raises:
         DataError: not exactly one of logits and probs, or an array has a shape or values that it must not have.
     """
-    scores = {name: each for name, each in (("logits", logits), ("probs", probs)) if each is not None}
-    if len(scores) != 1:
+    either = {name: each for name, each in (("logits", logits), ("probs", probs)) if each is not None}
+    if len(either) != 1:
         raise DataError(
             "there are both `logits` and `probs`; keep one of them"
-            if scores
+            if either
             else "there are neither `logits` nor `probs`; give one"
         )
-    [(name, given)] = scores.items()
-    logits_MNC = _logits(name, _numbers(name, given), source)
+    [(name, given)] = either.items()
+    scores = _numbers(name, given)
+    logits_MNC = _logits(name, scores if options is None else _with_counts(name, scores, options), source)
     count = logits_MNC.shape[1]
     truth = None if true_probs is None else _of_shape("true_probs", true_probs, like=logits_MNC)
     return Parts(
@@ -118,6 +121,21 @@ def _logits(name: str, scores: NDArray[np.float64], source: Path | None) -> NDAr
         names=[f"class {c}" for c in range(classes)] if scores.ndim > 1 else ["class 1"],
     )
     return logits_PC.reshape(rows[0] if len(rows) == 2 else 1, rows[-1], logits_PC.shape[1])
+
+
+def _with_counts(name: str, scores: NDArray[np.float64], given: Any) -> NDArray[np.float64]:
+    if scores.ndim not in (2, 3):
+        raise DataError(f"array {name!r} has shape {scores.shape}; where there are `options` it is {_SHAPES['logits']}")
+    array = _array("options", given)
+    if array.shape != scores.shape[-2:-1]:
+        raise DataError(f"array 'options' has shape {array.shape}; it must be {scores.shape[-2:-1]}, one an example")
+    counts_P = np.tile(np.array(_whole("options", array), np.int64), scores.shape[0] if scores.ndim == 3 else 1)
+    return with_counts(
+        scores.reshape(-1, scores.shape[-1]),
+        counts_P,
+        place=_place_in(name, scores.shape[:-1]),
+        names=[f"{name[:-1]} of class {c}" for c in range(scores.shape[-1])],
+    ).reshape(scores.shape)
 
 
 def _place_in(name: str, shape: tuple[int, ...]) -> Callable[[int], str]:

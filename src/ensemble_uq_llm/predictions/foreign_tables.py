@@ -24,6 +24,7 @@ from ensemble_uq_llm.predictions.foreign.column_names import (
 )
 from ensemble_uq_llm.predictions.foreign.delimited_table import read_delimited_table
 from ensemble_uq_llm.predictions.foreign.json_table import read_json_table
+from ensemble_uq_llm.predictions.foreign.option_counts import OPTIONS, has_counts, warn_of_lacking, with_counts
 from ensemble_uq_llm.predictions.foreign.table_file import TableFile, check_width
 from ensemble_uq_llm.predictions.foreign_arrays import read_arrays
 from ensemble_uq_llm.predictions.foreign_values import LabelMeaning, in_range, log_probabilities, refuse_misspelt
@@ -54,8 +55,8 @@ def load_predictions(
     are class numbers or, for two classes, true and false, or names of classes; instead of `logit_c` there may be
     probabilities `prob_c` or `p_c`, or for two classes P(class 1) alone as `prob`, `p_yes`, `prob_1` or `p_1`; c is a
     number or the name of a class. A column `logits` or `probs` may hold a list of one number a class, or a list of such
-    lists, one a member. True probabilities `true_c` are kept, other columns are ignored. NPZ: see
-    `foreign_arrays.read_arrays`.
+    lists, one a member. True probabilities `true_c` are kept, other columns are ignored. Options
+    of multiple choice that a row does not have: `foreign.option_counts`. NPZ: see `foreign_arrays.read_arrays`.
 
     Probabilities are stored as logits, their logarithms; see `foreign_values.log_probabilities`.
 
@@ -110,7 +111,7 @@ def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | 
     """Rewrite the table as one of our own, whose checks then apply."""
     names = file.table.column_names
     if not columns and set(names) >= _CONTRACT and _has_class_numbers(file.table.column("label").type):
-        return replace(from_table(file.table), class_names=tuple(classes or ()))
+        return _noting_lacking(replace(from_table(file.table), class_names=tuple(classes or ())), file)
     if file.table.num_rows == 0:
         raise DataError("the file has no rows; it needs one for each example and member")
     if double := [name for name, times in Counter(names).items() if times > 1]:
@@ -121,7 +122,13 @@ def _read(file: TableFile, columns: Mapping[str, str], classes: Sequence[str] | 
     logits_PC = _logits(file, _score_columns(names))
     refuse_misspelt(names, _OF_ROWS)
     ours = from_table(pa.table(_our_columns(file, logits_PC, classes)))
-    return replace(ours, class_names=tuple(classes or ()))
+    return _noting_lacking(replace(ours, class_names=tuple(classes or ())), file)
+
+
+def _noting_lacking(predictions: Predictions, file: TableFile) -> Predictions:
+    if not has_counts(file.table):
+        warn_of_lacking(predictions.lacks_NC, file.path)
+    return predictions
 
 
 def _has_class_numbers(kind: Any) -> bool:
@@ -177,6 +184,9 @@ def _score_columns(names: Sequence[str]) -> list[str]:
 
 def _logits(file: TableFile, columns: Sequence[str]) -> NDArray[np.float64]:
     values_PC = np.stack([numbers(file, name) for name in columns], axis=1)
+    if has_counts(file.table) and len(columns) > 1:
+        _check_filled(file, OPTIONS, needed="give every row the number of its options")
+        values_PC = with_counts(values_PC, whole_numbers(file, OPTIONS), place=file.place, names=columns)
     if columns[0].startswith("logit_"):
         return in_range(values_PC)
     probs = values_PC[:, 0] if len(columns) == 1 else values_PC
@@ -190,10 +200,12 @@ def _check_flat(file: TableFile, name: str) -> None:
         raise DataError(f"{file.place(0)}: {name} is {shown}; it must be text or a number")
 
 
-def _check_filled(file: TableFile, name: str) -> None:
+def _check_filled(
+    file: TableFile, name: str, *, needed: str = "give every row its example's id and its member's seed"
+) -> None:
     if file.table.column(name).null_count:
         row = int(np.argmax(file.table.column(name).is_null().to_numpy()))
-        raise DataError(f"{file.place(row)}: {name} is empty; give every row its example's id and its member's seed")
+        raise DataError(f"{file.place(row)}: {name} is empty; {needed}")
 
 
 def _check_ids_differ(file: TableFile) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.class_names import ClassNames
 from ensemble_uq_llm.labels.label_values import key_of
+from ensemble_uq_llm.labels.lacking_options import LACKING, with_lacking
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
@@ -38,6 +40,7 @@ def log_probabilities(
 
     Rows are divided by their sum. A probability of exactly 0, which no logit stands for, becomes the smallest
     normal float32, or the smallest probability that there is if that is smaller; one warning says how many there are.
+    NaN stands for an option that the row does not have (`foreign.option_counts`).
 
     Args:
         probs: of every class [P, C], or of class 1 of two [P].
@@ -48,13 +51,14 @@ def log_probabilities(
     Raises:
         DataError: a value is no number from 0 to 1, or a row does not sum to 1. Says where, and in how many rows.
     """
-    given_PC = probs if probs.ndim == 2 else probs[:, None]
+    given_PC, lacks_PC = _without_lacking(probs) if probs.ndim == 2 else (probs[:, None], None)
     _check_range(given_PC, place, names)
     probs_PC = given_PC if probs.ndim == 2 else np.stack([np.maximum(1.0 - probs, 0.0), probs], axis=1)
     sums_P = probs_PC.sum(axis=1)
     _check_sums(sums_P, place, names)
     probs_PC = probs_PC / sums_P[:, None]
-    if zeros := int((probs_PC == 0).sum()):
+    is_zero_PC = probs_PC == 0 if lacks_PC is None else (probs_PC == 0) & ~lacks_PC
+    if zeros := int(is_zero_PC.sum()):
         where = f"{source}: " if source else ""
         smallest = min(_SMALLEST, float(probs_PC[probs_PC > 0].min()))
         warnings.warn(
@@ -62,14 +66,26 @@ def log_probabilities(
             "the NLL depends on that number (give logits, or probabilities that are not rounded to 0)",
             stacklevel=2,
         )
-        probs_PC[probs_PC == 0] = smallest
-    log_probs_PC: NDArray[np.float64] = np.log(probs_PC)
-    return log_probs_PC
+        probs_PC[is_zero_PC] = smallest
+    if lacks_PC is None:
+        log_probs_PC: NDArray[np.float64] = np.log(probs_PC)
+        return log_probs_PC
+    return np.where(lacks_PC, LACKING, np.log(np.where(lacks_PC, 1.0, probs_PC)))
+
+
+def _without_lacking(probs_PC: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """Return the probabilities with 0 for the options that a row does not have, and which these are; None: none."""
+    is_none_PC = np.isnan(probs_PC)
+    lacks_PC = is_none_PC & ((~is_none_PC).sum(axis=1, keepdims=True) >= FEWEST_OPTIONS)
+    return (np.where(lacks_PC, 0.0, probs_PC), lacks_PC) if lacks_PC.any() else (probs_PC, None)
 
 
 def in_range(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logits, infinite where 32 bits could not hold them: `Predictions` refuses that and says where it is."""
-    return np.where(np.abs(logits) > _LARGEST, np.copysign(np.inf, logits), logits)
+    """Return logits, infinite where 32 bits could not hold them: `Predictions` refuses that and says where it is.
+
+    Where there is none, its option is one that the row does not have (`foreign.option_counts`).
+    """
+    return with_lacking(np.where(np.abs(logits) > _LARGEST, np.copysign(np.inf, logits), logits))
 
 
 def class_of(value: Any, *, classes: int) -> int | None:

@@ -2,8 +2,9 @@
 
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
 `logit_0 ... logit_{C-1}`, where it is known `answer_mass`, and, where the true probabilities are known,
-`true_0 ... true_{C-1}`. Any program may write such a file. Ours tell in the file's metadata what made them:
-`predictions.origin`.
+`true_0 ... true_{C-1}`. Of multiple choice with fewer options than classes the logits of the others are null, and
+`options` is how many there are (`predictions.foreign.option_counts`). Any program may write such a file. Ours tell in
+the file's metadata what made them: `predictions.origin`.
 """
 
 import re
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.labels.lacking_options import with_lacking
 from ensemble_uq_llm.member import MemberId, trained
+from ensemble_uq_llm.predictions.foreign.option_counts import OPTIONS, has_counts, with_counts
 from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.storage.guard import read_of_run
@@ -102,6 +105,9 @@ def from_table(table: Any) -> Predictions:
     labels_N = _agreed(cells("label", pa.int64(), _NO_LABEL), "label", ids=ids, members=members)
     kind = _kind_of_logits(table, classes)
     logits_MNC = np.stack([cells(name, kind, np.nan) for name in _logit_names(classes)], axis=-1)
+    if has_counts(table):
+        options_N = _agreed(cells(OPTIONS, pa.int64(), 0), OPTIONS, ids=ids, members=members)
+        logits_MNC = _with_counts(logits_MNC, options_N, ids)
     truth_NC = None
     if any(name.startswith("true_") for name in table.column_names):
         names = [f"true_{c}" for c in range(classes)]
@@ -111,11 +117,23 @@ def from_table(table: Any) -> Predictions:
         ids=tuple(ids),
         labels=tuple(None if label == _NO_LABEL else label for label in labels_N.tolist()),
         members=members,
-        logits_MNC=logits_MNC,
+        logits_MNC=with_lacking(logits_MNC),
         true_probs_NC=truth_NC,
         answer_mass_MN=cells("answer_mass", pa.float64(), np.nan) if "answer_mass" in table.column_names else None,
         origin=origin_of_metadata(table.schema.metadata),
     )
+
+
+def _with_counts(
+    logits_MNC: NDArray[np.floating], options_N: NDArray[np.int64], ids: Sequence[str]
+) -> NDArray[np.floating]:
+    members, examples, classes = logits_MNC.shape
+    return with_counts(
+        logits_MNC.reshape(-1, classes),
+        np.tile(options_N, members),
+        place=lambda row: f"example {clipped(ids[row % examples])}",
+        names=_logit_names(classes),
+    ).reshape(logits_MNC.shape)
 
 
 def _count_classes(table: Any) -> int:

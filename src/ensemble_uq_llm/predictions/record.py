@@ -11,6 +11,8 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.labels.lacking_options import lacks
+from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
 from ensemble_uq_llm.predictions.origin import Origin
@@ -30,7 +32,8 @@ class Predictions:
 
     Raises:
         DataError: no member or example, fewer than two classes, an id or member twice, a label out of range,
-            a logit that is not finite, or true probabilities that are none.
+            a logit that is not finite, true probabilities that are none, or a class that only some members' logits
+            lack, or that lacks and is the label.
         ValueError: the parts differ in length.
     """
 
@@ -41,7 +44,8 @@ class Predictions:
     members: tuple[MemberId, ...]
     """Who the members are, length M."""
     logits_MNC: NDArray[np.floating]
-    """Unnormalised log-probabilities, of 64 bits where they come from elsewhere, of 32 where our models made them."""
+    """Unnormalised log-probabilities, of 64 bits where they come from elsewhere, of 32 where our models made them; of a
+    class that an example lacks (an option of multiple choice) `labels.lacking_options.LACKING`."""
     true_probs_NC: NDArray[np.float64] | None = None
     """The true probability of each class; known only for synthetic worlds."""
     origin: Origin | None = None
@@ -58,6 +62,7 @@ class Predictions:
         _check_logits(self)
         _check_truth(self)
         _check_mass(self)
+        _check_lacking(self)
 
     @classmethod
     def from_arrays(
@@ -70,6 +75,7 @@ class Predictions:
         seeds: Sequence[int] | ArrayLike | None = None,
         members: Sequence[MemberId] | None = None,
         true_probs: ArrayLike | None = None,
+        options: Sequence[int] | ArrayLike | None = None,
         classes: Sequence[str] | None = None,
     ) -> Self:
         """Make the record of arrays, by the rules of NPZ files.
@@ -83,6 +89,7 @@ class Predictions:
             seeds: [M] whole numbers that name the members; counted from 0 by default.
             members: the members' identities in place of seeds, where a seed has several samples.
             true_probs: [N, C], where the true probability of each class is known.
+            options: [N] how many of the classes, the first ones, each example of multiple choice has.
             classes: the names of the classes in the order of their numbers, where labels are names.
 
         Raises:
@@ -96,6 +103,7 @@ class Predictions:
             seeds=seeds,
             members=members,
             true_probs=true_probs,
+            options=options,
             classes=classes,
         )
         return cls(**parts)
@@ -109,6 +117,12 @@ class Predictions:
     def labelled_N(self) -> NDArray[np.bool_]:
         """True where the label is known."""
         return self.labels_N >= 0
+
+    @cached_property
+    def lacks_NC(self) -> NDArray[np.bool_] | None:
+        """The classes that each example lacks; None where every example has all."""
+        lacks_NC = lacks(self.logits_MNC[0])
+        return lacks_NC if lacks_NC.any() else None
 
     def __repr__(self) -> str:
         members, examples, classes = self.logits_MNC.shape
@@ -138,7 +152,11 @@ class Predictions:
         }
         if any(member.sample for member in self.members):
             columns["sample"] = pa.array(np.repeat([member.sample for member in self.members], examples), pa.int64())
-        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], kind) for c in range(classes)}
+        lacks_NC = self.lacks_NC
+        lacks_PC = np.zeros(logits_PC.shape, np.bool_) if lacks_NC is None else np.tile(lacks_NC, (members, 1))
+        if lacks_NC is not None:
+            columns["options"] = pa.array(classes - lacks_PC.sum(axis=1), pa.int64())
+        columns |= {f"logit_{c}": pa.array(logits_PC[:, c], kind, mask=lacks_PC[:, c]) for c in range(classes)}
         if self.answer_mass_MN is not None:
             columns["answer_mass"] = pa.array(self.answer_mass_MN.reshape(-1), pa.float64())
         if self.true_probs_NC is not None:
@@ -207,6 +225,37 @@ def _check_logits(predictions: Predictions) -> None:
         raise DataError(
             f"example {clipped(predictions.ids[n])}, {predictions.members[m].title}: logit_{c} is "
             f"{predictions.logits_MNC[m, n, c]}; a member that diverged must be left out"
+        )
+
+
+def _check_lacking(predictions: Predictions) -> None:
+    lacks_NC, classes = predictions.lacks_NC, predictions.logits_MNC.shape[2]
+    first_NC = np.zeros(predictions.logits_MNC.shape[1:], np.bool_) if lacks_NC is None else lacks_NC
+    differs_MNC = lacks(predictions.logits_MNC) != first_NC
+    if differs_MNC.any():
+        m, n, c = np.argwhere(differs_MNC)[0]
+        without, other = (predictions.members[i].title for i in ((0, m) if first_NC[n, c] else (m, 0)))
+        raise DataError(
+            f"example {clipped(predictions.ids[n])} has no logit_{c} of {without} and one of {other}; an option is "
+            "there for all members or for none, and a member that diverged must be left out"
+        )
+    if lacks_NC is None:
+        return
+    few_N = (~lacks_NC).sum(axis=1) < FEWEST_OPTIONS
+    absent_N = predictions.labelled_N & lacks_NC[np.arange(len(lacks_NC)), predictions.labels_N]
+    if few_N.any() or absent_N.any():
+        n = int(np.argmax(few_N | absent_N))
+        options = classes - int(lacks_NC[n].sum())
+        found = f"the label {predictions.labels[n]}, which it does not have" if absent_N[n] else "nothing to choose"
+        raise DataError(
+            f"example {clipped(predictions.ids[n])} has {counted(options, 'option')} of {classes} classes and {found}; "
+            f"give every example a number for its label and for at least {FEWEST_OPTIONS} classes"
+        )
+    if predictions.true_probs_NC is not None and (hopeful_NC := lacks_NC & (predictions.true_probs_NC > 0)).any():
+        n, c = np.argwhere(hopeful_NC)[0]
+        raise DataError(
+            f"example {clipped(predictions.ids[n])} has no logit_{c}, and true_{c} is "
+            f"{predictions.true_probs_NC[n, c]}; an option that is not there has the true probability 0"
         )
 
 

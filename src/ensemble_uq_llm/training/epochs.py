@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
+from ensemble_uq_llm.labels.lacking_options import masked
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.memory import PassBudget
 from ensemble_uq_llm.models.passes import Rows
@@ -182,12 +183,13 @@ def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tup
             members=list(trained),
             tell=lambda _done, _of: stop.check(),
         )
-        losses_M, accuracies_M = _loss_and_accuracy(logits_MNC, examples.labels_N[labelled])
+        options_N = None if examples.options_N is None else examples.options_N[labelled]
+        losses_M, accuracies_M = _loss_and_accuracy(masked(logits_MNC, options_N), examples.labels_N[labelled])
         yield from zip(trained.values(), losses_M.tolist(), accuracies_M.tolist(), strict=True)
 
 
 def _loss_and_accuracy(
-    logits_MNC: NDArray[np.float32], labels_N: NDArray[np.int64]
+    logits_MNC: NDArray[np.floating], labels_N: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each member's mean cross-entropy and accuracy."""
     label_log_probs_MN = np.take_along_axis(log_softmax(logits_MNC), labels_N[None, :, None], axis=2)[..., 0]

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.labels.lacking_options import LACKING
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory, within_memory
 from ensemble_uq_llm.models.pack import Span, make_pack
@@ -76,14 +77,19 @@ def member_losses(
     spans: Sequence[Span],
     batch_sizes_M: Sequence[float],
     weights_C: Tensor | None = None,
+    options_B: Tensor | None = None,
 ) -> Tensor:
     """Return each member's share of its batch-mean cross-entropy from the sequences of one pass: float32 [M].
 
     A member's passes of one step add up to the mean over its batch; a member without sequences here has 0. With class
     weights the mean is that of torch's `CrossEntropyLoss(weight=...)`, weighted by the labels' classes, and
-    `batch_sizes_M` are the sums of these weights over the batches.
+    `batch_sizes_M` are the sums of these weights over the batches. Of multiple choice `options_B` is how many of the
+    classes a sequence has: the others get no probability, and no gradient.
     Members must be summed, not averaged: a mean over members would scale every gradient by 1/M.
     """
+    if options_B is not None:
+        beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
+        logits_BC = logits_BC.masked_fill(beyond_BC, LACKING)
     losses_B = F.cross_entropy(logits_BC, labels_B, weight=weights_C, reduction="none")
     own = [losses_B.new_zeros(())] * len(batch_sizes_M)
     for span in spans:
@@ -134,11 +140,17 @@ def _accumulate(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int
         losses_M = torch.zeros(len(batch_sizes), device=device)
         for chunks in passes:
             pack = make_pack([(c.member, [data.sequences[row] for row in c.rows]) for c in chunks], device=device)
-            labels_B = torch.from_numpy(np.concatenate([data.labels_N[c.rows] for c in chunks])).to(device)
+            rows_B = np.concatenate([c.rows for c in chunks])
+            labels_B = torch.from_numpy(data.labels_N[rows_B]).to(device)
+            options_B = None if data.options_N is None else torch.from_numpy(data.options_N[rows_B]).to(device)
             trunk_TH = None if trainer.trunk is None else trainer.trunk.of([row for c in chunks for row in c.rows])
             logits_BC = ensemble(pack, dropout_generators=generators, trunk_TH=trunk_TH)
             pass_losses_M = member_losses(
-                logits_BC, labels_B, spans=pack.sequence_spans, batch_sizes_M=batch_sizes, weights_C=weights_C
+                *(logits_BC, labels_B),
+                spans=pack.sequence_spans,
+                batch_sizes_M=batch_sizes,
+                weights_C=weights_C,
+                options_B=options_B,
             )
             pass_losses_M.sum().backward()
             losses_M += pass_losses_M.detach()

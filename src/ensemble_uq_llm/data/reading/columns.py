@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.choices.answer_column import AnswerColumn
+from ensemble_uq_llm.data.choices.choice_record import ChoiceRecord
+from ensemble_uq_llm.data.choices.option_rows import as_choices
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.data.reading.file_formats import Record
 from ensemble_uq_llm.data.reading.label_column import LabelColumn, is_missing
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.class_names import ClassNames
+from ensemble_uq_llm.labels.option_letters import LETTERS, OPTIONS_FIELD, AnswerForm
 from ensemble_uq_llm.utils.input.problems import Problems
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
@@ -33,6 +39,27 @@ class Columns:
     """Whether a row without a label is an error, or an example with the label None."""
     label_may_be_absent: bool = False
     """Whether rows without the column that `label` names are unlabelled; else the name is taken for a mistake."""
+    options: tuple[str, ...] = ()
+    """The columns of the options, or the one with a list of them; empty: as official layouts have them."""
+    answer_form: AnswerForm | None = None
+    """How an answer names its option; None: as the layout has it, or by letter or words."""
+
+    @classmethod
+    def of(cls, config: Config, *, class_names: Sequence[str] = LETTERS, require_labels: bool = True) -> Self:
+        """Return where a configuration's rows hold what it needs; without the names of the classes any letter may do.
+
+        Raises:
+            ConfigError: the prompt's template is no good.
+        """
+        return cls(
+            prompt=prompt_columns(config.prompt_template),
+            label=config.label_column,
+            id=config.id_column,
+            class_names=tuple(class_names),
+            require_labels=require_labels,
+            options=config.option_columns or (),
+            answer_form=config.answer_form,
+        )
 
 
 def examples_from_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Example]:
@@ -44,8 +71,9 @@ def examples_from_records(records: Sequence[Record], columns: Columns, *, source
     if not records:
         raise DataError(f"{source}: holds no rows; it must hold at least one")
     problems = Problems(source)
+    records, columns, is_choice = _with_options(records, columns, problems)
     columns = _settled(columns, records, problems)
-    labels = _label_column_of(columns)
+    labels = _answer_column_of(columns, problems) if is_choice else _label_column_of(columns)
     examples = [_example(record, index, columns, labels, problems) for index, record in enumerate(records)]
     if labels is not None:
         labels.report(problems)
@@ -55,15 +83,44 @@ def examples_from_records(records: Sequence[Record], columns: Columns, *, source
 
 
 def labels_of_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Any]:
-    """Return the labels of rows as they are, without those that are missing.
+    """Return the labels of rows as they are, without those that are missing; of multiple choice the letters in use.
 
     Raises:
-        DataError: there are no rows, or none has one of the columns.
+        DataError: there are no rows, or none has one of the columns; or options cannot be used.
     """
     if not records:
         raise DataError(f"{source}: holds no rows; it must hold at least one")
-    name = _settled(columns, records, Problems(source)).label or ""
+    problems = Problems(source)
+    records, columns, is_choice = _with_options(records, columns, problems)
+    name = _settled(columns, records, problems).label or ""
+    if is_choice:
+        most = max(len(record.options) for record in records if isinstance(record, ChoiceRecord))
+        return list(LETTERS[:most])
     return [value for record in records if not is_missing(value := record.values.get(name))]
+
+
+def _with_options(
+    records: Sequence[Record], columns: Columns, problems: Problems
+) -> tuple[Sequence[Record], Columns, bool]:
+    """Return rows and columns with the options by letter and the answer's column, where the prompt names options."""
+    if OPTIONS_FIELD not in columns.prompt:
+        return records, columns, False
+    choices = as_choices(records, columns.options, columns.class_names, problems)
+    if choices is None:
+        return records, columns, False
+    label, official = columns.label, choices.answer_column
+    if label is None and official and (columns.require_labels or any(official in each.values for each in records)):
+        label = official
+    form = columns.answer_form or choices.answer_form
+    return choices.records, replace(columns, label=label, answer_form=form), True
+
+
+def _answer_column_of(columns: Columns, problems: Problems) -> AnswerColumn | None:
+    if not columns.label:
+        return None
+    return AnswerColumn(
+        name=columns.label, form=columns.answer_form, is_required=columns.require_labels, problems=problems
+    )
 
 
 def _settled(columns: Columns, records: Sequence[Record], problems: Problems) -> Columns:
@@ -107,12 +164,15 @@ def _label_column_of(columns: Columns) -> LabelColumn | None:
     return LabelColumn(columns.label, ClassNames(columns.class_names), is_required=columns.require_labels)
 
 
-def _example(record: Record, index: int, columns: Columns, labels: LabelColumn | None, problems: Problems) -> Example:
+def _example(
+    record: Record, index: int, columns: Columns, labels: LabelColumn | AnswerColumn | None, problems: Problems
+) -> Example:
     """Return the row's example; what is wrong with the row goes to `problems`, which are raised later."""
     fields = {name: _text(record, name, problems) for name in columns.prompt}
     label = labels.read(record) if labels is not None else None
     identifier = _identifier(record, columns.id, problems) if columns.id else str(index)
-    return Example(id=identifier, fields=fields, label=label)
+    options = len(record.options) if isinstance(record, ChoiceRecord) else None
+    return Example(id=identifier, fields=fields, label=label, options=options)
 
 
 def _check_ids_differ(examples: Sequence[Example], records: Sequence[Record], problems: Problems) -> None:

@@ -22,8 +22,8 @@ LOCAL_FILES: Final = (
 )
 
 
-def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None) -> list[Record]:
-    """Return the rows of one split, downloaded or from the cache.
+def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None, configuration: str | None = None) -> list[Record]:
+    """Return the rows of one split, downloaded or from the cache; of a repository of several data sets those of one.
 
     Everything is kept in `cache_dir` (None: the user's Hugging Face cache). HF_HUB_OFFLINE is honoured.
     Raises DataError if the split cannot be had. Not for several threads at once.
@@ -34,7 +34,9 @@ def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None) -> list[Reco
     silence = why_hub_is_silent()
     try:
         with _settings(is_offline=silence is not None, cache_dir=cache_dir):
-            rows = datasets.load_dataset(repo, split=split, cache_dir=str(cache_dir) if cache_dir else None)
+            rows = datasets.load_dataset(
+                repo, configuration, split=split, cache_dir=str(cache_dir) if cache_dir else None
+            )
     except Exception as error:
         raise DataError(_explained(repo, split, silence, error)) from error
     named = {name: kind.names for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}

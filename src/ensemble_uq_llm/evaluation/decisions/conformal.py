@@ -99,17 +99,25 @@ def fit_rules(
 
 
 def include(
-    rules: Sequence[SetRule], probs_NC: NDArray[np.float64], *, rng: np.random.Generator
+    rules: Sequence[SetRule],
+    probs_NC: NDArray[np.float64],
+    *,
+    rng: np.random.Generator,
+    lacks_NC: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], ...]:
     """Return for each of R rules which classes every example's set holds, [N, C]; sets of one method are nested.
+
+    A class that an example lacks is never in its set, which costs no coverage: it is nobody's label there.
 
     Args:
         rules: what `fit_rules` returned.
         probs_NC: the ensemble's probabilities of any examples, labelled or not, shifted or not.
         rng: of the random parts of `aps`.
+        lacks_NC: the classes that each example lacks; None where every example has all.
     """
+    has_NC = True if lacks_NC is None else ~lacks_NC
     scores_NC = {method: _scores(method, probs_NC, rng) for method in dict.fromkeys(rule.method for rule in rules)}
-    return tuple(at_most(scores_NC[rule.method], _threshold_C(rule), unit=_UNIT) for rule in rules)
+    return tuple(at_most(scores_NC[rule.method], _threshold_C(rule), unit=_UNIT) & has_NC for rule in rules)
 
 
 def measure(

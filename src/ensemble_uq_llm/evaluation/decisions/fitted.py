@@ -95,7 +95,8 @@ class Fitted:
             )
         uncertainty = measure_uncertainty(own.logits_MNC)
         order_N = by_name(own.ids) if drawn_N is None else drawn_N
-        ordered_RNC = include(self.rules, uncertainty.probs_NC[order_N], rng=rng)
+        lacks_NC = None if uncertainty.lacks_NC is None else uncertainty.lacks_NC[order_N]
+        ordered_RNC = include(self.rules, uncertainty.probs_NC[order_N], rng=rng, lacks_NC=lacks_NC)
         return Decisions(
             log_probs_NC=self.temperatures.apply(own.logits_MNC),
             sets_RNC=tuple(sets_NC[np.argsort(order_N)] for sets_NC in ordered_RNC),

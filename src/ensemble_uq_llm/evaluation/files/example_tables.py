@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def uncertainty_columns(predictions: Predictions, uncertainty: Uncertainty) -> dict[str, Sequence[Any]]:
-    """Return label, prediction, probabilities and every measure of uncertainty by the columns' names."""
+    """Return label, prediction, probabilities and every measure of uncertainty by the columns' names.
+
+    Where examples lack classes, also how many `options` each has, and the entropy as a share of what these allow.
+    """
     columns: dict[str, Sequence[Any]] = {
         "id": predictions.ids,
         "label": predictions.labels,
@@ -23,6 +26,9 @@ def uncertainty_columns(predictions: Predictions, uncertainty: Uncertainty) -> d
         "confidence": uncertainty.confidence_N.tolist(),
     }
     columns |= {f"p_{c}": probs_N.tolist() for c, probs_N in enumerate(uncertainty.probs_NC.T)}
+    if uncertainty.lacks_NC is not None:
+        columns["options"] = uncertainty.options_N.tolist()
+        columns["normalised_entropy"] = uncertainty.normalised_entropy_N.tolist()
     return columns | {
         "variance": uncertainty.variance_N.tolist(),
         "entropy": uncertainty.entropy_N.tolist(),

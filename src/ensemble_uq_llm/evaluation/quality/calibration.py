@@ -5,13 +5,14 @@ both vary from draw to draw: the bootstrap varies how often an example counts, t
 Noise only raises such an error: even a perfectly calibrated predictor has an ECE of about 0.01 on 3,270 examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.labels.lacking_options import lacks
 from ensemble_uq_llm.statistics.statistic import Statistic
 from ensemble_uq_llm.statistics.ties import bin_of, most_probable, snapped
 
@@ -50,10 +51,19 @@ def equal_mass_ece(log_probs_NC: LogProbs) -> CalibrationError:
 
 
 def classwise_ece(log_probs_NC: LogProbs) -> CalibrationError:
-    """Mean over classes of the binned error of p_c against label = c (Kull et al. 2019, arXiv:1910.12656)."""
+    """Mean over classes of the binned error of p_c against label = c (Kull et al. 2019, arXiv:1910.12656).
+
+    Where examples lack classes it is the mean over the classes that they have: a class counts as often as it is there.
+    """
     forecasts = [of_class(log_probs_NC, c) for c in range(log_probs_NC.shape[1])]
     errors = [_mean_gap(forecast, confidence_bin(forecast.probability_N)) for forecast in forecasts]
-    return lambda weights_DN, labels_DN: np.mean([error(weights_DN, labels_DN) for error in errors], axis=0)
+    portion = _portion_possible(forecasts)
+
+    def error(weights_DN: NDArray[np.float64], labels_DN: NDArray[np.int64]) -> NDArray[np.float64]:
+        mean_D: NDArray[np.float64] = np.mean([each(weights_DN, labels_DN) for each in errors], axis=0)
+        return mean_D / portion(weights_DN)
+
+    return error
 
 
 def binary_ece(log_probs_NC: LogProbs) -> CalibrationError:
@@ -100,6 +110,12 @@ class Forecast:
 
     probability_N: NDArray[np.float64]
     answer_N: NDArray[np.intp]
+    possible_N: NDArray[np.bool_] | None = None
+    """Where the example has that class at all; None: everywhere. Elsewhere probability and residual are 0."""
+
+    def weights(self, weights_DN: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights of the examples, 0 where the event is impossible."""
+        return weights_DN if self.possible_N is None else weights_DN * self.possible_N
 
     def residuals(self, labels_DN: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the probability minus whether the event happened, [D, N]."""
@@ -115,9 +131,19 @@ def top_label(log_probs_NC: LogProbs) -> Forecast:
 
 def of_class(log_probs_NC: LogProbs, label: int) -> Forecast:
     """Return the forecast that the label is this one."""
+    lacks_N = lacks(log_probs_NC[:, label])
     return Forecast(
-        probability_N=np.exp(log_probs_NC[:, label]), answer_N=np.full(len(log_probs_NC), label, dtype=np.intp)
+        probability_N=np.exp(log_probs_NC[:, label]),
+        answer_N=np.full(len(log_probs_NC), label, dtype=np.intp),
+        possible_N=~lacks_N if lacks_N.any() else None,
     )
+
+
+def of_each_class(log_probs_NC: LogProbs) -> list[Forecast]:
+    """Return the forecasts of all classes that some example has; of two classes that of class 1 says all."""
+    classes = log_probs_NC.shape[1]
+    forecasts = [of_class(log_probs_NC, c) for c in ([1] if classes == 2 else range(classes))]
+    return [each for each in forecasts if each.possible_N is None or each.possible_N.any()]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,3 +187,11 @@ def _mean_gap(forecast: Forecast, bin_N: NDArray[np.intp]) -> CalibrationError:
         return gap_D
 
     return error
+
+
+def _portion_possible(forecasts: Sequence[Forecast]) -> Callable[[NDArray[np.float64]], NDArray[np.float64] | float]:
+    """Return the share of possible events among those of all examples, as a function of the examples' weights."""
+    if all(each.possible_N is None for each in forecasts):
+        return lambda weights_DN: 1.0
+    share_N = np.mean([np.ones(len(f.answer_N)) if f.possible_N is None else f.possible_N for f in forecasts], axis=0)
+    return lambda weights_DN: weights_DN @ share_N / weights_DN.sum(axis=1)

@@ -18,6 +18,7 @@ from ensemble_uq_llm.evaluation.quality.brier_split import brier_part, brier_rel
 from ensemble_uq_llm.evaluation.quality.calibration import ErrorMaker, LogProbs, against_labels
 from ensemble_uq_llm.evaluation.quality.residual_sums import Summed
 from ensemble_uq_llm.evaluation.quality.smooth_ece import smooth_ece
+from ensemble_uq_llm.labels.lacking_options import lacks
 from ensemble_uq_llm.statistics.statistic import (
     Family,
     Statistic,
@@ -39,7 +40,8 @@ def accuracy(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
 def auc(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
     """Area under the ROC curve of class 1; for more classes the unweighted mean of one against the rest.
 
-    Undefined where a class has no example, as in scikit-learn's `roc_auc_score(multi_class="ovr")`.
+    Undefined where a class has no example, as in scikit-learn's `roc_auc_score(multi_class="ovr")`. Where examples lack
+    classes: see `_over_present`.
     """
     return _over_classes(roc_area, log_probs_NC, labels_N)
 
@@ -47,7 +49,8 @@ def auc(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
 def average_precision(log_probs_NC: LogProbs, labels_N: _Labels) -> Statistic:
     """Average precision of class 1; for more classes the unweighted mean of one against the rest.
 
-    Undefined where a class has no example. Definition: scikit-learn's `average_precision_score`.
+    Undefined where a class has no example. Definition: scikit-learn's `average_precision_score`. Where examples lack
+    classes: see `_over_present`.
     """
     return _over_classes(average_precision_of, log_probs_NC, labels_N)
 
@@ -76,8 +79,38 @@ def _over_classes(
     classes = log_probs_NC.shape[1]
     if classes == 2:
         return of_class(_log_odds(log_probs_NC, 1), labels_N == 1)
+    if lacks(log_probs_NC).any():
+        return _over_present(of_class, log_probs_NC, labels_N)
     parts = [of_class(_log_odds(log_probs_NC, c), labels_N == c) for c in range(classes)]
     return lambda weights_DN: np.mean([part(weights_DN) for part in parts], axis=0)
+
+
+def _over_present(
+    of_class: Callable[[NDArray[np.float64], NDArray[np.bool_]], Statistic],
+    log_probs_NC: LogProbs,
+    labels_N: _Labels,
+) -> Statistic:
+    """Return the mean over classes of each against the rest, among the examples that have the class.
+
+    A class has as much weight as examples of it, so that the last letter, which few questions have and fewer are
+    answered by, does not leave the whole undefined.
+    """
+    events = []
+    for c in range(log_probs_NC.shape[1]):
+        rows = np.flatnonzero(~lacks(log_probs_NC[:, c]))
+        if 0 < (positive := labels_N[rows] == c).sum() < len(rows):
+            events.append((rows, positive, of_class(_log_odds(log_probs_NC[rows], c), positive)))
+
+    def statistic(weights_DN: NDArray[np.float64]) -> NDArray[np.float64]:
+        above_D, below_D = np.zeros(len(weights_DN)), np.zeros(len(weights_DN))
+        for rows, positive, of_rows in events:
+            own_DN = weights_DN[:, rows]
+            value_D, weight_D = of_rows(own_DN), own_DN @ positive
+            above_D += np.where(np.isfinite(value_D), value_D * weight_D, 0.0)
+            below_D += np.where(np.isfinite(value_D), weight_D, 0.0)
+        return np.divide(above_D, below_D, out=np.full_like(above_D, np.nan), where=below_D > 0)
+
+    return statistic
 
 
 def _log_odds(log_probs_NC: LogProbs, label: int) -> NDArray[np.float64]:

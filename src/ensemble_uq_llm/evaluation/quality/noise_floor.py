@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.quality.calibration import ECE_BINS, Bins, CalibrationError, LogProbs, confidence_bin
 from ensemble_uq_llm.evaluation.records import Floor
+from ensemble_uq_llm.labels.lacking_options import lacks
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.statistics.draws import over_draws
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
@@ -65,7 +66,9 @@ def noise_floor(
     """
     if not draws:
         return {}
-    simulated = _simulate(np.exp(log_probs_NC), errors, draws=draws, seed=seed)
+    lacks_NC = lacks(log_probs_NC)
+    lacking = lacks_NC if lacks_NC.any() else None
+    simulated = _simulate(np.exp(log_probs_NC), errors, draws=draws, seed=seed, lacks_NC=lacking)
     return {name: NoiseFloor(draws_D=draws_D) for name, draws_D in simulated.items()}
 
 
@@ -94,10 +97,19 @@ def consistency_band(confidence_N: NDArray[np.float64], *, draws: int = DRAWS, s
 
 
 def _simulate(
-    probs_NC: NDArray[np.float64], quantities: Mapping[str, CalibrationError], *, draws: int, seed: int
+    probs_NC: NDArray[np.float64],
+    quantities: Mapping[str, CalibrationError],
+    *,
+    draws: int,
+    seed: int,
+    lacks_NC: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the quantities, one row a draw of all labels from the probabilities."""
     edges_CN = np.cumsum(probs_NC[:, :-1].T, axis=0)
+    if lacks_NC is not None:
+        # Past the last class that an example has there is no other, though rounding leaves its edge below 1.
+        last_N = probs_NC.shape[1] - 1 - (~lacks_NC)[:, ::-1].argmax(axis=1)
+        edges_CN[np.arange(len(edges_CN))[:, None] >= last_N] = np.inf
     ones_1N = np.ones((1, len(probs_NC)))
 
     def work(generators: Sequence[np.random.Generator]) -> dict[str, NDArray[np.float64]]:

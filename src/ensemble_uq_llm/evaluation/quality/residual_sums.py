@@ -19,7 +19,7 @@ from ensemble_uq_llm.evaluation.quality.calibration import (
     LogProbs,
     confidence_bin,
     equal_mass_bin,
-    of_class,
+    of_each_class,
     top_label,
 )
 from ensemble_uq_llm.evaluation.quality.smooth_ece import COARSE, coarse_error
@@ -70,6 +70,8 @@ class ResidualSums:
     """The cell's number among all, the empty ones included."""
     residual_EN: NDArray[np.float64]
     cell_EN: NDArray[np.intp]
+    possible_EN: NDArray[np.bool_]
+    """Where the event can happen; elsewhere the residual is 0, and the cell any of the event's."""
 
     def gap_H(self, scale: float, shape: Shape) -> NDArray[np.float64]:
         """Return the mean gap of every cell in an assumed truth: the gaps that were observed, smoothed and scaled.
@@ -118,14 +120,13 @@ def on_grid(log_probs_NC: LogProbs, labels_N: NDArray[np.int64]) -> ResidualSums
 
 def by_class(log_probs_NC: LogProbs, labels_N: NDArray[np.int64]) -> ResidualSums:
     """Return the sums of `classwise_ece` and `brier_reliability`; of two classes those of class 1 alone."""
-    classes = log_probs_NC.shape[1]
-    forecasts = [of_class(log_probs_NC, c) for c in ([1] if classes == 2 else range(classes))]
+    forecasts = of_each_class(log_probs_NC)
     return _summed(forecasts, labels_N, [confidence_bin(each.probability_N) for each in forecasts])
 
 
 def absolute(sums_DH: NDArray[np.float64], of: ResidualSums) -> NDArray[np.float64]:
-    """Return the mean over examples and events of the absolute gaps."""
-    size_D: NDArray[np.float64] = np.abs(sums_DH).sum(axis=1) / (of.n * len(of.cell_EN))
+    """Return the mean over examples and their possible events of the absolute gaps."""
+    size_D: NDArray[np.float64] = np.abs(sums_DH).sum(axis=1) / int(of.possible_EN.sum())
     return size_D
 
 
@@ -150,7 +151,10 @@ def _summed(
 ) -> ResidualSums:
     residual_EN = np.stack([forecast.residuals(labels_N) for forecast in forecasts])
     prob_EN = np.stack([forecast.probability_N for forecast in forecasts])
+    possible_EN = np.stack([_everywhere(each) for each in forecasts])
     number_EN = np.stack([cell_N + e * (max(map(np.max, cells)) + 1) for e, cell_N in enumerate(cells)])
+    for number_N, possible_N in zip(number_EN, possible_EN, strict=True):
+        number_N[~possible_N] = number_N[possible_N][0]
     position_H, cell_EN = np.unique(number_EN, return_inverse=True)
     cell_EN = cell_EN.reshape(number_EN.shape)
     group_H = np.arange(len(position_H))
@@ -162,7 +166,7 @@ def _summed(
 
     return ResidualSums(
         n=len(labels_N),
-        n_H=total(np.ones_like(prob_EN)),
+        n_H=total(possible_EN.astype(np.float64)),
         expected_H=total(prob_EN),
         variance_H=total(prob_EN * (1 - prob_EN)),
         sums_H=total(residual_EN),
@@ -170,7 +174,12 @@ def _summed(
         position_H=position_H,
         residual_EN=residual_EN,
         cell_EN=cell_EN,
+        possible_EN=possible_EN,
     )
+
+
+def _everywhere(forecast: Forecast) -> NDArray[np.bool_]:
+    return np.ones(len(forecast.answer_N), np.bool_) if forecast.possible_N is None else forecast.possible_N
 
 
 def noise_of(several: Sequence[ResidualSums], *, draws: int, seed: int) -> list[NDArray[np.float64]]:
@@ -195,7 +204,7 @@ def _parts(sums: ResidualSums) -> list[tuple[Bins, NDArray[np.float64]]]:
     """Return for each event the cells, and what a multiplier of 1 adds to its cell, sorted by cell."""
     square_H = np.bincount(sums.cell_EN.ravel(), (sums.residual_EN**2).ravel(), len(sums.n_H))
     # Where every residual is 0, for probabilities of 0 and 1, examples count alike.
-    residual_EN = np.where(square_H[sums.cell_EN] > 0, sums.residual_EN, 1.0)
+    residual_EN = np.where(square_H[sums.cell_EN] > 0, sums.residual_EN, sums.possible_EN)
     scale_H = np.sqrt(np.where(square_H > 0, square_H, sums.n_H))
     scaled_EN = residual_EN / scale_H[sums.cell_EN]
     events = [(Bins.of(cell_N), scaled_N) for cell_N, scaled_N in zip(sums.cell_EN, scaled_EN, strict=True)]
