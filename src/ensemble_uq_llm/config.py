@@ -66,7 +66,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     # Model
     model_name: ModelName = Field(
         "meta-llama/Llama-3.2-1B",
-        description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
+        description="The frozen base: a Hugging Face hub name, a local folder, a GGUF file, or `embedded`.",
     )
     model_revision: Text | None = Field(
         None, description="Branch, tag or commit of the hub model; null is its main branch."

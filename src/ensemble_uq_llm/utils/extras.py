@@ -8,6 +8,7 @@ from ensemble_uq_llm.errors import MissingExtraError
 
 LIBRARIES: Final = {
     "train": ("torch", "transformers", "peft", "datasets", "safetensors", "psutil", "huggingface_hub"),
+    "gguf": ("gguf", "accelerate"),
     "pandas": ("pandas",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
