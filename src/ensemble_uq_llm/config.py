@@ -90,6 +90,12 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         "Question: {question} Context: {passage}",
         description="The prompt, with column names in braces.",
     )
+    chat_template: Flag = Field(
+        False, description="Put the prompt into the tokenizer's chat template, as the message of a user."
+    )
+    append_eos: Flag = Field(
+        False, description="End every prompt with the tokenizer's end-of-text token, which is left out otherwise."
+    )
     cut_column: Text | None = Field(
         None, description="The column whose end is cut; null is `passage`, or else the prompt's last column."
     )

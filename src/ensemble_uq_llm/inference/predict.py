@@ -86,7 +86,9 @@ def _in_shards(
 
 def prediction_settings(config: Config) -> dict[str, Any]:
     """Return the keys of a configuration that turn an example into numbers, beside the members and their base."""
-    return config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
+    always = {"prompt_template", "max_length", "cut_column", "use_bf16"}
+    switches = {key for key in ("chat_template", "append_eos") if getattr(config, key)}  # off, as before there were any
+    return config.model_dump(mode="json", include=always | switches)
 
 
 def write_set(

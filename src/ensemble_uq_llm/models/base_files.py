@@ -22,6 +22,9 @@ SUFFIXES: Final = (".json", ".safetensors", ".model")
 OLDER_TOKENIZERS: Final = ("merges.txt", "vocab.txt")
 """What a tokenizer is made from where there is no tokenizer.json; beside it they say nothing."""
 
+TEMPLATE: Final = "chat_template.jinja"
+"""What stands around prompts with `chat_template: true`."""
+
 
 class BaseFile(TypedDict):
     """One file of a base; the times are nanoseconds."""
@@ -53,7 +56,7 @@ def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, ful
     trust_hub = known is None and not full
     return {
         path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub)
-        for path in _paths(folder)
+        for path in _paths(folder, known)
     }
 
 
@@ -78,7 +81,7 @@ def differing(files: Mapping[str, BaseFile], wanted: Mapping[str, BaseFile]) -> 
     return dict(sorted(differences.items()))
 
 
-def _paths(base: Path) -> list[Path]:
+def _paths(base: Path, known: Mapping[str, BaseFile] | None) -> list[Path]:
     if is_gguf(base):
         return [base]
     try:
@@ -86,7 +89,8 @@ def _paths(base: Path) -> list[Path]:
     except OSError as error:
         raise ModelError(f"model_name: {base} cannot be read ({error.strerror or error})") from error
     others = () if any(path.name == "tokenizer.json" for path in paths) else OLDER_TOKENIZERS
-    return [path for path in paths if path.suffix in SUFFIXES or path.name in others]
+    templates = (TEMPLATE,) if known is None or TEMPLATE in known else ()  # records of earlier versions are without
+    return [path for path in paths if path.suffix in SUFFIXES or path.name in (*others, *templates)]
 
 
 def _base_file(path: Path, known: BaseFile | None, *, trust_hub: bool) -> BaseFile:
