@@ -59,7 +59,7 @@ def _parameter(name: str) -> str:
     """Return the parameter's name for a tensor's, or what no parameter is called."""
     found = _NAME.fullmatch(name)
     if found is None:
-        return name
+        return f"?{name}"
     layer, part, end = found["layer"], found["part"], found["end"]
     if layer is None:
         return f"{WHOLE.get(part, f'?{part}')}.{end}"
