@@ -99,11 +99,11 @@ def model_tensors(model: PreTrainedModel) -> dict[str, np.ndarray]:
             continue
         place, _, end = name.rpartition(".")
         part = place.rpartition(".")[2]
-        if settings.model_type == "llama" and part in heads:
-            weight = in_pairs(weight, heads[part])
+        is_turned = settings.model_type == "llama" and part in heads
+        stored = in_pairs(weight, heads[part]) if is_turned else weight
         for long, short in NAMES.items():
             place = place.replace(long, short)
-        tensors[f"{place.replace('model.layers.', 'blk.')}.{end}"] = weight.float().numpy()
+        tensors[f"{place.replace('model.layers.', 'blk.')}.{end}"] = stored.float().numpy()
     return tensors
 
 

@@ -21,7 +21,10 @@ from ensemble_uq_llm.commands.options import (
     Adapters,
     AsJson,
     ConfigPath,
+    EvaluationRows,
     Overrides,
+    TaskName,
+    TrainRows,
     found_config,
     home_path,
     load,
@@ -177,26 +180,17 @@ def show_config(config: ConfigPath = None, overrides: Overrides = None, as_json:
 @app.command(epilog=epilog("init"))
 def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", parser=home_path, help="The YAML to write.")] = FOUND,
-    task: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A known task, such as boolq, sst2, rte or ag_news.")
-    ] = None,
-    train: Annotated[
-        Path | None, typer.Option(metavar="FILE", parser=home_path, help="The task's rows to train on.")
-    ] = None,
-    validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", parser=home_path, help="The task's rows to evaluate on.")
-    ] = None,
+    task: TaskName = None,
+    train: TrainRows = None,
+    validation: EvaluationRows = None,
 ) -> None:
     """Write a commented YAML with every key, or one for a task.
 
     A task's YAML has its prompt, columns and classes.
     """
-    from ensemble_uq_llm.commands.new_config import new_yaml
-    from ensemble_uq_llm.utils.files import write_text
+    from ensemble_uq_llm.commands.new_config import write_new
 
-    if path.exists() or path.is_symlink():
-        raise ConfigError(f"{path}: exists already; name another file, or delete it")
-    write_text(path, new_yaml(task, train=train, validation=validation))
+    write_new(path, task, train=train, validation=validation)
     console_for(as_json=False).print(f"wrote {path}; edit it, then check it", soft_wrap=True)
     say_next("validate", path)
 

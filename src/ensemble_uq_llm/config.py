@@ -93,9 +93,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     chat_template: Flag = Field(
         False, description="Put the prompt into the tokenizer's chat template, as the message of a user."
     )
-    append_eos: Flag = Field(
-        False, description="End every prompt with the tokenizer's end-of-text token, which is left out otherwise."
-    )
+    append_eos: Flag = Field(False, description="End every prompt with the tokenizer's end-of-text token; else none.")
     cut_column: Text | None = Field(
         None, description="The column whose end is cut; null is `passage`, or else the prompt's last column."
     )

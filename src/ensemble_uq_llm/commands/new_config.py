@@ -8,7 +8,19 @@ from ensemble_uq_llm.config_file import commented_template
 from ensemble_uq_llm.data.prompting.tasks import find_task
 from ensemble_uq_llm.data.reading.data_files import read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.flat_yaml import write_value
+
+
+def write_new(path: Path, task: str | None, *, train: Path | None = None, validation: Path | None = None) -> None:
+    """Write a new YAML to a place where nothing is.
+
+    Raises:
+        ConfigError: something is there; or as `new_yaml`. DataError: as `new_yaml`.
+    """
+    if path.exists() or path.is_symlink():
+        raise ConfigError(f"{path}: exists already; name another file, or delete it")
+    write_text(path, new_yaml(task, train=train, validation=validation))
 
 
 def new_yaml(task: str | None, *, train: Path | None = None, validation: Path | None = None) -> str:

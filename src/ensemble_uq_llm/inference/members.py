@@ -116,8 +116,8 @@ def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapp
             differs = differing(files, known) if known else {}
             name, how = next(iter(differs.items()), ("", "not the base"))
             raise IntegrityError(
-                f"{path_of(base, name)}: {how}, as {member.title} was trained on another; put that back (model_name), or train "
-                "on this one in another output_dir"
+                f"{path_of(base, name)}: {how}, as {member.title} was trained on another; put that back (model_name), "
+                "or train on this one in another output_dir"
             )
     return digest
 

@@ -152,10 +152,10 @@ def _read_tokenizer(folder: Path, settings: PreTrainedConfig, embeddings: int) -
     return tokenizer
 
 
-def _read_decoder(folder: Path, **settings: Any) -> tuple[PreTrainedModel, Any]:
+def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
     if is_gguf(folder):
         return load_gguf_decoder(read_gguf_header(folder), **settings)
-    found: tuple[PreTrainedModel, Any] = AutoModel.from_pretrained(str(folder), use_safetensors=True, **settings)
+    found: tuple[Any, Any] = AutoModel.from_pretrained(str(folder), use_safetensors=True, **settings)
     return found
 
 

@@ -40,9 +40,10 @@ BaseFiles: TypeAlias = dict[str, BaseFile]
 
 
 def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, full: bool = False) -> BaseFiles:
-    """Return what the base's files are now (of a GGUF file: that one), reading only those that differ from `known`.
+    """Return what the base's files are now, reading only those that differ from `known`; of a GGUF file: that one.
 
-    They differ if their size or times do. Without `known` the hub's word is taken for the digests of what it has downloaded, and the rest is read.
+    They differ if their size or times do. Without `known` the hub's word is taken for the digests of what it has
+    downloaded, and the rest is read.
 
     Args:
         folder: the base's files, or its GGUF file.
@@ -54,10 +55,7 @@ def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, ful
     """
     earlier = {} if full or known is None else known
     trust_hub = known is None and not full
-    return {
-        path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub)
-        for path in _paths(folder, known)
-    }
+    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in _paths(folder, known)}
 
 
 def path_of(base: Path, name: str) -> Path:

@@ -30,13 +30,17 @@ def local_folder(name: str) -> Path | None:
         if not (folder / "config.json").exists():
             files = sorted(each.name for each in folder.glob(f"*{SUFFIX}"))
             instead = f"; name the GGUF file in it: {folder / files[0]}" if files else ""
-            raise ModelError(f"model_name: {folder} is a folder without config.json, so not a Hugging Face model{instead}")
+            raise ModelError(
+                f"model_name: {folder} is a folder without config.json, so not a Hugging Face model{instead}"
+            )
         check_folder(folder)
         return folder
     if folder.suffix.lower() == SUFFIX:
         return _local_file(name, folder)
     if folder.is_file():
-        raise ModelError(f"model_name: {folder} is a file; give the folder that holds it, or a file that ends in {SUFFIX}")
+        raise ModelError(
+            f"model_name: {folder} is a file; give the folder that holds it, or a file that ends in {SUFFIX}"
+        )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         beside = (each.name for each in folder.parent.iterdir() if each.is_dir()) if folder.parent.is_dir() else ()
         advice = did_you_mean(folder.name, beside) or f"; give a hub name, a model folder, or `{EMBEDDED_MODEL}`"
@@ -60,6 +64,8 @@ def _local_file(name: str, path: Path) -> Path | None:
         return path
     if name.startswith((".", "/", "~")) or name.count("/") < 2:
         beside = (each.name for each in path.parent.glob(f"*{SUFFIX}")) if path.parent.is_dir() else ()
-        advice = did_you_mean(path.name, beside) or "; correct the path, or name one on the hub as owner/model/file.gguf"
+        advice = (
+            did_you_mean(path.name, beside) or "; correct the path, or name one on the hub as owner/model/file.gguf"
+        )
         raise ModelError(f"model_name: there is no file {name}{advice}")
     return None

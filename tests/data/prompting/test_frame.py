@@ -61,7 +61,9 @@ def test_a_tokenizer_whose_beginning_is_its_end_keeps_its_beginning():
 
 
 def test_two_beginnings_are_warned_of():
-    with pytest.warns(UserWarning, match=r"prompt_template: 1 prompt of 1 begin with two begin-of-text tokens \('<s>'\)"):
+    with pytest.warns(
+        UserWarning, match=r"prompt_template: 1 prompt of 1 begin with two begin-of-text tokens \('<s>'\)"
+    ):
         assert tokens(tokenizer_with("<s> $A"), "is it", template="<s>{text}")[:2] == ["<s>", "<s>"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -38,5 +38,7 @@ def test_the_prompt_is_that_of_the_columns_that_are_there():
 
 
 def test_an_unknown_task_is_named_with_its_like():
-    with pytest.raises(ConfigError, match=r"--task: unknown task 'agnews'; did you mean 'ag_news'\?; known are 'boolq'"):
+    with pytest.raises(
+        ConfigError, match=r"--task: unknown task 'agnews'; did you mean 'ag_news'\?; known are 'boolq'"
+    ):
         find_task("agnews")

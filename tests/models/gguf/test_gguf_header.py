@@ -86,7 +86,10 @@ LIES = {
     "huge": (header(tensors=1, body=tensor(sizes=(2**62, 2**62))), "it ends before the tensor 't' does"),
     "tensor twice": (header(tensors=2, body=tensor() * 2), "the tensor 't' stands in it twice"),
     "truncated": (header(tensors=2, body=WHOLE) + b"\0" * 200, "it ends before the tensor 'u' does"),
-    "upon another": (header(tensors=2, body=tensor(sizes=(64,)) + tensor("u", offset=128)) + b"\0" * 500, "lies upon another"),
+    "upon another": (
+        header(tensors=2, body=tensor(sizes=(64,)) + tensor("u", offset=128)) + b"\0" * 500,
+        "lies upon another",
+    ),
 }
 
 

@@ -31,7 +31,9 @@ def test_the_tokens_are_those_of_the_same_tokenizer_in_a_folder(tmp_path):
 
 def test_digits_are_cut_as_the_file_says_and_not_as_gpt_2_cuts_them(tmp_path):
     tokens = {
-        way: load_tokenizer(save_gguf(tmp_path / f"{way}.gguf", keys=keys_with_two_spaces(way))).tokenizer("a  1").tokens()
+        way: load_tokenizer(save_gguf(tmp_path / f"{way}.gguf", keys=keys_with_two_spaces(way)))
+        .tokenizer("a  1")
+        .tokens()
         for way in ("smollm", "gpt-2")
     }
 

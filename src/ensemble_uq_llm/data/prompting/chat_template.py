@@ -73,8 +73,8 @@ def chat_frame(tokenizer: Any, *, ends: bool = False) -> Frame:
         template = template.get("default")
     if not isinstance(template, str):
         raise ConfigError(
-            "chat_template: the tokenizer of model_name has no chat template; set chat_template: false, or name a model "
-            "that was trained on chats"
+            "chat_template: the tokenizer of model_name has no chat template; set chat_template: false, or name a "
+            "model that was trained on chats"
         )
     if len(template) > LONGEST:
         raise ConfigError(f"chat_template: the tokenizer's template has over {LONGEST:,} characters; set it to false")
@@ -86,8 +86,8 @@ def chat_frame(tokenizer: Any, *, ends: bool = False) -> Frame:
         if found and [frame.around(content) for content in STAND_INS] == [plain, odd]:
             return frame
     raise ConfigError(
-        "chat_template: the tokenizer's template changes the text that stands in it, so rows cannot be put into it; set "
-        "chat_template: false, and write the turns into prompt_template"
+        "chat_template: the tokenizer's template changes the text that stands in it, so rows cannot be put into it; "
+        "set chat_template: false, and write the turns into prompt_template"
     )
 
 

@@ -35,7 +35,8 @@ def encode(
     """Tokenise a list of texts in one call, with the special tokens that the tokenizer puts before a text.
 
     The texts are as `Frame.around` makes them. An end-of-text token that a tokenizer puts behind every text is left
-    out, unless the frame asks for one. With `offsets` the answer has `offset_mapping` too, if the tokenizer can tell it.
+    out, unless the frame asks for one. With `offsets` the answer has `offset_mapping` too, if the tokenizer can tell
+    it.
     """
     with_offsets = {"return_offsets_mapping": True} if offsets and tokenizer.is_fast else {}
     found = _tokenised(tokenizer, prompts, frame, **with_offsets)

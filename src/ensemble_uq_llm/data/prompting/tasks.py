@@ -45,8 +45,8 @@ class Task:
                 return prompt
         wanted = " or ".join(listed([*prompt.columns, self.label]) for prompt in self.prompts)
         raise DataError(
-            f"{source}: has the columns {listed(columns)}, and {self.name} is read from {wanted}; rename them, or write "
-            "the YAML without --task and name your own in prompt_template"
+            f"{source}: has the columns {listed(columns)}, and {self.name} is read from {wanted}; rename them, or "
+            "write the YAML without --task and name your own in prompt_template"
         )
 
 

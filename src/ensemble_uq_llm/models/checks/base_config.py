@@ -15,6 +15,7 @@ from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
 from ensemble_uq_llm.models.gguf.gguf_settings import gguf_settings
 
+
 def read_base_config(folder: Path, *, allow_unproven: bool = False) -> PreTrainedConfig:
     """Read the configuration of a base that can be adapted; its own code (`auto_map`) is never executed.
 

@@ -30,6 +30,9 @@ def load_gguf_decoder(header: GgufHeader, **settings: Any) -> tuple[Any, Any]:
     need_gguf()
     if hasattr(transformers, "GgufConfig"):  # versions that have it would leave some types' weights packed
         settings["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    with alone(header.path) as (folder, name), redirect_stderr(io.StringIO()):  # its progress bar cannot be switched off
+    with (
+        alone(header.path) as (folder, name),
+        redirect_stderr(io.StringIO()),
+    ):  # its progress bar cannot be switched off
         found: tuple[Any, Any] = AutoModel.from_pretrained(str(folder), gguf_file=name, **settings)
     return found

@@ -6,7 +6,7 @@ A count in a header costs nothing to write, so none is believed before it is com
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -58,11 +58,13 @@ _LIST: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class GgufTensor:
-    """What the header says of a tensor; the shape is as torch has it."""
+    """What the header says of a tensor; the shape is as torch has it, its place the byte of the file."""
 
     name: str
     shape: tuple[int, ...]
     kind: str
+    place: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,30 +175,34 @@ def _tensors(found: _Bytes, count: int, alignment: object) -> dict[str, GgufTens
     """Read the table of tensors, and hold it against the file's size."""
     if not isinstance(alignment, int) or not 1 <= alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
         raise ValueError(f"general.alignment is {clipped(alignment)}, and must be a power of two")
-    tensors: dict[str, GgufTensor] = {}
-    places: list[tuple[int, int, str]] = []
-    for _ in range(count):
-        name = found.text()
-        axes = found.number("I")
-        if not 1 <= axes <= MOST_AXES:
-            raise ValueError(f"the tensor {clipped(name)} has {axes:,} axes")
-        sizes = [found.number("Q") for _ in range(axes)]
-        code, offset = found.number("I"), found.number("Q")
-        if name in tensors:
-            raise ValueError(f"the tensor {clipped(name)} stands in it twice")
-        if code not in STORED:
-            raise ValueError(f"the tensor {clipped(name)} is stored as type {code}, which cannot be dequantised")
-        kind, block, size = STORED[code]
-        if sizes[0] % block or offset % alignment or not all(sizes):
-            raise ValueError(f"the tensor {clipped(name)} has sizes or a place that a tensor of {kind} cannot have")
-        tensors[name] = GgufTensor(name, tuple(reversed(sizes)), kind)
-        places.append((offset, math.prod(sizes) // block * size, name))
-    room = found.size - -(-found.place // alignment) * alignment
+    found_at = [_tensor(found, alignment) for _ in range(count)]
+    start = -(-found.place // alignment) * alignment
     end = 0
-    for offset, size, name in sorted(places):
-        if offset < end:
-            raise ValueError(f"the tensor {clipped(name)} lies upon another")
-        end = offset + size
-        if end > room:
-            raise ValueError(f"it ends before the tensor {clipped(name)} does ({end - room:,} bytes are missing)")
+    tensors: dict[str, GgufTensor] = {}
+    for each in found_at:
+        if each.name in tensors:
+            raise ValueError(f"the tensor {clipped(each.name)} stands in it twice")
+        tensors[each.name] = replace(each, place=start + each.place)
+    for each in sorted(found_at, key=lambda each: each.place):
+        if each.place < end:
+            raise ValueError(f"the tensor {clipped(each.name)} lies upon another")
+        end = each.place + each.size
+        if start + end > found.size:
+            missing = start + end - found.size
+            raise ValueError(f"it ends before the tensor {clipped(each.name)} does ({missing:,} bytes are missing)")
     return tensors
+
+
+def _tensor(found: _Bytes, alignment: int) -> GgufTensor:
+    """Read a row of the table; the place is that after the header."""
+    name, axes = found.text(), found.number("I")
+    if not 1 <= axes <= MOST_AXES:
+        raise ValueError(f"the tensor {clipped(name)} has {axes:,} axes")
+    sizes = [found.number("Q") for _ in range(axes)]
+    code, offset = found.number("I"), found.number("Q")
+    if code not in STORED:
+        raise ValueError(f"the tensor {clipped(name)} is stored as type {code}, which cannot be dequantised")
+    kind, block, size = STORED[code]
+    if sizes[0] % block or offset % alignment or not all(sizes):
+        raise ValueError(f"the tensor {clipped(name)} has sizes or a place that a tensor of {kind} cannot have")
+    return GgufTensor(name, tuple(reversed(sizes)), kind, offset, math.prod(sizes) // block * size)

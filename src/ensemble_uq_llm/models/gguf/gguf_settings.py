@@ -116,6 +116,6 @@ def _check_all_counts(header: GgufHeader, kind: str, settings: PreTrainedConfig)
         if key in same and value == same[key]:
             continue
         raise ModelError(
-            f"model_name: {header.path} says {full} = {clipped(value)}, which transformers' reader of GGUF files passes "
-            "over: it would compute something else; give the model's folder of safetensors instead"
+            f"model_name: {header.path} says {full} = {clipped(value)}, which transformers' reader of GGUF files "
+            "passes over: it would compute something else; give the model's folder of safetensors instead"
         )

@@ -42,9 +42,9 @@ def check_gguf_tensors(header: GgufHeader, skeleton: PreTrainedModel) -> None:
     for name, tensor in stored.items():
         if name not in wanted:
             raise ModelError(
-                f"model_name: {header.path} has a tensor {clipped(tensor.name)}{_why(tensor.name)}, which transformers' "
-                "reader of GGUF files passes over: it would compute something else; give the model's folder of "
-                "safetensors instead"
+                f"model_name: {header.path} has a tensor {clipped(tensor.name)}{_why(tensor.name)}, which "
+                "transformers' reader of GGUF files passes over: it would compute something else; give the model's "
+                "folder of safetensors instead"
             )
         if tensor.shape != wanted[name]:
             raise ModelError(

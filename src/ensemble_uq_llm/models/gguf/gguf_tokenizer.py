@@ -73,11 +73,11 @@ def _cutting(header: GgufHeader) -> Any:
 
 def _check_lists(header: GgufHeader, vocabulary: int) -> str:
     """Check what the tokenizer is made from; return its kind."""
-    values = {key.removeprefix("tokenizer.ggml."): value for key, value in header.values.items()}
+    values: dict[str, Any] = {key.removeprefix("tokenizer.ggml."): value for key, value in header.values.items()}
     kind = values.get("model")
     if kind not in (BYTE_LEVEL, SENTENCEPIECE):
         raise _unusable(header, f"its kind (tokenizer.ggml.model) is {clipped(kind)}; {BYTE_LEVEL} and llama are read")
-    tokens = values.get("tokens")
+    tokens: Any = values.get("tokens")
     if not _is_texts(tokens) or len(tokens) != vocabulary:
         found = f"{len(tokens):,}" if isinstance(tokens, list) else "no"
         raise _unusable(header, f"it has {found} tokens, and the model has {vocabulary:,}")
@@ -85,7 +85,7 @@ def _check_lists(header: GgufHeader, vocabulary: int) -> str:
         raise _unusable(header, "it has a token twice")
     if max(map(len, tokens)) > LONGEST_TOKEN:
         raise _unusable(header, f"a token has more than {LONGEST_TOKEN} characters")
-    merges = values.get("merges")
+    merges: Any = values.get("merges")
     if merges is not None and not (_is_texts(merges) and all(each.count(" ") == 1 for each in merges)):
         raise _unusable(header, "its merges must be two pieces each, with a space between them")
     if merges is None and (kind == BYTE_LEVEL or not _is_long_as(values.get("scores"), tokens)):
