@@ -76,7 +76,8 @@ def cut_to_fit(prompts: Sequence[Prompt], *, tokenizer: Any, max_length: int) ->
     """Return each too long prompt's tokens, at most `max_length`; None if no cut of the text suffices."""
     frame = prompts[0].frame if prompts else PLAIN
     found = encode(tokenizer, [prompt.cut_at(len(prompt.text)) for prompt in prompts], offsets=True, frame=frame)
-    offsets: Sequence[Any] = found.get("offset_mapping") or [None] * len(prompts)
+    unknown: list[Any] = [None] * len(prompts)
+    offsets = found.get("offset_mapping") or unknown
     searches = [
         CutSearch(prompt, places=_places(prompt, spans), length=len(tokens), max_length=max_length)
         for prompt, tokens, spans in zip(prompts, found["input_ids"], offsets, strict=True)
