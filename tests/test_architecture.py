@@ -91,6 +91,7 @@ TESTED_ELSEWHERE = {
     "config_problems.py": "test_config_file.py",
     "data/reading/columns.py": "test_data_files.py",
     "data/cut.py": "test_tokenize.py",
+    "models/checks/settings_values.py": "test_base_config.py",
     "data/example.py": "test_data_files.py",
     "data/reading/file_formats.py": "test_data_files.py",
     "labels/label_values.py": "test_class_names.py",

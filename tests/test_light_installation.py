@@ -205,5 +205,5 @@ def test_the_requirements_pin_everything_and_end_with_the_package():
     extras = PROJECT["optional-dependencies"]
 
     assert lines[-1] == "."
-    assert set(pinned) == named(PROJECT["dependencies"]) | named(extras["train"]) | {"accelerate"}
+    assert set(pinned) == named(PROJECT["dependencies"]) | named(extras["train"]) | named(extras["gguf"])
     assert pinned["torch"] == metadata.version("torch").partition("+")[0]

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,10 @@ from ensemble_uq_llm.commands.options import (
     Adapters,
     AsJson,
     ConfigPath,
+    EvaluationRows,
     Overrides,
+    TaskName,
+    TrainRows,
     ZeroShot,
     found_config,
     home_path,
@@ -31,8 +34,7 @@ from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.commands.verification import verify
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, TooLittleMemoryError
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
-from ensemble_uq_llm.outgoing.safe_text import safe_text
-from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows
+from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows, show_warning
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
 from ensemble_uq_llm.utils.extras import naming_extras
@@ -181,14 +183,17 @@ def show_config(config: ConfigPath = None, overrides: Overrides = None, as_json:
 @app.command(epilog=epilog("init"))
 def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", parser=home_path, help="The YAML to write.")] = FOUND,
+    task: TaskName = None,
+    train: TrainRows = None,
+    validation: EvaluationRows = None,
 ) -> None:
-    """Write a commented YAML with every key."""
-    from ensemble_uq_llm.config_file import commented_template
-    from ensemble_uq_llm.utils.files import write_text
+    """Write a commented YAML with every key, or one for a task.
 
-    if path.exists() or path.is_symlink():
-        raise ConfigError(f"{path}: exists already; name another file, or delete it")
-    write_text(path, commented_template())
+    A task's YAML has its prompt, columns and classes.
+    """
+    from ensemble_uq_llm.commands.new_config import write_new
+
+    write_new(path, task, train=train, validation=validation)
     console_for(as_json=False).print(f"wrote {path}; edit it, then check it", soft_wrap=True)
     say_next("validate", path)
 
@@ -239,7 +244,7 @@ def demo(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error of the user's becomes its message and its exit code."""
     forgive_encodings()
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     try:
         with stop.listening(), naming_extras():
             app(arguments, prog_name="ensemble-uq")
@@ -262,11 +267,6 @@ def infer(config: str, overrides: Sequence[str] = ()) -> None:
 def _fail(error: EnsembleUQError) -> None:
     print(f"error: {error}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
     sys.exit(error.exit_code)
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    text = safe_text(str(message), keep="\n")
-    print(f"warning: {text}", file=sys.stderr)  # noqa: T201 (the command line's own voice)
 
 
 def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None:

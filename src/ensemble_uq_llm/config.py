@@ -66,7 +66,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     # Model
     model_name: ModelName = Field(
         "meta-llama/Llama-3.2-1B",
-        description="The frozen base: a Hugging Face hub name, a local folder, or `embedded`.",
+        description="The frozen base: a Hugging Face hub name, a local folder, a GGUF file, or `embedded`.",
     )
     model_revision: Text | None = Field(
         None, description="Branch, tag or commit of the hub model; null is its main branch."
@@ -108,6 +108,10 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         "Question: {question} Context: {passage}",
         description="The prompt, with column names in braces.",
     )
+    chat_template: Flag = Field(
+        False, description="Put the prompt into the tokenizer's chat template, as the message of a user."
+    )
+    append_eos: Flag = Field(False, description="End every prompt with the tokenizer's end-of-text token; else none.")
     cut_column: Text | None = Field(
         None, description="The column whose end is cut; null is `passage`, or else the prompt's last column."
     )
@@ -259,7 +263,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         """What follows the prompt for every class, in the order of the class index; None without the answer head."""
         if self.head != "answer":
             return None
-        return answers_of(self.answers, self.class_labels, self.prompt_template)
+        return answers_of(self.answers, self.class_labels, self.prompt_template, is_chat=self.chat_template)
 
     @property
     def effective_batch_size(self) -> int:

@@ -128,7 +128,7 @@ def with_absolute_paths(config: Config) -> Config:
     changes: dict[str, Any] = {
         key: path.resolve() for key in ("train_file", "validation_file") if (path := getattr(config, key)) is not None
     }
-    if (model := expanded(Path(config.model_name))).is_dir() and config.model_name != EMBEDDED_MODEL:
+    if (model := expanded(Path(config.model_name))).exists() and config.model_name != EMBEDDED_MODEL:
         changes["model_name"] = str(model.resolve())
     return config.model_copy(update=changes)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -122,3 +123,9 @@ def print_tables(tables: "Sequence[PlainTable]", form: str) -> None:
     if form == "csv":
         tables = [replace(tables[0], rows=tuple(row for table in tables for row in table.rows))]
     print("\n\n".join(FORMATS[form](table).rstrip("\r\n") for table in tables))  # noqa: T201 (what a program reads)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning in one form: what `warnings.showwarning` becomes."""
+    text = safe_text(str(message), keep="\n")
+    print(f"warning: {text}", file=sys.stderr)

@@ -41,6 +41,7 @@ class WithoutOffsets:
 
     is_fast = False
     bos_token_id = 0
+    eos_token_id = None
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
@@ -185,6 +186,8 @@ class Fixed:
     """A tokenizer that says the same of every text."""
 
     is_fast = False
+
+    bos_token_id = eos_token_id = None
 
     def __init__(self, tokens):
         self.tokens = tokens

@@ -8,6 +8,7 @@ from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, MissingExtraErr
 
 DATA_KEYS: Final = {
     "dataset", "train_file", "validation_file", "prompt_template", "cut_column", "label_column", "id_column",
+    "chat_template", "append_eos",
     "class_names", "num_labels", "max_train_examples", "max_validation_examples", "calibration_fraction",
 }  # fmt: skip
 ANSWER_KEYS: Final = {"head", "answers", "class_names", "num_labels", "prompt_template"}

@@ -13,6 +13,7 @@ from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.models.base import base_digest, load_skeleton, load_tokenizer
 from ensemble_uq_llm.models.checks.weights import INDEX, WEIGHTS, check_weights
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.models.lora.spec import adapted_modules
@@ -68,7 +69,8 @@ def _check_base(config: Config, found: CheckList) -> _Base:
     skeleton = load_skeleton(folder, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     _check_adapted(config, skeleton, found)
     with found.noting():
-        if local_folder(config.model_name) is not None or any((folder / name).exists() for name in (WEIGHTS, INDEX)):
+        is_local = is_gguf(folder) or local_folder(config.model_name) is not None
+        if is_local or any((folder / name).exists() for name in (WEIGHTS, INDEX)):
             check_weights(folder, skeleton)
             base.digest = base_digest(folder)
         else:

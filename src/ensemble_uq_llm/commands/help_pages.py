@@ -46,7 +46,14 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
     "verify": (("verify runs/first", "verify runs/first --accept"), (0, 2, 3, 5, 75, 1)),
     "validate": (("validate config.yaml", "validate config.yaml --set lora_layers=[0,1] --json"), (0, 2, 3, 5, 75, 1)),
     "config": (("config config.yaml", "config runs/first --json"), (0, 2, 75, 1)),
-    "init": (("init", "init first.yaml"), (0, 2, 75, 1)),
+    "init": (
+        (
+            "init",
+            "init boolq.yaml --task boolq",
+            "init sst2.yaml --task sst2 --train train.jsonl --validation dev.jsonl",
+        ),
+        (0, 2, 3, 75, 1),
+    ),
     "doctor": (("doctor", "doctor runs"), (0, 2, 75, 1)),
     "demo": (("demo", "demo --output-dir runs/demo --set seeds=[1,2]"), _ENGINE),
 }

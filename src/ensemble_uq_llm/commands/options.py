@@ -49,6 +49,16 @@ ZeroShot = Annotated[
 Draws = Annotated[
     int | None, typer.Option(callback=_few_enough, min=100, help="Bootstrap draws for the 95% confidence intervals.")
 ]
+TaskName = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="A known task, such as boolq, sst2, rte or ag_news."),
+]
+TrainRows = Annotated[
+    Path | None, typer.Option("--train", metavar="FILE", parser=home_path, help="The task's rows to train on.")
+]
+EvaluationRows = Annotated[
+    Path | None, typer.Option("--validation", metavar="FILE", parser=home_path, help="The task's rows to evaluate on.")
+]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of the bootstrap.")]
 
 

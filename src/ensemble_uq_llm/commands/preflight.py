@@ -15,6 +15,7 @@ from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, ModelError, StorageError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.places import check_can_be_written
@@ -77,11 +78,17 @@ def _check_model_files(config: Config, found: CheckList) -> None:
     folder = local_folder(config.model_name)
     if folder is None:
         return
-    settings = _settings(folder / "config.json")
+    settings = _gguf_settings(folder) if is_gguf(folder) else _settings(folder / "config.json")
     layers = settings.get("num_hidden_layers")
     if isinstance(layers, int) and (beyond := [each for each in config.lora_layers or () if each >= layers]):
         raise ConfigError(f"lora_layers: {beyond} asked for, and the model has layers 0 to {layers - 1}")
     found.facts["model"] = f"{settings.get('model_type')} in {folder}"
+
+
+def _gguf_settings(path: Path) -> dict[str, Any]:
+    values = read_gguf_header(path).values
+    kind = values.get("general.architecture")
+    return {"model_type": kind, "num_hidden_layers": values.get(f"{kind}.block_count")}
 
 
 def _settings(path: Path) -> dict[str, Any]:

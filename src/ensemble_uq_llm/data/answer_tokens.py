@@ -5,7 +5,8 @@ from string import ascii_uppercase
 from typing import Any, Final
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.cut import encode
+from ensemble_uq_llm.data.prepare import frame_of
+from ensemble_uq_llm.data.prompting.frame import Frame, encode
 from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.text import clipped, counted, listed
@@ -30,9 +31,10 @@ def answer_token_ids(config: Config, tokenizer: Any) -> tuple[int, ...] | None:
     if answers is None:
         return None
     template = parse_template(config.prompt_template)
-    prompts = [template.render(dict.fromkeys(template.columns, text)) for text in _STAND_INS]
-    found = [_following(tokenizer.tokenizer, prompt, answers) for prompt in prompts]
-    _check_one_each(answers, found[0], tokenizer.tokenizer, prompts[0])
+    frame = frame_of(config, tokenizer.tokenizer)
+    prompts = [frame.around(template.render(dict.fromkeys(template.columns, text))) for text in _STAND_INS]
+    found = [_following(tokenizer.tokenizer, prompt, answers, frame) for prompt in prompts]
+    _check_one_each(answers, found[0], tokenizer.tokenizer, prompts[0], frame)
     if any(pieces != found[0] for pieces in found):
         raise ConfigError(
             f"prompt_template {clipped(config.prompt_template)}: which tokens {listed(answers, most=_MOST_SHOWN)} "
@@ -43,12 +45,9 @@ def answer_token_ids(config: Config, tokenizer: Any) -> tuple[int, ...] | None:
     return tokens
 
 
-def _following(tokenizer: Any, prompt: str, answers: Sequence[str]) -> list[tuple[int, ...]]:
+def _following(tokenizer: Any, prompt: str, answers: Sequence[str], frame: Frame) -> list[tuple[int, ...]]:
     """Return the tokens that every answer adds to a prompt."""
-    before, *after = (
-        _without_end(tokens, tokenizer.eos_token_id)
-        for tokens in encode(tokenizer, [prompt, *(prompt + answer for answer in answers)])["input_ids"]
-    )
+    before, *after = encode(tokenizer, [prompt, *(prompt + answer for answer in answers)], frame=frame)["input_ids"]
     for answer, tokens in zip(answers, after, strict=True):
         if tokens[: len(before)] != before:
             ends = (tokenizer.convert_ids_to_tokens(each[-3:]) for each in (before, tokens))
@@ -60,22 +59,20 @@ def _following(tokenizer: Any, prompt: str, answers: Sequence[str]) -> list[tupl
     return [tuple(tokens[len(before) :]) for tokens in after]
 
 
-def _without_end(tokens: list[int], end: int | None) -> list[int]:
-    """Leave out the end-of-text token that some tokenizers put behind every text."""
-    return tokens[:-1] if tokens and tokens[-1] == end else tokens
-
-
-def _check_one_each(answers: Sequence[str], pieces: Sequence[tuple[int, ...]], tokenizer: Any, prompt: str) -> None:
+def _check_one_each(
+    answers: Sequence[str], pieces: Sequence[tuple[int, ...]], tokenizer: Any, prompt: str, frame: Frame
+) -> None:
     shown = [
         f"{clipped(answer)} is {tokenizer.convert_ids_to_tokens(list(own))}"
         for answer, own in zip(answers, pieces, strict=True)
         if len(own) != 1
     ]
     if shown:
+        others = _that_would_do(answers, tokenizer, prompt, frame)
         more = f" and {counted(len(shown) - _MOST_SHOWN, 'other')}" if len(shown) > _MOST_SHOWN else ""
         raise ConfigError(
             f"answers: each must be one token after the prompt, and {'; '.join(shown[:_MOST_SHOWN])}{more}; give "
-            f"others with the key answers{_that_would_do(answers, tokenizer, prompt)}, and name them in the prompt"
+            f"others with the key answers{others}, and name them in the prompt"
         )
     owner: dict[tuple[int, ...], str] = {}
     for answer, own in zip(answers, pieces, strict=True):
@@ -86,13 +83,13 @@ def _check_one_each(answers: Sequence[str], pieces: Sequence[tuple[int, ...]], t
             )
 
 
-def _that_would_do(answers: Sequence[str], tokenizer: Any, prompt: str) -> str:
+def _that_would_do(answers: Sequence[str], tokenizer: Any, prompt: str, frame: Frame) -> str:
     """Return answers that are one token each, as an example; nothing where none of the usual ones are."""
     letters = ascii_uppercase[: len(answers)]
     bare = [answer.strip() for answer in answers]
     for tried in (bare, [f" {letter}" for letter in letters], [*letters], [letter.lower() for letter in letters]):
         try:
-            pieces = _following(tokenizer, prompt, tried)
+            pieces = _following(tokenizer, prompt, tried, frame)
         except ConfigError:
             continue
         if len(tried) == len(answers) == len(set(pieces)) and all(len(own) == 1 for own in pieces):

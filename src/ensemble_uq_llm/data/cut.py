@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ensemble_uq_llm.data.prompting.frame import PLAIN, Frame, encode
+
 GUIDED_ROUNDS: Final = 6
 
 
@@ -15,10 +17,16 @@ class Prompt:
     before: str
     text: str
     after: str
+    frame: Frame = PLAIN
 
     def cut_at(self, end: int) -> str:
-        """Return the prompt with only the first `end` characters of the text."""
-        return self.before + self.text[:end] + self.after
+        """Return the prompt in its frame, with only the first `end` characters of the text."""
+        return self.frame.around(self.before + self.text[:end] + self.after)
+
+    @property
+    def start(self) -> int:
+        """Where the text begins in it."""
+        return self.frame.start_of(self.before + self.text + self.after) + len(self.before)
 
 
 class CutSearch:
@@ -66,41 +74,24 @@ class CutSearch:
 
 def cut_to_fit(prompts: Sequence[Prompt], *, tokenizer: Any, max_length: int) -> list[list[int] | None]:
     """Return each too long prompt's tokens, at most `max_length`; None if no cut of the text suffices."""
-    found = encode(tokenizer, [prompt.cut_at(len(prompt.text)) for prompt in prompts], offsets=True)
-    offsets = found.get("offset_mapping") or [None] * len(prompts)
+    frame = prompts[0].frame if prompts else PLAIN
+    found = encode(tokenizer, [prompt.cut_at(len(prompt.text)) for prompt in prompts], offsets=True, frame=frame)
+    unknown: list[Any] = [None] * len(prompts)
+    offsets = found.get("offset_mapping") or unknown
     searches = [
         CutSearch(prompt, places=_places(prompt, spans), length=len(tokens), max_length=max_length)
         for prompt, tokens, spans in zip(prompts, found["input_ids"], offsets, strict=True)
     ]
     while active := [search for search in searches if not search.is_done]:
-        guesses = encode(tokenizer, [search.guess() for search in active])["input_ids"]
+        guesses = encode(tokenizer, [search.guess() for search in active], frame=frame)["input_ids"]
         for search, tokens in zip(active, guesses, strict=True):
             search.learn(tokens)
     return [search.best for search in searches]
-
-
-def encode(tokenizer: Any, prompts: list[str], *, offsets: bool = False) -> dict[str, Any]:
-    """Tokenise a list of prompts in one call, with the special tokens that the tokenizer adds by itself.
-
-    With `offsets` the answer has `offset_mapping` too, if the tokenizer can tell it.
-    """
-    with_offsets = {"return_offsets_mapping": True} if offsets and tokenizer.is_fast else {}
-    return dict(
-        tokenizer(
-            prompts,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,  # no advice about the model's longest prompt: ours is enforced here
-            **with_offsets,
-        )
-    )
 
 
 def _places(prompt: Prompt, spans: Sequence[tuple[int, int]] | None) -> list[int]:
     """Return the lengths, ascending from 0, to which the text may be cut."""
     if spans is None:  # a tokenizer that cannot tell its offsets: every character
         return list(range(max(len(prompt.text), 1)))
-    begin = len(prompt.before)
+    begin = prompt.start
     return sorted({0, *(end - begin for _, end in spans if begin < end < begin + len(prompt.text))})

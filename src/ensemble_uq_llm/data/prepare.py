@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import SplitRequest, find_dataset, load_split
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prompting.chat_template import chat_frame
+from ensemble_uq_llm.data.prompting.frame import Frame
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.split import Split, hold_out
 from ensemble_uq_llm.errors import ConfigError, DataError
@@ -106,6 +108,7 @@ def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "Tokeni
 
     Raises:
         DataError: a prompt that cannot be cut to `max_length`, or with a token that the base does not have.
+        ConfigError: a chat is asked for, and the tokenizer has no template that can be used.
     """
     from ensemble_uq_llm.data.tokenize import tokenize_examples  # NumPy, which `validate` does without
 
@@ -117,7 +120,19 @@ def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "Tokeni
         cut_column=config.cut_column,
         pad_token=tokenizer.pad_token,
         embeddings=tokenizer.embeddings,
+        frame=frame_of(config, tokenizer.tokenizer),
     )
+
+
+def frame_of(config: Config, tokenizer: Any) -> Frame:
+    """Return what the configuration puts around every prompt, with a tokenizer of transformers.
+
+    Raises:
+        ConfigError: a chat is asked for, and the tokenizer has no template that can be used.
+    """
+    if config.chat_template:
+        return chat_frame(tokenizer, ends=config.append_eos)
+    return Frame(ends=config.append_eos)
 
 
 def digest_of(examples: Iterable[Example]) -> str:

@@ -1,5 +1,6 @@
 """Examples -> token ids. A prompt that is too long loses the end of one field, never anything else."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_uq_llm.data.cut import Prompt, cut_to_fit, encode
+from ensemble_uq_llm.data.cut import Prompt, cut_to_fit
 from ensemble_uq_llm.data.example import Example
+from ensemble_uq_llm.data.prompting.frame import PLAIN, Frame, encode
 from ensemble_uq_llm.data.prompts import Template, default_cut_column, parse_template
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.text import clipped, counted
 
 UNLABELLED: Final = -1
 PROMPTS_AT_ONCE: Final = 1000  # a tokenizer's intermediate results take about 150 bytes a token
@@ -63,13 +65,15 @@ def tokenize_examples(
     cut_column: str | None = None,
     pad_token: int | None = None,
     embeddings: int | None = None,
+    frame: Frame = PLAIN,
 ) -> TokenizedExamples:
-    """Tokenise each example's prompt, with the special tokens that the tokenizer adds by itself.
+    """Tokenise each example's prompt in its frame, with the special tokens that the tokenizer puts before a text.
 
     A prompt of more than `max_length` tokens loses the end of `cut_column`'s text (default: see
-    `prompts.default_cut_column`), and keeps as many tokens as fit. What follows the last token that is not
-    `pad_token`, the base's padding, is left out: transformers' classifiers read that token's state, which what
-    follows cannot reach; of nothing but padding they read the first.
+    `prompts.default_cut_column`), and keeps as many tokens as fit: what stands after that text, such as a final
+    `Answer:`, is never cut. What follows the last token that is not `pad_token`, the base's padding, is left out:
+    transformers' classifiers read that token's state, which what follows cannot reach; of nothing but padding they
+    read the first. Warns of prompts that begin with two begin-of-text tokens.
 
     Raises:
         DataError: a prompt that is too long without that text, that has no token at all, or with a token beyond the
@@ -84,14 +88,16 @@ def tokenize_examples(
     is_cut: list[bool] = []
     for start in range(0, len(examples), PROMPTS_AT_ONCE):
         some = examples[start : start + PROMPTS_AT_ONCE]
-        tokens = encode(tokenizer, [parsed.render(example.fields) for example in some])["input_ids"]
+        texts = [frame.around(parsed.render(example.fields)) for example in some]
+        tokens = encode(tokenizer, texts, frame=frame)["input_ids"]
         too_long = [index for index, each in enumerate(tokens) if len(each) > max_length]
-        prompts = [_prompt(some[index], parsed, column) for index in too_long]
+        prompts = [_prompt(some[index], parsed, column, frame) for index in too_long]
         for index, shorter in zip(too_long, _cut(prompts, tokenizer, max_length, column), strict=True):
             tokens[index] = shorter
         arrays = [_not_empty(each, example, tokenizer) for each, example in zip(tokens, some, strict=True)]
-        sequences += [_without_last_padding(each, pad_token) for each in arrays]
+        sequences += [each if frame.ends else _without_last_padding(each, pad_token) for each in arrays]
         is_cut += [index in set(too_long) for index in range(len(some))]
+    _warn_of_two_beginnings(sequences, tokenizer)
     if embeddings is not None:
         _check_embedded(sequences, embeddings, examples, tokenizer)
     labels = [UNLABELLED if example.label is None else example.label for example in examples]
@@ -111,10 +117,12 @@ def _options(examples: Sequence[Example]) -> NDArray[np.int64] | None:
     return np.array(known, np.int64) if known and len(known) == len(counts) else None
 
 
-def _prompt(example: Example, template: Template, column: str) -> Prompt:
+def _prompt(example: Example, template: Template, column: str, frame: Frame) -> Prompt:
     before, after = template.around(column)
     fields = example.fields
-    return Prompt(id=example.id, before=before.render(fields), text=fields[column], after=after.render(fields))
+    return Prompt(
+        id=example.id, before=before.render(fields), text=fields[column], after=after.render(fields), frame=frame
+    )
 
 
 def _cut(prompts: list[Prompt], tokenizer: Any, max_length: int, column: str) -> list[list[int]]:
@@ -123,7 +131,7 @@ def _cut(prompts: list[Prompt], tokenizer: Any, max_length: int, column: str) ->
     found = cut_to_fit(prompts, tokenizer=tokenizer, max_length=max_length)
     hopeless = [prompt for prompt, tokens in zip(prompts, found, strict=True) if tokens is None]
     if hopeless:
-        length = len(encode(tokenizer, [hopeless[0].cut_at(0)])["input_ids"][0])
+        length = len(encode(tokenizer, [hopeless[0].cut_at(0)], frame=hopeless[0].frame)["input_ids"][0])
         others = f" (and {len(hopeless) - 1:,} more)" if len(hopeless) > 1 else ""
         raise DataError(
             f"example {clipped(hopeless[0].id)}{others}: the prompt has {length} tokens even without its"
@@ -151,6 +159,18 @@ def _without_last_padding(tokens_T: NDArray[np.int32], pad_token: int | None) ->
         return tokens_T
     others = np.flatnonzero(tokens_T != pad_token)
     return tokens_T[: others[-1] + 1 if others.size else 1]
+
+
+def _warn_of_two_beginnings(sequences: Sequence[NDArray[np.int32]], tokenizer: Any) -> None:
+    begin = tokenizer.bos_token_id
+    twice = sum(len(tokens_T) > 1 and tokens_T[0] == tokens_T[1] == begin for tokens_T in sequences)
+    if begin is not None and twice:
+        warnings.warn(
+            f"prompt_template: {counted(twice, 'prompt')} of {len(sequences):,} begin with two begin-of-text tokens "
+            f"({clipped(tokenizer.bos_token)}): the tokenizer or the chat template puts one there already; take it out "
+            "of prompt_template",
+            stacklevel=3,
+        )
 
 
 def _check_embedded(

@@ -11,7 +11,7 @@ from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
-from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
+from ensemble_uq_llm.models.base_files import base_files, differing, digest_of, path_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.head import HeadKind
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
@@ -128,8 +128,8 @@ def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapp
             differs = differing(files, known) if known else {}
             name, how = next(iter(differs.items()), ("", "not the base"))
             raise IntegrityError(
-                f"{base / name}: {how}, as {member.title} was trained on another; put that back (model_name), or train "
-                "on this one in another output_dir"
+                f"{path_of(base, name)}: {how}, as {member.title} was trained on another; put that back (model_name), "
+                "or train on this one in another output_dir"
             )
     return digest
 
@@ -156,7 +156,7 @@ def _warn_of_other_bases(adapters: Sequence[Adapter], model_name: str, base: Pat
 
 def _is_same_base(named: str, model_name: str, base: Path) -> bool:
     """Compare two folders by their absolute paths, and names of which one is from the hub by their last part."""
-    is_folder = model_name == EMBEDDED_MODEL or expanded(Path(model_name)).is_dir()
+    is_folder = model_name == EMBEDDED_MODEL or expanded(Path(model_name)).exists()
     if model_name == EMBEDDED_MODEL and (named == EMBEDDED_MODEL or Path(named).parts[-3:] == base.parts[-3:]):
         return True  # wherever this package is installed
     if is_folder and Path(named).is_absolute():

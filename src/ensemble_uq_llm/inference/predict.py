@@ -98,11 +98,11 @@ def _in_shards(
 
 def prediction_settings(config: Config) -> dict[str, Any]:
     """Return the keys of a configuration that turn an example into numbers, beside the members and their base."""
-    settings = config.model_dump(mode="json", include={"prompt_template", "max_length", "cut_column", "use_bf16"})
-    answers = config.answer_texts
-    if answers is not None:
-        settings["answers"] = list(answers)
-    return {**settings, "answer_mass": True} if config.answer_mass else settings
+    always = {"prompt_template", "max_length", "cut_column", "use_bf16"}
+    switches = {"chat_template", "append_eos", "answer_mass"}
+    on = {key for key in switches if getattr(config, key)}  # off, as before there were any
+    settings = config.model_dump(mode="json", include=always | on)
+    return settings if config.answer_texts is None else {**settings, "answers": list(config.answer_texts)}
 
 
 def write_set(

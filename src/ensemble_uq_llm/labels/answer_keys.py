@@ -16,14 +16,17 @@ Answer = Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_ANSW
 Answers = Annotated[tuple[Answer, ...], Field(max_length=MOST_CLASSES)]
 
 
-def answers_of(answers: Sequence[str] | None, labels: Sequence[str], template: str) -> tuple[str, ...]:
+def answers_of(
+    answers: Sequence[str] | None, labels: Sequence[str], template: str, *, is_chat: bool = False
+) -> tuple[str, ...]:
     """Return the text that follows the prompt for each class: as given, or else the class' name.
 
-    A name follows after a space, as a model would write it, but not where the prompt ends with white space of its own.
+    A name follows after a space, as a model would write it, but not where the prompt ends with white space of its own,
+    nor where it begins a turn of a chat.
     """
     if answers is not None:
         return tuple(answers)
-    space = "" if template != template.rstrip() else " "
+    space = "" if is_chat or template != template.rstrip() else " "
     return tuple(f"{space}{label}" for label in labels)
 
 
@@ -47,6 +50,11 @@ def answer_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
                 f"lora_target_modules: {LM_HEAD} is what the answer head reads; set head: answer, or leave it out",
             )
         return
+    if config.append_eos:
+        yield (
+            ("append_eos", "head"),
+            "append_eos: the answer head reads what follows the prompt, not what follows its end; leave it out",
+        )
     if answers is None:
         return
     if len(answers) != classes:

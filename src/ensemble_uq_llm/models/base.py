@@ -1,4 +1,4 @@
-"""The frozen base: find its files (embedded, local folder, or hub), then load tokenizer and decoder from them."""
+"""The frozen base: find its files (embedded, local, or hub), then load tokenizer and decoder from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
@@ -20,7 +20,10 @@ from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_tokenizer_settings
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
-from ensemble_uq_llm.models.local import embedded_folder, local_folder
+from ensemble_uq_llm.models.gguf.gguf_decoder import load_gguf_decoder
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_tokenizer import gguf_tokenizer
+from ensemble_uq_llm.models.local import embedded_folder, hub_parts, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
@@ -29,25 +32,32 @@ from ensemble_uq_llm.utils.hub import why_hub_is_silent
 PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
 """A text that every tokenizer must be able to read."""
 
-_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.tiktoken", "merges.txt", "vocab.txt")
+_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.jinja", "*.tiktoken", "merges.txt", "vocab.txt")
 _WEIGHTS: Final = ("*.safetensors",)
 
 
 def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weights: bool = True) -> Path:
-    """Return the folder that holds the base's files, downloading them if `name` is that of a hub model.
+    """Return the folder that holds the base's files, or its GGUF file; what is on the hub is downloaded.
 
     Args:
-        name: a hub name, a local folder, or `embedded`.
+        name: a hub name, that of a GGUF file in a hub model, a local folder, a local GGUF file, or `embedded`.
         revision: branch, tag or commit of a hub model; None is its main branch.
         cache_dir: where downloads are kept; None is the hub's own cache.
-        weights: False downloads the small files only.
+        weights: False downloads the small files only. A GGUF file comes whole.
 
     Raises:
-        ModelError: there is no such folder, and no such model can be had from the hub; the message says why.
+        ModelError: there is no such folder or file, and no such model can be had from the hub; the message says why.
     """
     if name == EMBEDDED_MODEL:
         return embedded_folder()
-    return local_folder(name) or _download(name, revision, cache_dir, weights=weights)
+    if (local := local_folder(name)) is not None:
+        return local
+    repository, file = hub_parts(name)
+    patterns = [file] if file else [*_SMALL_FILES, *(_WEIGHTS if weights else ())]
+    folder = _download(repository, revision, cache_dir, patterns)
+    if file and not (folder / file).is_file():
+        raise ModelError(f"model_name: {repository!r} on the hub has no file {file!r}; see its files there")
+    return folder / file if file else folder
 
 
 def load_tokenizer(folder: Path) -> BaseTokenizer:
@@ -60,11 +70,8 @@ def load_tokenizer(folder: Path) -> BaseTokenizer:
     embeddings = getattr(settings.get_text_config(), "vocab_size", None)
     if not isinstance(embeddings, int):
         raise ModelError(f"model_name: {settings.model_type} has no vocabulary (vocab_size), so it reads no texts")
-    check_tokenizer_settings(folder, getattr(settings, "tokenizer_class", None))
     with _named_panic(folder):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            str(folder), config=settings, trust_remote_code=False, local_files_only=True
-        )
+        tokenizer = _read_tokenizer(folder, settings, embeddings)
     pad_token = getattr(settings.get_text_config(), "pad_token_id", None)
     if not tokenizer.is_fast:
         raise ModelError(f"model_name: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
@@ -91,15 +98,16 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unprov
     check_weights(folder, skeleton)
     transformers_logging.disable_progress_bar()
     try:
-        decoder, report = AutoModel.from_pretrained(
-            str(folder),
+        decoder, report = _read_decoder(
+            folder,
             config=skeleton.config,
             dtype=torch.bfloat16 if bf16 else torch.float32,
             attn_implementation=PACKED_ATTENTION,
-            use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=False,
         )
+    except ModuleNotFoundError:
+        raise
     except Exception as error:
         raise ModelError(f"model_name: the model in {folder} cannot be loaded: {quoted(error)}") from error
     if missing := sorted(report["missing_keys"]):
@@ -134,6 +142,23 @@ def load_skeleton(folder: Path, *, bf16: bool, allow_unproven: bool = False) -> 
     return skeleton
 
 
+def _read_tokenizer(folder: Path, settings: PreTrainedConfig, embeddings: int) -> PreTrainedTokenizerBase:
+    if is_gguf(folder):
+        return gguf_tokenizer(read_gguf_header(folder), vocabulary=embeddings)
+    check_tokenizer_settings(folder, getattr(settings, "tokenizer_class", None))
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        str(folder), config=settings, trust_remote_code=False, local_files_only=True
+    )
+    return tokenizer
+
+
+def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
+    if is_gguf(folder):
+        return load_gguf_decoder(read_gguf_header(folder), **settings)
+    found: tuple[Any, Any] = AutoModel.from_pretrained(str(folder), use_safetensors=True, **settings)
+    return found
+
+
 def base_digest(folder: Path) -> str:
     """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included.
 
@@ -148,13 +173,15 @@ def _named_panic(folder: Path) -> Iterator[None]:
     """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
     try:
         yield
+    except ModelError:
+        raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
 
-def _download(name: str, revision: str | None, cache_dir: Path | None, *, weights: bool) -> Path:
+def _download(name: str, revision: str | None, cache_dir: Path | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     silence = why_hub_is_silent()
@@ -163,7 +190,7 @@ def _download(name: str, revision: str | None, cache_dir: Path | None, *, weight
         name,
         revision=revision,
         cache_dir=cache_dir,
-        allow_patterns=[*_SMALL_FILES, *(_WEIGHTS if weights else ())],
+        allow_patterns=patterns,
         local_files_only=silence is not None,
     )
     try:

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, TypedDict
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.folder_files import claimed_sha256, obstacle
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf
 from ensemble_uq_llm.utils.files import sha256_of
 
 SUFFIXES: Final = (".json", ".safetensors", ".model")
@@ -20,6 +21,9 @@ SUFFIXES: Final = (".json", ".safetensors", ".model")
 
 OLDER_TOKENIZERS: Final = ("merges.txt", "vocab.txt")
 """What a tokenizer is made from where there is no tokenizer.json; beside it they say nothing."""
+
+TEMPLATE: Final = "chat_template.jinja"
+"""What stands around prompts with `chat_template: true`."""
 
 
 class BaseFile(TypedDict):
@@ -36,30 +40,27 @@ BaseFiles: TypeAlias = dict[str, BaseFile]
 
 
 def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, full: bool = False) -> BaseFiles:
-    """Return what the base's files are now, reading only those that differ from `known` in size or times.
+    """Return what the base's files are now, reading only those that differ from `known`; of a GGUF file: that one.
 
-    Without `known` the hub's word is taken for the digests of what it has downloaded, and the rest is read.
+    They differ if their size or times do. Without `known` the hub's word is taken for the digests of what it has
+    downloaded, and the rest is read.
 
     Args:
-        folder: the base's files.
+        folder: the base's files, or its GGUF file.
         known: an earlier record of them, from this machine or another.
         full: read every file, whatever its times and its name say.
 
     Raises:
         ModelError: a file that cannot be read, leads out of the folder, or changes while it is read.
     """
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise ModelError(f"model_name: {folder} cannot be read ({error.strerror or error})") from error
-    others = () if any(path.name == "tokenizer.json" for path in paths) else OLDER_TOKENIZERS
     earlier = {} if full or known is None else known
     trust_hub = known is None and not full
-    return {
-        path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub)
-        for path in paths
-        if path.suffix in SUFFIXES or path.name in others
-    }
+    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in _paths(folder, known)}
+
+
+def path_of(base: Path, name: str) -> Path:
+    """Return where a file of a base lies; the name of none is the base itself."""
+    return base if is_gguf(base) else base / name
 
 
 def digest_of(files: Mapping[str, BaseFile]) -> str:
@@ -78,8 +79,20 @@ def differing(files: Mapping[str, BaseFile], wanted: Mapping[str, BaseFile]) -> 
     return dict(sorted(differences.items()))
 
 
+def _paths(base: Path, known: Mapping[str, BaseFile] | None) -> list[Path]:
+    if is_gguf(base):
+        return [base]
+    try:
+        paths = sorted(base.iterdir())
+    except OSError as error:
+        raise ModelError(f"model_name: {base} cannot be read ({error.strerror or error})") from error
+    others = () if any(path.name == "tokenizer.json" for path in paths) else OLDER_TOKENIZERS
+    templates = (TEMPLATE,) if known is None or TEMPLATE in known else ()  # records of earlier versions are without
+    return [path for path in paths if path.suffix in SUFFIXES or path.name in (*others, *templates)]
+
+
 def _base_file(path: Path, known: BaseFile | None, *, trust_hub: bool) -> BaseFile:
-    if reason := obstacle(path):
+    if reason := obstacle(path, folder=path.resolve().parent if is_gguf(path) else None):
         raise ModelError(f"model_name: {path} {reason}")
     try:
         before = path.stat()

@@ -19,7 +19,7 @@ from ensemble_uq_llm.utils.files import sha256_of, write_json
 from ensemble_uq_llm.utils.text import enumerated, first_line
 
 SETTINGS: Final = (
-    "num_labels", "head", "answers", "max_length", "prompt_template", "cut_column",
+    "num_labels", "head", "answers", "max_length", "prompt_template", "cut_column", "chat_template", "append_eos",
     "calibration_fraction", "calibration_seed", "stopping_fraction", "keep", "early_stopping_patience",
     "class_weights",
     "batch_size", "gradient_accumulation_steps",

@@ -7,7 +7,8 @@ from typing import Final
 from ensemble_uq_llm.errors import MissingExtraError
 
 LIBRARIES: Final = {
-    "train": ("torch", "transformers", "peft", "datasets", "safetensors", "psutil", "huggingface_hub"),
+    "train": ("torch", "transformers", "tokenizers", "peft", "datasets", "safetensors", "psutil", "huggingface_hub"),
+    "gguf": ("gguf", "accelerate"),
     "pandas": ("pandas",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

@@ -9,8 +9,8 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import DataError, ModelError
-from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
-from ensemble_uq_llm.models.local import local_folder
+from ensemble_uq_llm.models.base_files import base_files, differing, digest_of, path_of
+from ensemble_uq_llm.models.local import hub_parts, local_folder
 from ensemble_uq_llm.utils.extras import how_to_install
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.text import first_line
@@ -32,11 +32,11 @@ def check_base(
         return
     into.checking("base")
     with into.noting_errors(str(folder)):
-        files = base_files(folder, full=True)
+        files = base_files(folder, known, full=True)
         if wanted != {digest_of(files)}:
             differs = differing(files, known) if known else {}
             for name, how in differs.items() or [("", "not the base")]:
-                into.found(str(folder / name), f"{how}, as the members were trained on another")
+                into.found(str(path_of(folder, name)), f"{how}, as the members were trained on another")
 
 
 def check_training_data(config: Config, records: Iterable[Mapping[str, Any]], into: Audit) -> None:
@@ -80,9 +80,10 @@ def _in_the_hubs_cache(config: Config) -> Path:
     except ModuleNotFoundError:
         raise ModelError(f"{config.model_name} is from the hub: {how_to_install('train')}") from None
     try:
+        repository, file = hub_parts(config.model_name)
         folder = snapshot_download(
-            config.model_name, revision=config.model_revision, cache_dir=config.cache_dir, local_files_only=True
+            repository, revision=config.model_revision, cache_dir=config.cache_dir, local_files_only=True
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{config.model_name} is not in the cache ({first_line(error)})") from None
-    return Path(folder)
+    return Path(folder) / (file or "")

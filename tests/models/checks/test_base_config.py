@@ -11,7 +11,8 @@ from transformers import CONFIG_MAPPING
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base import load_decoder, load_skeleton
-from ensemble_uq_llm.models.checks.base_config import LARGEST, parse_base_config, read_base_config
+from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
+from ensemble_uq_llm.models.checks.settings_values import LARGEST
 from tiny_models import save_tiny_llama
 
 

@@ -15,6 +15,9 @@ from transformers import PreTrainedModel
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.strict_json import read_strict_json
+from ensemble_uq_llm.models.gguf.gguf_decoder import need_gguf
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_tensors import check_gguf_tensors
 from ensemble_uq_llm.utils.text import counted, listed
 
 WEIGHTS: Final = "model.safetensors"
@@ -34,11 +37,15 @@ class StoredTensor:
 
 
 def check_weights(folder: Path, skeleton: PreTrainedModel) -> None:
-    """Compare the files' headers with a model on the meta device.
+    """Compare the files' headers with a model on the meta device; of a GGUF file its table of tensors.
 
     Raises:
         ModelError: a file that is missing or torn, a weight in a format of a quantised model, or of another shape.
     """
+    if is_gguf(folder):
+        need_gguf()
+        check_gguf_tensors(read_gguf_header(folder), skeleton)
+        return
     wanted = {name: tuple(parameter.shape) for name, parameter in skeleton.named_parameters()}
     prefix = f"{skeleton.base_model_prefix}."
     stored: dict[str, tuple[int, ...]] = {}
@@ -66,11 +73,13 @@ def check_weights(folder: Path, skeleton: PreTrainedModel) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that transformers reads: one, or the shards that an index names.
+    """Return the files that transformers reads: one, such as a GGUF file, or the shards that an index names.
 
     Raises:
         ModelError: there are none, or the index names files that are not there.
     """
+    if is_gguf(folder):
+        return [folder]
     if (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]
     if not (folder / INDEX).exists():

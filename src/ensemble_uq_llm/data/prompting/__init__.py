@@ -1,0 +1,1 @@
+"""How prompts are put to a model: what stands around them, a chat's turns, and the ready prompts of known tasks."""

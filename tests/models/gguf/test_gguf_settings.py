@@ -1,0 +1,69 @@
+"""A GGUF file's configuration: every key that would change the model is read or refused."""
+
+import pytest
+
+from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.models.base import load_skeleton
+from ensemble_uq_llm.models.gguf.gguf_header import read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_settings import gguf_settings
+from tiny_gguf import save_gguf
+
+pytest.importorskip("gguf")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"general.architecture": "gemma2"}, r"general.architecture in .* is 'gemma2'; of GGUF files those of llama"),
+        ({"general.architecture": "x" * 500}, r"is 'x{80}'\.\.\.; of GGUF"),
+        ({"split.count": 3}, "is one of 3 files of a model; merge them into one"),
+        ({"llama.block_count": None}, "has no llama.block_count; get it again"),
+        ({"llama.block_count": 501}, "num_hidden_layers in .* must be a whole number from 1 to 500, found 501"),
+        ({"llama.block_count": "2"}, "num_hidden_layers in .* must be a whole number from 1 to 500, found '2'"),
+        ({"llama.attention.head_count": 0}, "num_attention_heads in .* must be a whole number"),
+        ({"llama.attention.head_count_kv": 3}, "num_attention_heads 4 in .* is not a multiple of"),
+        ({"llama.attention.head_count": [4, 4]}, "num_attention_heads in .* found a list of 2"),
+        ({"llama.attention.layer_norm_rms_epsilon": float("nan")}, "rms_norm_eps in .* must be a positive number"),
+        ({"llama.rope.freq_base": -1.0}, "rope_theta in .* must be a positive number, found -1.0"),
+        ({"llama.rope.scaling.type": "yarn"}, "says llama.rope.scaling.type = 'yarn', which transformers' reader"),
+        ({"llama.rope.scaling.factor": 8.0}, "says llama.rope.scaling.factor = 8.0, which transformers' reader"),
+        ({"llama.attention.sliding_window": 4}, "says llama.attention.sliding_window = 4, which"),
+        ({"llama.expert_count": 8}, "says llama.expert_count = 8, which"),
+        ({"llama.attention.key_length": 16}, "says llama.attention.key_length = 16, which"),
+        ({"llama.something.new": True}, "says llama.something.new = True, which"),
+    ],
+)
+def test_a_key_that_cannot_be_kept_is_refused(tmp_path, keys, message):
+    path = save_gguf(tmp_path / "a.gguf", keys=keys)
+
+    with pytest.raises(ModelError, match=rf"^model_name: .*{message}"):
+        load_skeleton(path, bf16=False)
+
+
+def test_keys_that_change_nothing_are_passed_over(tmp_path):
+    keys = {
+        "general.name": "mistral", "general.file_type": 3, "llama.rope.scaling.type": "none", "llama.expert_count": 0,
+        "llama.attention.key_length": 8, "llama.attention.causal": True, "split.count": 1,
+    }  # fmt: skip
+    plain = gguf_settings(read_gguf_header(save_gguf(tmp_path / "a.gguf")))
+    more = gguf_settings(read_gguf_header(save_gguf(tmp_path / "b.gguf", keys=keys)))
+
+    assert more.to_dict() == plain.to_dict()
+
+
+def test_what_a_file_may_leave_out(tmp_path):
+    path = save_gguf(tmp_path / "a.gguf", keys={"llama.vocab_size": None, "llama.rope.dimension_count": None})
+
+    settings = gguf_settings(read_gguf_header(path))
+
+    assert settings.head_dim == 8
+    assert settings.vocab_size == 261
+    with pytest.raises(ModelError, match=r"has no qwen2.rope.freq_base; get it again"):
+        gguf_settings(read_gguf_header(save_gguf(tmp_path / "b.gguf", "qwen2", keys={"qwen2.rope.freq_base": None})))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_is_tied_where_the_file_has_none(tmp_path, tied):
+    path = save_gguf(tmp_path / "a.gguf", tie_word_embeddings=tied)
+
+    assert gguf_settings(read_gguf_header(path)).tie_word_embeddings is tied
