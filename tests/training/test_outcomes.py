@@ -39,6 +39,8 @@ NOT_OF_A_MEMBER = {
 """Keys that leave a member as it is, or that the digests of base and data cover."""
 
 OTHER = {
+    "chat_template": True,
+    "append_eos": True,
     "num_labels": 3,
     "prompt_template": "{passage} {question}",
     "cut_column": "question",

@@ -104,7 +104,6 @@ def load_decoder(folder: Path, *, device: torch.device, bf16: bool, allow_unprov
             dtype=torch.bfloat16 if bf16 else torch.float32,
             attn_implementation=PACKED_ATTENTION,
             output_loading_info=True,
-            trust_remote_code=False,
         )
     except ModuleNotFoundError:
         raise
@@ -155,7 +154,9 @@ def _read_tokenizer(folder: Path, settings: PreTrainedConfig, embeddings: int) -
 def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
     if is_gguf(folder):
         return load_gguf_decoder(read_gguf_header(folder), **settings)
-    found: tuple[Any, Any] = AutoModel.from_pretrained(str(folder), use_safetensors=True, **settings)
+    found: tuple[Any, Any] = AutoModel.from_pretrained(
+        str(folder), use_safetensors=True, trust_remote_code=False, **settings
+    )
     return found
 
 

@@ -34,5 +34,7 @@ def load_gguf_decoder(header: GgufHeader, **settings: Any) -> tuple[Any, Any]:
         alone(header.path) as (folder, name),
         redirect_stderr(io.StringIO()),
     ):  # its progress bar cannot be switched off
-        found: tuple[Any, Any] = AutoModel.from_pretrained(str(folder), gguf_file=name, **settings)
+        found: tuple[Any, Any] = AutoModel.from_pretrained(
+            str(folder), gguf_file=name, trust_remote_code=False, **settings
+        )
     return found
