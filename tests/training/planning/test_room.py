@@ -113,7 +113,7 @@ def _state(numbers: int, *, members: int = 1, best: object = None) -> SimpleName
     [(40, None, True), (39, None, False), (52, object(), True), (51, object(), False)],
 )
 def test_members_and_three_checkpoints_must_fit(tmp_path, monkeypatch, free, best, fits):
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 1_000_000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=free * 1_000_000))
     state = _state(1_000_000, best=best)
     if fits:
         check_space(RunFolder(tmp_path), state, seeds=[42])
@@ -136,19 +136,26 @@ def test_what_all_devices_write_must_fit_together_and_what_is_kept_is_there(
     with (checkpoint / "state.safetensors").open("wb") as stream:
         stream.truncate(kept * 1_000_000)
     for free, fits in ((needed + 1, True), (max(0, needed - 1), needed == 0)):
-        monkeypatch.setattr(room.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free * 1_000_000))
+        monkeypatch.setattr(
+            room.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(total=10**9, free=free * 1_000_000)
+        )
         with nullcontext() if fits else pytest.raises(StorageError, match=f"needs {needed}.* MB .* and {free}.0 MB"):
             check_space(RunFolder(tmp_path), _state(1_000_000, members=2), seeds=seeds)
 
 
+def test_a_file_system_that_tells_no_size_is_not_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=0, free=0))
+    check_space(RunFolder(tmp_path), _state(1_000), seeds=[42])
+
+
 def test_small_sizes_are_told_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=4096))
     with pytest.raises(StorageError, match=r"needs 40\.0 kB for .*, and 4\.1 kB are free"):
         check_space(RunFolder(tmp_path), _state(1_000), seeds=[42])
 
 
 def test_a_disk_that_is_too_small_is_told_before_training(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=10))
     told = command("train", str(config), "--set", f"output_dir={tmp_path / 'run'}")
     assert told.code == 2
     assert f"output_dir: {tmp_path / 'run'} needs" in told.text

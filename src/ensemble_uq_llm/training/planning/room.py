@@ -69,11 +69,11 @@ def check_space(folder: RunFolder, state: "TrainingState", *, seeds: Collection[
         member = sum(4 * stack[0].numel() for stack in state.ensemble.trainable())
         kept = member * (3 + (state.best is not None))  # weights, AdamW's two moments, and the best epochs' weights
         needed = len(missing) * (member + _CHECKPOINTS * kept) - _size_of(folder.checkpoints)
-        free = shutil.disk_usage(folder.root).free
-    if free < needed:
+        disk = shutil.disk_usage(folder.root)
+    if disk.total and disk.free < needed:  # some file systems tell no size
         raise StorageError(
             f"output_dir: {folder.root} needs {_in_words(needed)} for the members and their checkpoints, and "
-            f"{_in_words(free)} are free; make room, or name another folder"
+            f"{_in_words(disk.free)} are free; make room, or name another folder"
         )
 
 
