@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.errors import ConfigError, StorageError
+from ensemble_uq_llm.errors import ConfigError, IntegrityError, StorageError
 from ensemble_uq_llm.utils import files
 from ensemble_uq_llm.utils.files import (
     as_path,
@@ -16,6 +16,7 @@ from ensemble_uq_llm.utils.files import (
     make_folder,
     path_problem,
     read_json,
+    read_object,
     sha256_of,
     sweep_temporaries,
     write_csv,
@@ -198,6 +199,19 @@ def test_only_an_object_is_read(tmp_path, content, message):
     (tmp_path / "v.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_json(tmp_path / "v.json")
+
+
+def test_what_a_disk_does_not_give_is_not_called_torn(tmp_path):
+    """The advice for a torn file is to delete or restore it; one that cannot be read now may be sound."""
+    path = tmp_path / "member.json"
+
+    def refused(_: Path) -> bytes:
+        raise StorageError(f"{path}: cannot be read (Stale file handle)")
+
+    with pytest.raises(StorageError, match=r"member\.json: cannot be read \(Stale file handle\)$"):
+        read_object(path, remedy="delete it", read=refused)
+    with pytest.raises(IntegrityError, match=r"member\.json: this is no JSON \(.*\); delete it$"):
+        read_object(path, remedy="delete it", read=lambda _: b"{")
 
 
 def test_csv(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ensemble_uq_llm.utils.text import clipped, counted, duration, enumerated, listed
+from ensemble_uq_llm.utils.text import as_word, clipped, counted, duration, enumerated, listed
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_things_are_counted(number, said):
 )
 def test_a_time_in_its_two_largest_units(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("path", "word"), [("a/b", "a/b"), ("a b", "'a b'"), ("-a", "./-a"), ("a-", "a-"), ("", "''")])
+def test_a_path_as_a_word_of_a_command(path, word):
+    assert as_word(path) == word

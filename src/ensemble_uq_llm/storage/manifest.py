@@ -6,7 +6,6 @@ accidents and careless hands; whoever can write the folder can also seal it anew
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -18,7 +17,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.utils.text import clipped, first_line
+from ensemble_uq_llm.utils.text import as_word, clipped, first_line
 
 MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
@@ -175,7 +174,7 @@ def _parsed(content: bytes) -> Manifest:
 
 def accepting(folder: Path) -> str:
     """Return the command that records a folder as it is."""
-    return f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
+    return f"ensemble-uq verify {as_word(folder)} --accept"
 
 
 @lru_cache(maxsize=4)

@@ -186,11 +186,14 @@ def read_object(path: Path, *, remedy: str, read: Callable[[Path], bytes] = read
 
     Raises:
         IntegrityError: the file is missing, altered, no JSON, or no object; the message ends with `remedy`.
+        StorageError: it cannot be read, which says nothing against it.
     """
     try:
-        content = json.loads(read(path))
+        text = read(path)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
+    try:
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path}: this is no JSON ({first_line(error)}); {remedy}") from error
     if not isinstance(content, dict):

@@ -1,5 +1,7 @@
 """Words in messages: values clipped to a readable length, names listed, things counted."""
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -35,6 +37,12 @@ def enumerated(words: Sequence[str]) -> str:
 def counted(number: int, noun: str, several: str | None = None) -> str:
     """Return a number of things: `1 example`, `3,270 examples`; `several` is a plural that is not made with an s."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def as_word(path: str | os.PathLike[str]) -> str:
+    """Return a path as a word of a command that is to be typed: in quotes where the shell needs them, and no option."""
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def repeated_in(values: Sequence[object]) -> str:
