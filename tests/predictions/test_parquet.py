@@ -207,3 +207,14 @@ def test_a_file_that_is_missing_or_no_parquet_or_torn(tmp_path):
     (tmp_path / "torn.parquet").write_bytes(whole.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"torn\.parquet: this is not a readable Parquet file"):
         read_predictions(tmp_path / "torn.parquet")
+
+
+@pytest.mark.parametrize("column", ["label", "seed", "logit_1"])
+@pytest.mark.parametrize("kind", [pa.bool_(), pa.timestamp("s")])
+def test_a_truth_value_or_a_date_is_no_number(path, column, kind):
+    table = predicted(n=3).to_table()
+    at = table.column_names.index(column)
+    path.parent.mkdir()
+    pq.write_table(table.set_column(at, column, pa.array([1] * table.num_rows).cast(kind)), path)
+    with pytest.raises(DataError, match=f"column '{column}' cannot be read as"):
+        read_predictions(path)

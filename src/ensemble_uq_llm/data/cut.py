@@ -1,10 +1,15 @@
 """Cut the end of one field's text until a prompt fits: as many of its tokens stay as can."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.text import clipped, counted, first_line
+
 GUIDED_ROUNDS: Final = 6
+PANIC: Final = "PanicException"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +88,37 @@ def encode(tokenizer: Any, prompts: list[str], *, offsets: bool = False) -> dict
     """Tokenise a list of prompts in one call, with the special tokens that the tokenizer adds by itself.
 
     With `offsets` the answer has `offset_mapping` too, if the tokenizer can tell it.
+
+    Raises:
+        DataError: the tokenizer's own code gives up on these texts.
     """
     with_offsets = {"return_offsets_mapping": True} if offsets and tokenizer.is_fast else {}
-    return dict(
-        tokenizer(
-            prompts,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,  # no advice about the model's longest prompt: ours is enforced here
-            **with_offsets,
+    with _named_panic(len(prompts)):
+        return dict(
+            tokenizer(
+                prompts,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,  # no advice about the model's longest prompt: ours is enforced here
+                **with_offsets,
+            )
         )
-    )
+
+
+@contextmanager
+def _named_panic(number: int) -> Iterator[None]:
+    """Name a tokenizer that panics over texts. That is no `Exception`, and known by its name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        raise DataError(
+            f"the tokenizer of the base fails at one of {counted(number, 'prompt')}: {clipped(first_line(error))}; "
+            "look for odd characters in their texts, or get the base's tokenizer.json again"
+        ) from error
 
 
 def _places(prompt: Prompt, spans: Sequence[tuple[int, int]] | None) -> list[int]:

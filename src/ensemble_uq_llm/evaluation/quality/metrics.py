@@ -76,6 +76,8 @@ def _over_classes(
     classes = log_probs_NC.shape[1]
     if classes == 2:
         return of_class(_log_odds(log_probs_NC, 1), labels_N == 1)
+    if len(np.unique(labels_N)) < classes:  # no resampling has the class that lacks, so none need be ranked
+        return lambda weights_DN: np.full(len(weights_DN), np.nan)
     parts = [of_class(_log_odds(log_probs_NC, c), labels_N == c) for c in range(classes)]
     return lambda weights_DN: np.mean([part(weights_DN) for part in parts], axis=0)
 

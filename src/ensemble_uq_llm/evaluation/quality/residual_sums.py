@@ -150,7 +150,8 @@ def _summed(
 ) -> ResidualSums:
     residual_EN = np.stack([forecast.residuals(labels_N) for forecast in forecasts])
     prob_EN = np.stack([forecast.probability_N for forecast in forecasts])
-    number_EN = np.stack([cell_N + e * (max(map(np.max, cells)) + 1) for e, cell_N in enumerate(cells)])
+    each = max(map(np.max, cells)) + 1
+    number_EN = np.stack([cell_N + e * each for e, cell_N in enumerate(cells)])
     position_H, cell_EN = np.unique(number_EN, return_inverse=True)
     cell_EN = cell_EN.reshape(number_EN.shape)
     group_H = np.arange(len(position_H))
