@@ -104,12 +104,19 @@ def settle(folder: Path) -> None:
         manifest = read_manifest(folder)
         if manifest is not None and manifest.pending is not None:
             _complete(folder, manifest)
+        if strangers := strangers_waiting(folder):
+            raise StorageError(f"{strangers[0]}: not of this program, and in its folder; move it, or use another place")
         for waiting in staging.iterdir() if staging.is_dir() else ():
-            if not _WAITING.fullmatch(waiting.name):
-                raise StorageError(f"{waiting}: not of this program, and in its folder; move it, or use another place")
             shutil.rmtree(waiting)
         remove_if_empty(staging)
         sweep_temporaries(folder)
+
+
+def strangers_waiting(folder: Path) -> list[Path]:
+    """Return what lies where new files of a folder wait, and is of nobody who changes folders here."""
+    staging = folder / STAGING
+    there = sorted(staging.iterdir()) if staging.is_dir() else []
+    return [path for path in there if not _WAITING.fullmatch(path.name)]
 
 
 def _make_waiting(waiting: Path) -> None:

@@ -54,6 +54,8 @@ class Manifest:
 
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     pending: Pending | None = None
+    name: str | None = None
+    """What the folder is called, where that tells what it holds: content of another name is not in its place there."""
 
     def accepted(self, path: str) -> set[str]:
         """Return the digests that a file may have: while a change is under way, that before and that after it."""
@@ -86,6 +88,8 @@ class Manifest:
         }
         if self.pending is not None:
             content["pending"] = asdict(self.pending)
+        if self.name is not None:
+            content["name"] = self.name
         return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -164,7 +168,9 @@ def _parsed(content: bytes) -> Manifest:
     if values.pop("seal", None) != _seal(values):
         raise ValueError("its seal does not fit: it was altered")
     manifest = Manifest(
-        files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
+        files=_FILES.validate_python(values["files"]),
+        pending=_PENDING.validate_python(values.get("pending")),
+        name=values.get("name"),
     )
     if manifest.as_text() != text:
         raise ValueError("it is not as this program writes it: it was altered")

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from ensemble_uq_llm.outgoing.redaction import redacted
+
 CLIP: Final = 80
+_LOOKED_AT: Final = 4_000
+"""Characters of a text that are searched for secrets, of which `CLIP` are shown."""
 MOST_REPEATED: Final = 12
 
 
@@ -16,10 +20,21 @@ def clipped(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
+    if isinstance(value, str):
+        value = redacted(value[:_LOOKED_AT])  # see `cut`
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= CLIP else f"{value[:CLIP]!r}..."
     shown = repr(value)
     return shown if len(shown) <= CLIP else f"{shown[:CLIP]}..."
+
+
+def cut(text: str, most: int = CLIP) -> str:
+    """Return a text as it is, its end left out where it is long.
+
+    Secrets go before that: of half a secret nobody can tell any more that it is one.
+    """
+    text = redacted(text[: most + _LOOKED_AT])
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:
