@@ -68,6 +68,23 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 terminalreporter.write_line(f"{report.outcome:6} {report.nodeid.rpartition('::')[2]}: {line}")
 
 
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: `call("report", folder)` is its exit code and both streams."""
+    from ensemble_uq_llm.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def fast_folder() -> Iterator[Path]:
     """An empty folder, in memory where that is to be had, for tests that write thousands of files; it is removed."""

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from ensemble_uq_llm.cli import main
 from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.member import trained
@@ -34,20 +33,6 @@ def files(tmp_path):
     write_predictions(tmp_path / "far.parquet", predictions(seed=1, noise=4.0))
     write_predictions(tmp_path / "held_out.parquet", predictions(seed=2, first=1000))
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*words):
-        capsys.readouterr()
-        code = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_files_with_shifts_and_a_calibration_file(call, files):
@@ -82,9 +67,12 @@ def test_without_an_output_nothing_is_written(call, files):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--shift", "far.parquet"], "--shift far.parquet: give a name and a file, such as --shift news=news.parquet"),
-        (["--shift", "a=x", "--shift", "a=y"], "--shift a=y: 'a' is the name of x already; use another"),
-        (["--format", "latx"], "--format latx: must be markdown, latex, csv, table, json; did you mean 'latex'?"),
+        (
+            ["--shift", "far.parquet"],
+            "--shift 'far.parquet': give a name and a file, such as --shift news=news.parquet",
+        ),
+        (["--shift", "a=x", "--shift", "a=y"], "--shift 'a=y': 'a' is the name of x already; use another"),
+        (["--format", "latx"], "--format 'latx': must be markdown, latex, csv, table, json; did you mean 'latex'?"),
         (["--shift", "a/b=x.parquet", "--output", "out"], "'a/b' cannot name a set"),
     ],
 )

@@ -37,6 +37,7 @@ from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows, show_warning
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
+from ensemble_uq_llm.storage.places import check_is_somewhere
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.text import counted
 
@@ -67,6 +68,7 @@ def common(
     ] = False,
 ) -> None:
     """Train an ensemble of LoRA adapters together over one frozen base, and measure what it does not know."""
+    check_is_somewhere()
 
 
 @app.command(epilog=epilog("run"))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, SKIP_CROSS_CHECKS, Config
-from ensemble_uq_llm.config_problems import MOST_PROBLEMS, cross_problems, field_problems, plain, told, unknown_keys
+from ensemble_uq_llm.config_problems import MOST_PROBLEMS, cross_problems, field_problems, told, unknown_keys
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.guard import read_of_run
@@ -18,7 +18,7 @@ from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.utils.files import AnyPath, as_path, expanded, path_problem
 from ensemble_uq_llm.utils.flat_yaml import MAX_CHARACTERS, parse_flat_yaml, parse_scalar, write_value
 from ensemble_uq_llm.utils.suggest import did_you_mean, nearest
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.text import clipped, cut
 
 AS_SPELLED: Final = ("class_names", "answers")
 """A class named 01 or 1e5 in the YAML is named so, and not 1 or 100000.0."""
@@ -94,11 +94,11 @@ def usable_part(path: AnyPath | None, overrides: Sequence[str] = ()) -> UsablePa
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            problems.append(f"--set {plain(override)}: write it as key=value")
+            problems.append(f"--set {cut(override)}: write it as key=value")
             continue
         key = key.strip()
         values[key] = parse_scalar(text, as_spelled=key in AS_SPELLED)
-        origins[key] = f"--set {plain(f'{key}={text}', most=LONGEST_ORIGIN)}"
+        origins[key] = f"--set {cut(f'{key}={text}', LONGEST_ORIGIN)}"
     config, value_problems, wrong = _build(values, origins)
     return UsablePart(config=config, origins=origins, problems=told(problems + value_problems), wrong=wrong)
 

@@ -11,7 +11,7 @@ from ensemble_uq_llm.labels.class_keys import class_problems
 from ensemble_uq_llm.labels.option_keys import option_problems
 from ensemble_uq_llm.utils.key_types import MOST_GENERATED
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import CLIP, clipped, counted, repeated_in
+from ensemble_uq_llm.utils.text import CLIP, clipped, counted, cut, repeated_in
 
 MOST_PROBLEMS: Final = 50
 """So many are told, the others counted."""
@@ -43,12 +43,7 @@ def unknown_keys(keys: Iterable[str], known: Collection[str]) -> Iterator[tuple[
     for key in keys:
         if key not in known:
             near = did_you_mean(key, known) if next(hints) < MOST_PROBLEMS else ""  # the others are only counted
-            yield key, f"{plain(key)}: unknown key{near or '; `ensemble-uq init` lists the known ones'}"
-
-
-def plain(text: str, most: int = CLIP) -> str:
-    """Return a text as it was written, its end left out where it is long."""
-    return text if len(text) <= most else f"{text[:most]}..."
+            yield key, f"{cut(key)}: unknown key{near or '; `ensemble-uq init` lists the known ones'}"
 
 
 def field_problems(details: Sequence[ErrorDetails]) -> Iterator[tuple[str, str]]:
@@ -67,7 +62,7 @@ def _found(value: Any) -> str:
         found = repr(value) if not isinstance(value, str) else clipped(value)
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number of thousands of digits"
-    return found if len(found) <= CLIP else f"{found[: CLIP - 3]}..."
+    return found if len(found) <= CLIP else cut(found, CLIP - 3)
 
 
 def _in_words(detail: ErrorDetails) -> str:

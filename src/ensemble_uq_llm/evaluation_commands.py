@@ -13,6 +13,7 @@ from ensemble_uq_llm.commands.options import FOUND, AsJson, Draws, Seed, found_c
 from ensemble_uq_llm.commands.targets import check_evaluable, check_evaluated, check_exists
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_tables
+from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
@@ -241,7 +242,7 @@ def _checked_format(name: str | None, *, as_json: bool) -> tuple[str | None, boo
 
     known = (*FORMATS, TABLE, JSON)
     if name is not None and name not in known:
-        raise ConfigError(f"--format {name}: must be {', '.join(known)}{did_you_mean(name, known)}")
+        raise ConfigError(f"--format {clipped(name)}: must be {', '.join(known)}{did_you_mean(name, known)}")
     if as_json and name not in (None, JSON):
         raise ConfigError(f"--format {name}: --json asks for another form; leave one of them out")
     return name if name in FORMATS else None, as_json or name == JSON
@@ -260,8 +261,10 @@ def _named_files(options: list[str]) -> dict[str, Path]:
     for option in options:
         name, equals, path = option.partition("=")
         if not (name and equals and path):
-            raise ConfigError(f"--shift {option}: give a name and a file, such as --shift news=news.parquet")
+            raise ConfigError(f"--shift {clipped(option)}: give a name and a file, such as --shift news=news.parquet")
         if name in files:
-            raise ConfigError(f"--shift {option}: {name!r} is the name of {files[name]} already; use another")
+            raise ConfigError(
+                f"--shift {clipped(option)}: {clipped(name)} is the name of {files[name]} already; use another"
+            )
         files[name] = Path(path)
     return files

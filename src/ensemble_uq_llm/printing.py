@@ -128,4 +128,4 @@ def print_tables(tables: "Sequence[PlainTable]", form: str) -> None:
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning in one form: what `warnings.showwarning` becomes."""
     text = safe_text(str(message), keep="\n")
-    print(f"warning: {text}", file=sys.stderr)
+    print(f"warning: {text}", file=sys.stderr)  # noqa: T201 (the command line's own voice)

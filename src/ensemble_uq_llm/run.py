@@ -17,7 +17,7 @@ from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import clipped, counted, listed
+from ensemble_uq_llm.utils.text import as_word, clipped, counted, listed
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
@@ -257,7 +257,7 @@ def _predicted_set(folder: RunFolder, name: str) -> Path:
     if names:
         advice = f"there are {listed(names)}{did_you_mean(str(name), names)}"
     elif folder.config.exists():
-        advice = f"predict it first: ensemble-uq predict {folder.root}"
+        advice = f"predict it first: ensemble-uq predict {as_word(folder)}"
     else:
         advice = "the folder is no run; name a run folder or a file of predictions"
     raise DataError(f"{folder.root}: no set {clipped(name)} has been predicted; {advice}")

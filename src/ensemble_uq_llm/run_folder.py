@@ -10,7 +10,7 @@ from typing import Any
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
 from ensemble_uq_llm.storage.change import Change, change_of, settle
-from ensemble_uq_llm.storage.guard import check_recorded, read_guarded, read_verified
+from ensemble_uq_llm.storage.guard import check_recorded, check_sources, read_guarded, read_verified
 from ensemble_uq_llm.storage.lock import owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, read_manifest
 from ensemble_uq_llm.utils.files import read_object, sha256_of
@@ -222,11 +222,15 @@ class RunFolder:
         return path.exists()
 
     def check_up_to_date(self, paths: Iterable[Path], *, remedy: str) -> None:
-        """Raise IntegrityError where one of these files was made from others than those there are by now."""
+        """Raise IntegrityError where one of these files was made from others than those there are by now.
+
+        What they were made from is read, too: a file may have been put back with the manifest of its time.
+        """
         manifest = read_manifest(self.root) or Manifest()
         for path in paths:
             if reasons := manifest.outdated(path.relative_to(self.root).as_posix()):
                 raise IntegrityError(f"{path}: {reasons[0]}; {remedy}")
+            check_sources(self.root, path)
 
     def holds_run(self) -> bool:
         """Tell whether this is the folder of a run, and not one of predictions that anybody has put there."""

@@ -1,4 +1,5 @@
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,11 @@ def test_a_shell_reads_the_words_back(path):
     assert shlex.split(typed) == [
         "ensemble-uq", "train", path, "--set", "seeds=[1, 2]", "--set", "prompt_template={a} & {b}",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "typed"), [("-dash", "./-dash"), ("--set", "./--set"), ("-a b", "'./-a b'")])
+def test_a_path_is_no_option(path, typed):
+    assert as_typed("predict", Path(path), "--output", Path(path)) == f"ensemble-uq predict {typed} --output {typed}"
 
 
 def test_it_is_one_line_in_any_terminal(capsys, monkeypatch):

@@ -3,22 +3,6 @@ import stat
 
 import pytest
 
-from ensemble_uq_llm.cli import main
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*words):
-        capsys.readouterr()
-        code = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
-
 
 def test_a_sound_run(call, own_run):
     code, out, err = call("verify", own_run)

@@ -204,3 +204,21 @@ def test_a_token_that_the_base_does_not_have_is_named():
     message = r"example 'x': its token '<9>' has the id 9, and the base's ids end at 8: the tokenizer was extended"
     with pytest.raises(DataError, match=message):
         tokens_of(boolq("", "", id="x"), Fixed([3, 9, 1]), 10, embeddings=9)
+
+
+def test_a_panic_of_the_tokenizer_is_named_and_nothing_else_is():
+    """The library's panics are no `Exception`, and its class cannot be imported."""
+    panic = type("PanicException", (BaseException,), {})
+
+    def failing(error):
+        def tokenizer(*_, **__):
+            raise error
+
+        tokenizer.is_fast = True
+        return tokenizer
+
+    examples = [Example(id="a", fields={"question": "q"}, label=0)] * 2
+    with pytest.raises(DataError, match="the tokenizer of the base fails at one of 2 prompts: 'odd'; look for"):
+        tokenize_examples(examples, tokenizer=failing(panic("odd")), template="{question}", max_length=9)
+    with pytest.raises(KeyboardInterrupt, match=r"^stop$"):
+        tokenize_examples(examples, tokenizer=failing(KeyboardInterrupt("stop")), template="{question}", max_length=9)

@@ -59,6 +59,9 @@ ARGUMENTS = {
     "option": ["evaluate", f"--{TOKEN}"],
     "configuration": ["config", f"{URL}.yaml"],
     "adapter": ["predict", "{run}", "--adapter", f"/adapters/{TOKEN}"],
+    "run folder": ["train", "{run}", "--set", f"output_dir={URL}", "--set", "resume=false"],
+    "results": ["evaluate", "{run}/predictions/validation.parquet", "--output", URL],
+    "no key, cut": ["config", "--set", f"https://{'u' * 60}:{PASSWORD}@127.0.0.1/x"],
 }
 """Secrets that somebody typed, in every place where something can be typed."""
 
@@ -198,7 +201,7 @@ import ensemble_uq_llm.evaluation_commands as commands, ensemble_uq_llm.cli as c
 def bug(*_):
     raise KeyError({f"{URL} {TOKEN} " + ENVIRONMENT["DB_SECRET"]!r})
 commands.check_exists = bug
-cli.main(["evaluate", {URL!r}])
+cli.main(["evaluate", {TOKEN!r}])
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ | ENVIRONMENT
@@ -243,7 +246,8 @@ def test_the_search_unpacks_parquet(own_run):
 def test_without_the_guards_the_canaries_are_heard(command, own_run, monkeypatch):
     for module in ("errors", "cli", "printing", "utils.provenance", "outgoing.safe_console"):
         monkeypatch.setattr(f"ensemble_uq_llm.{module}.safe_text", lambda text, **_: text)
-    monkeypatch.setattr("ensemble_uq_llm.outgoing.guarded_streams.redacted", lambda text: text)
+    for module in ("outgoing.guarded_streams", "utils.text"):
+        monkeypatch.setattr(f"ensemble_uq_llm.{module}.redacted", lambda text: text)
     for case in ("predictions", "recorded", "shown value"):
         _, out, err = command(*ARGUMENTS[case])
         assert heard([TOKEN, PASSWORD], own_run, out, err) != [], case

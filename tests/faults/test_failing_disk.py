@@ -169,6 +169,9 @@ def test_every_call_of_a_command_refused(scenes, fast_folder, rounds, tally, for
             if told.code:
                 assert "error: " in told.text, where
                 assert str(fast_folder) in told.text, where
+                # Not that a file is torn: the advice would be to delete what may be sound.
+                assert told.code in (2, 3), where
+                assert os.strerror(error) in told.text, where
                 told_of += 1
             else:
                 assert agreed(_without_litter(tree_of(place)), log=False) == agreed(scene.end, log=False), where
@@ -180,6 +183,45 @@ def test_every_call_of_a_command_refused(scenes, fast_folder, rounds, tally, for
             assert not left_behind(place), where
             tried += 1
     tally(f"{told_of} of {tried} refused calls of commands end in a named error, the others in the same run")
+
+
+class Reading(Watcher):
+    """Notes the files that are opened to be read; opening the one of `refused` ends in ESTALE each time."""
+
+    def __init__(self, refused: str = "") -> None:
+        self.refused, self.opened = refused, set[str]()
+
+    def before(self, call: Call, make: Callable[..., Any]) -> None:
+        if call.name == "open" and not call.writes and Path(call.path).is_file():
+            self.opened.add(call.path)
+            if call.path == self.refused:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), call.path)
+
+
+def test_every_file_that_cannot_be_read_is_told_and_not_called_torn(scenes, fast_folder, tally):
+    """The advice for a torn file is to delete it or to make it again, and one that cannot be read now may be sound."""
+    place, data = fast_folder / "place", fast_folder / "data.jsonl"
+    tried = 0
+    for scene in scenes:
+        before, reading = scene.recorder.states["killed"][0][1], Reading()
+        legitimate = [steady(files) for files in history(scene)]
+        put(before, place)
+        with without_flushing(), watching(reading, place, data):
+            command(*scene.arguments)
+        there = {str(place / path) for path, content in before.items() if content is not None} | {str(data)}
+        for path in sorted(reading.opened & there):
+            put(before, place)
+            with without_flushing(), watching(Reading(path), place, data):
+                told = command(*scene.arguments)
+            where = f"{scene.name} without {path}: {told}"
+            assert told.raised is None, where
+            assert told.code in (2, 3), where
+            assert "Stale file handle" in told.text, where
+            assert path in told.text, where
+            assert steady(settled(place)) in legitimate, where
+            tried += 1
+    tally(f"{tried} of {tried} files that cannot be read are told by name")
+    assert tried > 15
 
 
 def _without_litter(tree: Tree) -> Tree:

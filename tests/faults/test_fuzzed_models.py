@@ -140,3 +140,27 @@ def equal_to_peft(base: Path, folder: Path, ours: torch.Tensor, how: str) -> boo
     theirs = classified(model, SEQUENCES)
     assert_close(torch.as_tensor(ours), theirs)
     return True
+
+
+def test_what_tries_a_folder_notices_planted_faults():
+    def raising(error: BaseException) -> Callable[[], None]:
+        def use() -> None:
+            raise error
+
+        return use
+
+    def slow() -> None:
+        began = time.process_time()
+        while time.process_time() - began < 1.05 * SECONDS:
+            pass
+
+    assert tried(raising(ModelError("refused")), "x") == "ModelError"
+    assert tried(lambda: None, "x") == "used"
+    for fault, noticed in (
+        (raising(KeyError("id")), "x: KeyError: 'id'"),
+        (raising(SystemExit(1)), "x: SystemExit: 1"),
+        (raising(DataError("a" * LONGEST)), "x: aaa"),
+        (slow, r"x: 2\.\d s"),
+    ):
+        with pytest.raises(AssertionError, match=noticed):
+            tried(fault, "x")

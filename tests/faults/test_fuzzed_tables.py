@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_odd_cells_mean_what_they_say_or_nothing(tmp_path, rounds, tally, ending
 
 
 @pytest.mark.parametrize(
-    "command", [["evaluate", "{file}", "--draws", "0"], ["compare", "{sound}", "{file}", "--draws", "9"]]
+    "command", [["evaluate", "{file}", "--draws", "100"], ["compare", "{sound}", "{file}", "--draws", "100"]]
 )
 def test_commands_answer_as_the_readers_do(tmp_path, rounds, tally, command):
     number, rng, sound = rounds(10, 500), random.Random(command[0]), prediction_files()
@@ -109,8 +110,9 @@ def test_commands_answer_as_the_readers_do(tmp_path, rounds, tally, command):
 
     verdicts = judged([(ending, spoilt(sound[ending], rng)) for ending in endings], answer)
     assert faults_of(verdicts) == []
-    assert {verdict.answer for verdict in verdicts} <= {0, 2, 3, 5}
-    tally(f"{len(verdicts):,} of {len(verdicts):,} spoilt files answered by {command[0]}")
+    codes = Counter(verdict.answer for verdict in verdicts)
+    assert set(codes) == {0, 3}  # of the file: 2 would be a wrong command line, which reads none
+    tally(f"{len(verdicts):,} of {len(verdicts):,} spoilt files answered by {command[0]}: {dict(codes)}")
 
 
 def test_the_judge_finds_planted_faults():

@@ -178,7 +178,7 @@ def replaced_by_socket(path: Path) -> None:
 
 STRANGE = {
     "is a folder, and must be a file": Path.mkdir,
-    "is a named pipe, and must be a file": replaced_by_pipe,
+    "is a pipe, and must be a file": replaced_by_pipe,
     "is a socket, and must be a file": replaced_by_socket,
     "is a device, and must be a file": lambda path: path.symlink_to("/dev/zero"),
     "is a link to /etc/passwd, outside of its folder; copy that file": lambda path: path.symlink_to("/etc/passwd"),

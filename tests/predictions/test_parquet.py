@@ -223,3 +223,14 @@ def test_the_answer_mass_is_kept_where_it_is_known(path):
 def test_an_answer_mass_that_is_no_probability_is_refused(path, value):
     with pytest.raises(DataError, match=r"example 'b', seed 43: answer_mass is .*; it must be a probability, in every"):
         read(path, rows(answer_mass=[0.1, 0.2, 0.3, value]))
+
+
+@pytest.mark.parametrize("column", ["label", "seed", "logit_1"])
+@pytest.mark.parametrize("kind", [pa.bool_(), pa.timestamp("s")])
+def test_a_truth_value_or_a_date_is_no_number(path, column, kind):
+    table = predicted(n=3).to_table()
+    at = table.column_names.index(column)
+    path.parent.mkdir()
+    pq.write_table(table.set_column(at, column, pa.array([1] * table.num_rows).cast(kind)), path)
+    with pytest.raises(DataError, match=f"column '{column}' cannot be read as"):
+        read_predictions(path)

@@ -8,7 +8,7 @@ from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage import change
 from ensemble_uq_llm.storage.change import STAGING, change_of, settle
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest
-from ensemble_uq_llm.utils.files import sha256_of
+from ensemble_uq_llm.utils.files import sha256_of, write_text
 
 
 def write(folder, **files):
@@ -186,6 +186,15 @@ def test_nothing_is_written_through_a_link(tmp_path):
         with pytest.raises(StorageError, match=r"\.staging: a link, where a folder is to be written"):
             doing()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_refusal_is_told_of_the_place_that_a_file_was_to_have(folder):
+    def refuse() -> None:
+        with change_of(folder) as change:
+            write_text(change.root / "metrics" / ("x" * 300), "new")
+
+    with pytest.raises(StorageError, match=rf"^{folder}/metrics/x+: cannot be written \(File name too long\)"):
+        refuse()
 
 
 def test_settling_a_folder_that_is_nobodys_does_nothing(tmp_path):

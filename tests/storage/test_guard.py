@@ -4,7 +4,14 @@ import pytest
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.storage import guard
-from ensemble_uq_llm.storage.guard import check_recorded, read_guarded, read_of_run, read_verified
+from ensemble_uq_llm.storage.guard import (
+    check_company,
+    check_recorded,
+    check_sources,
+    read_guarded,
+    read_of_run,
+    read_verified,
+)
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending
 
 
@@ -117,3 +124,45 @@ def test_names_alone_are_checked_without_reading(folder):
         check_recorded(folder, [folder / "a"])
     (folder / MANIFEST).unlink()
     check_recorded(folder, [folder / "a", folder / "planted"])
+
+
+@pytest.fixture
+def linked(folder):
+    """A folder in which `made` was made from `a`, and `a` from what lies elsewhere."""
+    (folder / "made").write_bytes(b"made")
+    files = {
+        "a": FileEntry(sha256=entry(b"a").sha256, size=1, made_from={"base": "0"}),
+        "made": FileEntry(sha256=entry(b"made").sha256, size=4, made_from={"a": entry(b"a").sha256}),
+    }
+    (folder / MANIFEST).write_text(Manifest(files=files).as_text())
+    return folder
+
+
+def test_what_a_file_was_made_from_is_read_with_it(linked):
+    check_sources(linked, linked / "made")
+    check_company(linked / "made")
+    (linked / "made").write_bytes(b"other")
+    check_sources(linked, linked / "a")
+    (linked / "a").write_bytes(b"other")
+    with pytest.raises(IntegrityError, match="/a: altered after it was written"):
+        check_sources(linked, linked / "made")
+    with pytest.raises(IntegrityError, match="/a: altered after it was written"):
+        check_company(linked / "made")
+
+
+def test_so_is_what_was_made_from_it_where_it_came_alone(linked):
+    (linked / "made").write_bytes(b"of a later time")
+    with pytest.raises(IntegrityError, match="/made: altered after it was written"):
+        check_company(linked / "a")
+    (linked / "made").unlink()
+    check_company(linked / "a")
+    check_company(linked.parent / "of_nobody")
+
+
+def test_a_strangers_file_is_to_be_moved_and_ours_to_be_restored(folder):
+    (folder / "room" / "planted").touch()
+    with pytest.raises(IntegrityError, match="planted: not written by this run; move it elsewhere, or"):
+        read_guarded(folder / "room" / "planted")
+    (folder / "a").write_bytes(b"other")
+    with pytest.raises(IntegrityError, match="; restore it or make it again, or"):
+        read_guarded(folder / "a")

@@ -110,7 +110,7 @@ def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"doing": "tra', b'{"doing": "train", "pid": 1, "host": "h", "since": "s"}']
+    "content", [b"", b'{"doi', b'{"doing": "tra', b'{"doing": "train", "pid": 1, "host": "h", "since": "s"}']
 )
 def test_what_a_dead_owner_has_left_is_taken_over(tmp_path, content):
     (tmp_path / LOCK).write_bytes(content)
@@ -143,6 +143,15 @@ def test_an_owner_that_does_not_say_who_it_is(tmp_path, content):
 def test_a_place_that_no_lock_can_have(tmp_path, made):
     made(tmp_path / LOCK)
     with pytest.raises(StorageError, match=r"\.lock: a .*, where a file is to be written"):
+        take(tmp_path)
+
+
+def test_a_folder_that_takes_no_file_is_no_endless_wait(tmp_path, monkeypatch):
+    def refuse(path, flags, mode=0o777):  # as /proc does
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match=r"\.lock: cannot be written \(No such file or directory\)"):
         take(tmp_path)
 
 

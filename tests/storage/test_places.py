@@ -13,7 +13,9 @@ from ensemble_uq_llm.storage.places import (
     check_is_file_or_nothing,
     check_is_folder_or_nothing,
     check_is_ours,
+    check_is_somewhere,
 )
+from small_commands import command
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_folder_that_goes_between_two_looks(tmp_path, monkeypatch):
         ("file", r"/file: a file, where a folder is to be; name another place"),
         ("file/new/newer", r"/file: a file, where a folder is to be"),
         ("to_file/new", r"/to_file: a link, where a folder is to be"),
-        ("pipe/new", r"/pipe: a special file, where a folder is to be"),
+        ("pipe/new", r"/pipe: a pipe, where a folder is to be"),
         ("dangling/new", r"/dangling: a link that leads nowhere; mend it"),
         ("circle", r"/circle: a link that leads nowhere"),
         ("circle/new", r"/circle: a link that leads nowhere"),
@@ -124,7 +126,7 @@ def test_what_the_manifest_knows_is_ours_and_nothing_else(place):
     with change_of(place) as change:
         (change.root / "ours").write_text("ours", encoding="utf-8")
     check_is_ours(place, ["ours", "absent", "folder/absent"])
-    for name, told in {"file": "a file", "folder": "a folder", "to_file": "a link", "pipe": "a special file"}.items():
+    for name, told in {"file": "a file", "folder": "a folder", "to_file": "a link", "pipe": "a pipe"}.items():
         with pytest.raises(
             StorageError, match=rf"/{name}: {told} that this run did not write, and it is not overwritt"
         ):
@@ -137,3 +139,18 @@ def test_what_the_manifest_knows_is_ours_and_nothing_else(place):
     with pytest.raises(StorageError, match="ours: a link that this run did not write"):
         check_is_ours(place, ["ours"])
     assert stat.S_ISFIFO((place / "pipe").stat().st_mode)
+
+
+def test_a_current_folder_that_was_removed_is_told(tmp_path, monkeypatch):
+    check_is_somewhere()
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    try:
+        with pytest.raises(StorageError, match=r"the current folder cannot be used \(No such file or directory\)"):
+            check_is_somewhere()
+        told = command("predict", "run")
+        assert (told.code, told.raised) == (2, None)
+        assert "error: the current folder cannot be used" in told.text
+    finally:
+        monkeypatch.undo()

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
@@ -35,6 +37,16 @@ def test_one_that_is_there_is_never_overwritten(tmp_path):
         seal(tmp_path / "one", a=b"new")
     assert read_sealed_folder(tmp_path / "one") == {"a": b"old"}
     assert [each.name for each in tmp_path.iterdir()] == ["one"]
+
+
+def test_one_in_the_place_of_another_is_refused(tmp_path):
+    seal(tmp_path / "one", a=b"older")
+    seal(tmp_path / "two", a=b"newer")
+    shutil.rmtree(tmp_path / "two")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert read_sealed_folder(tmp_path / "one") == {"a": b"older"}
+    with pytest.raises(IntegrityError, match="two: written as 'one', so it is not in its place"):
+        read_sealed_folder(tmp_path / "two")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble_uq_llm.errors import ConfigError, StorageError
+from ensemble_uq_llm.errors import ConfigError, IntegrityError, StorageError
 from ensemble_uq_llm.utils import files
 from ensemble_uq_llm.utils.files import (
     as_path,
@@ -16,6 +16,7 @@ from ensemble_uq_llm.utils.files import (
     make_folder,
     path_problem,
     read_json,
+    read_object,
     sha256_of,
     sweep_temporaries,
     write_csv,
@@ -53,6 +54,9 @@ def test_what_is_no_path_is_named(given):
         (Path("a\udcff"), "must be UTF-8; rename it"),
         ("n" * 256, "must not hold a name of more than 255 bytes"),
         ("a/" * 2048, "must have at most 4,095 bytes"),
+        ("https://user:canary@host/a", r"must be a path on this machine, and no URL"),
+        (Path("s3://bucket/a"), "must be a path on this machine, and no URL"),
+        ("file:///tmp/a", "must be a path on this machine, and no URL"),
         ("~nobody-of-this-name/a", "must not begin with ~ where there is no such user"),
     ],
     ids=lambda value: ascii(value)[:20],
@@ -198,6 +202,19 @@ def test_only_an_object_is_read(tmp_path, content, message):
     (tmp_path / "v.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_json(tmp_path / "v.json")
+
+
+def test_what_a_disk_does_not_give_is_not_called_torn(tmp_path):
+    """The advice for a torn file is to delete or restore it; one that cannot be read now may be sound."""
+    path = tmp_path / "member.json"
+
+    def refused(_: Path) -> bytes:
+        raise StorageError(f"{path}: cannot be read (Stale file handle)")
+
+    with pytest.raises(StorageError, match=r"member\.json: cannot be read \(Stale file handle\)$"):
+        read_object(path, remedy="delete it", read=refused)
+    with pytest.raises(IntegrityError, match=r"member\.json: this is no JSON \(.*\); delete it$"):
+        read_object(path, remedy="delete it", read=lambda _: b"{")
 
 
 def test_csv(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ensemble_uq_llm.utils.text import clipped, counted, duration, enumerated, listed
+from ensemble_uq_llm.utils.text import as_word, clipped, counted, cut, duration, enumerated, listed
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,20 @@ from ensemble_uq_llm.utils.text import clipped, counted, duration, enumerated, l
 )
 def test_a_value_in_a_message_is_short(value, shown):
     assert clipped(value) == shown
+
+
+@pytest.mark.parametrize("where", ["user", "password", "after"])
+def test_a_secret_is_hidden_before_a_text_is_cut(where):
+    long = dict.fromkeys(("user", "password", "after"), "x" * 8) | {where: "x" * 70}
+    text = f"https://{long['user']}:canary{long['password']}@{long['after']}"
+    assert "canary" in text[:90]
+    assert "canary" not in clipped(text) + cut(text) + cut(text, 90)
+
+
+def test_a_text_that_is_cut_has_no_quotes():
+    assert cut("x" * 80) == "x" * 80
+    assert cut("x" * 81) == "x" * 80 + "..."
+    assert len(cut("x" * 100_000, 5_000)) == 5_003
 
 
 def test_a_long_list_ends_in_a_count():
@@ -40,3 +54,8 @@ def test_things_are_counted(number, said):
 )
 def test_a_time_in_its_two_largest_units(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("path", "word"), [("a/b", "a/b"), ("a b", "'a b'"), ("-a", "./-a"), ("a-", "a-"), ("", "''")])
+def test_a_path_as_a_word_of_a_command(path, word):
+    assert as_word(path) == word

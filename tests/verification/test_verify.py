@@ -8,6 +8,7 @@ from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.predictions.parquet import read_predictions, write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.manifest import Manifest, Pending, read_manifest
+from ensemble_uq_llm.storage.sealed_folder import new_sealed_folder
 from ensemble_uq_llm.utils.files import sha256_of, write_json
 from ensemble_uq_llm.verification.acceptance import accept
 from ensemble_uq_llm.verification.verify import verify
@@ -197,3 +198,37 @@ def test_a_manifest_of_another_program_is_not_overwritten(tmp_path):
 def test_a_folder_without_anything_of_ours(tmp_path):
     with pytest.raises(ConfigError, match="neither a run nor an evaluation is here; name the folder of one"):
         verify(RunFolder(tmp_path))
+
+
+def test_what_file_managers_leave_is_no_finding(run):
+    for name in (".DS_Store", "seed_42/.DS_Store", "predictions/Thumbs.db", "metrics/desktop.ini"):
+        (run.root / name).touch()
+    assert verify(run).lines() == []
+    (run.root / "seed_42/.hidden").touch()
+    assert verify(run).lines() == ["seed_42/.hidden: not written by this run"]
+
+
+def test_what_no_command_would_write_beside_is_found(run, tmp_path):
+    (run.root / ".staging").mkdir()
+    (run.root / ".staging/planted").touch()
+    run.manifest.symlink_to(run.manifest.rename(tmp_path / "manifest.json"))
+    room = run.root / "metrics"
+    room.symlink_to(room.rename(tmp_path / "metrics"))
+    assert verify(run).lines() == [
+        ".staging/planted: not written by this run",
+        "manifest.json: a link is in its place",
+        "metrics: a link is in its place",
+    ]
+
+
+def test_a_checkpoint_in_the_place_of_another_is_found(run):
+    folder = run.group_checkpoints(44)
+    for step in ("step_1", "step_2"):
+        with new_sealed_folder(folder / step) as new:
+            (new / "state.json").write_text(step)
+    assert verify(run).lines() == []
+    shutil.rmtree(folder / "step_2")
+    shutil.copytree(folder / "step_1", folder / "step_2")
+    assert verify(run).lines() == [
+        "checkpoints/from_seed_44/step_2: written as 'step_1', so it is not in its place",
+    ]

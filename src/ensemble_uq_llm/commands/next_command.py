@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ensemble_uq_llm.printing import console_for
+from ensemble_uq_llm.utils.text import as_word
 
 
 def say_next(command: str, *words: str | Path, overrides: Sequence[str] | None = None) -> None:
@@ -14,7 +15,8 @@ def say_next(command: str, *words: str | Path, overrides: Sequence[str] | None =
 
 def as_typed(command: str, *words: str | Path, overrides: Sequence[str] | None = None) -> str:
     """Return a command as a shell takes it."""
-    return shlex.join(["ensemble-uq", command, *map(str, words), *_options(overrides or ())])
+    typed = [as_word(word) if isinstance(word, Path) else shlex.quote(word) for word in words]
+    return " ".join(["ensemble-uq", command, *typed, *map(shlex.quote, _options(overrides or ()))])
 
 
 def _options(overrides: Iterable[str]) -> list[str]:

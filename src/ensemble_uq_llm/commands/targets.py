@@ -7,7 +7,7 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import listed
+from ensemble_uq_llm.utils.text import as_word, listed
 
 PREDICTIONS: Final = (".parquet", ".csv", ".tsv", ".npz", ".jsonl")
 """The endings of files of predictions."""
@@ -34,7 +34,7 @@ def check_evaluable(folder: Path) -> None:
     if files:
         advice = f"name one of the files in it: {listed(files)}"
     elif RunFolder(folder).metrics("x").parent.is_dir():
-        advice = f"it holds an evaluation; `ensemble-uq report {folder}` shows it"
+        advice = f"it holds an evaluation; `ensemble-uq report {as_word(folder)}` shows it"
     else:
         advice = "name a run folder, a YAML file, or a file of predictions"
     raise ConfigError(f"{folder}: a folder without {RunFolder(folder).config.name}, so not a run; {advice}")
@@ -49,11 +49,11 @@ def check_evaluated(folder: Path) -> None:
     if run.evaluated():
         return
     if run.prediction_names():
-        advice = f"evaluate it first: ensemble-uq evaluate {folder}"
+        advice = f"evaluate it first: ensemble-uq evaluate {as_word(folder)}"
     elif run.config.exists() and not run.members():
-        advice = f"train, predict and evaluate it first: ensemble-uq run {folder}"
+        advice = f"train, predict and evaluate it first: ensemble-uq run {as_word(folder)}"
     elif run.config.exists():
-        advice = f"predict and evaluate it first: ensemble-uq predict {folder} --evaluate"
+        advice = f"predict and evaluate it first: ensemble-uq predict {as_word(folder)} --evaluate"
     else:
         advice = "name a run folder, or the --output of an evaluation"
     raise DataError(f"{folder}: nothing has been evaluated here; {advice}")

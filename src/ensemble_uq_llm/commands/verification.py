@@ -50,8 +50,8 @@ def verify(
         advice = (
             "These do not fit the others, whatever is recorded: make them again, or delete them and accept that"
             if accept
-            else "Restore these, or make them again; or, if they are as you want them, record them as they are: "
-            f"{accepting(folder)}"
+            else "Restore these, or make them again, and move elsewhere what the run did not write; or, if they are as "
+            f"you want them, record them as they are: {accepting(folder)}"
         )
         lines = found.lines()
         raise IntegrityError("\n  ".join([f"{folder}: {counted(len(lines), 'finding')}:", *lines]) + f"\n{advice}")

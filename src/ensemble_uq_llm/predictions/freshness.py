@@ -1,6 +1,5 @@
 """Which predictions may be measured together: those of one and the same members, which a run still has."""
 
-import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import check_classes
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.storage.manifest import accepting
-from ensemble_uq_llm.utils.text import clipped, counted, enumerated
+from ensemble_uq_llm.utils.text import as_word, clipped, counted, enumerated
 
 
 def check_go_together(sets: Mapping[str, Predictions], *, calibration: Predictions | None, compared: bool) -> None:
@@ -102,7 +101,7 @@ def stale_sets(folder: RunFolder, sets: Mapping[str, Predictions], *, seeds: Seq
 
 def predicting_again(folder: RunFolder, sets: Mapping[str, Origin | None]) -> list[str]:
     """Return the commands that predict sets again: one for all that bear their source's name, one a renamed set."""
-    run = f"ensemble-uq predict {shlex.quote(str(folder.root))}"
+    run = f"ensemble-uq predict {as_word(folder)}"
     together, alone = "", []
     for name, origin in sets.items():
         known = None if origin is None else origin.source
@@ -110,9 +109,9 @@ def predicting_again(folder: RunFolder, sets: Mapping[str, Origin | None]) -> li
         if source is None:
             alone.append(f"{run} --data FILE --name {name}    (FILE: what it was made of)")
         elif Path(source).stem == name:
-            together += f" --data {shlex.quote(source)}"
+            together += f" --data {as_word(source)}"
         else:
-            alone.append(f"{run} --data {shlex.quote(source)} --name {name}")
+            alone.append(f"{run} --data {as_word(source)} --name {name}")
     return [run + together, *alone] if together else alone
 
 

@@ -1,6 +1,5 @@
 """What a report is made from: the metrics of a run's evaluated sets, and beside them its configuration and record."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.training_log import MemberLog, read_training_log
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
-from ensemble_uq_llm.utils.text import listed
+from ensemble_uq_llm.utils.text import as_word, listed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,9 +93,7 @@ def read_sets(folder: RunFolder) -> dict[str, SetMetrics]:
         )
     main = _find_main(files)
     sets = {main.name: main} | {name: _read_other(folder.metrics(name)) for name in main.other_sets}
-    folder.check_up_to_date(
-        map(folder.metrics, sets), remedy=f"evaluate again: ensemble-uq evaluate {shlex.quote(str(folder.root))}"
-    )
+    folder.check_up_to_date(map(folder.metrics, sets), remedy=f"evaluate again: ensemble-uq evaluate {as_word(folder)}")
     return sets
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.lock import alone, check_still_owned
-from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, read_manifest
+from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, Pending, accepting, read_manifest
 from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
 from ensemble_uq_llm.utils.files import atomic_path, flush, make_folder, remove_if_empty, sha256_of, sweep_temporaries
 
@@ -80,6 +80,10 @@ def change_of(folder: Path) -> Iterator[Change]:
             check_still_owned(folder)
             with alone(staging):
                 _carry_out(change)
+    except StorageError as error:  # what waits is known by the place that it was to have
+        if waiting.name not in str(error):
+            raise
+        raise StorageError(str(error).replace(f"{waiting}/", f"{folder}/")) from error
     finally:
         if not _is_decided(folder, waiting):
             shutil.rmtree(waiting, ignore_errors=True)
@@ -100,12 +104,19 @@ def settle(folder: Path) -> None:
         manifest = read_manifest(folder)
         if manifest is not None and manifest.pending is not None:
             _complete(folder, manifest)
+        if strangers := strangers_waiting(folder):
+            raise StorageError(f"{strangers[0]}: not of this program, and in its folder; move it, or use another place")
         for waiting in staging.iterdir() if staging.is_dir() else ():
-            if not _WAITING.fullmatch(waiting.name):
-                raise StorageError(f"{waiting}: not of this program, and in its folder; move it, or use another place")
             shutil.rmtree(waiting)
         remove_if_empty(staging)
         sweep_temporaries(folder)
+
+
+def strangers_waiting(folder: Path) -> list[Path]:
+    """Return what lies where new files of a folder wait, and is of nobody who changes folders here."""
+    staging = folder / STAGING
+    there = sorted(staging.iterdir()) if staging.is_dir() else []
+    return [path for path in there if not _WAITING.fullmatch(path.name)]
 
 
 def _make_waiting(waiting: Path) -> None:
@@ -194,7 +205,7 @@ def _move(folder: Path, waiting: str, path: str, *, wanted: str) -> None:
     elif not place.is_file() or sha256_of(place) != wanted:
         raise IntegrityError(
             f"{place}: a change of it was interrupted, and its new content is gone from {new}; restore the folder, or, "
-            f"to go on with what is there: ensemble-uq verify {folder} --accept"
+            f"to go on with what is there: {accepting(folder)}"
         )
 
 

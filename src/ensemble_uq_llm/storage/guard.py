@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -14,6 +15,7 @@ from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
 _TRIES: Final = 40
+_STRANGE: Final = "not written by this run"
 _PAUSE: Final = 0.05
 """Seconds between the tries; a writer moves its files within a few of them."""
 
@@ -34,8 +36,11 @@ def read_verified(folder: Path, path: Path) -> bytes:
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     if content is None:
         raise IntegrityError(f"{path}: {_gone(path)}; {_remedy(folder)}")
-    why = "altered after it was written" if accepted else "not written by this run"
-    raise IntegrityError(f"{path}: {why} (its SHA-256 is not that in {folder / MANIFEST}); {_remedy(folder)}")
+    if not accepted:
+        raise IntegrityError(f"{path}: {_STRANGE}; {_remedy(folder, _STRANGE)}")
+    raise IntegrityError(
+        f"{path}: altered after it was written (its SHA-256 is not that in {folder / MANIFEST}); {_remedy(folder)}"
+    )
 
 
 def check_recorded(folder: Path, paths: Iterable[Path]) -> None:
@@ -45,13 +50,33 @@ def check_recorded(folder: Path, paths: Iterable[Path]) -> None:
         IntegrityError: one is there that the manifest does not know, or one that it knows is gone.
     """
     paths = list(paths)
-    fault = ""
     for manifest in _views(folder):
-        faults = [f"{path}: {why}" for path in paths if (why := _fault(folder, path, manifest))]
+        faults = [(path, why) for path in paths if (why := _fault(folder, path, manifest))]
         if not faults:
             return
-        fault = faults[0]
-    raise IntegrityError(f"{fault}; {_remedy(folder)}")
+    path, why = faults[0]
+    raise IntegrityError(f"{path}: {why}; {_remedy(folder, why)}")
+
+
+def check_sources(folder: Path, path: Path) -> None:
+    """Check that the files of a folder that one of them was made from, where they are there, are those that it knew.
+
+    A file that was put back together with the manifest of its time does not pass beside others of later.
+
+    Raises:
+        IntegrityError: one of them does not; the message names it.
+    """
+    _check_linked(folder, path, lambda manifest, name: _sources(manifest, name))
+
+
+def check_company(path: Path) -> None:
+    """Check, of a file that is a run's, both what it was made from and what was made from it, as `check_sources` does.
+
+    Raises:
+        IntegrityError: one of them is not as it was written; the message names it.
+    """
+    if (home := _home_of(path)) is not None:
+        _check_linked(*home, lambda manifest, name: _sources(manifest, name) | _made_from(manifest, name))
 
 
 def read_guarded(path: Path) -> bytes:
@@ -95,6 +120,24 @@ def _views(folder: Path) -> Iterator[Manifest]:
             time.sleep(_PAUSE)
 
 
+def _check_linked(folder: Path, path: Path, linked: Callable[[Manifest, str], set[str]]) -> None:
+    manifest = read_manifest(folder) or Manifest()
+    for name in sorted(linked(manifest, _name_in(folder, path))):
+        place = folder / name
+        if place.exists():  # what is gone cannot be another
+            with suppress(FileNotFoundError):  # it goes right now
+                read_verified(folder, place)
+
+
+def _sources(manifest: Manifest, name: str) -> set[str]:
+    entry = manifest.current.get(name)
+    return set() if entry is None else entry.made_from.keys() & manifest.current.keys()
+
+
+def _made_from(manifest: Manifest, name: str) -> set[str]:
+    return {other for other, entry in manifest.current.items() if name in entry.made_from}
+
+
 def _home_of(path: Path) -> tuple[Path, Path] | None:
     """Return the folder whose manifest speaks of a file, and the file as a path in it; a link counts as its target."""
     for place in dict.fromkeys((path.absolute(), Path(os.path.realpath(path)))):
@@ -120,7 +163,7 @@ def _fault(folder: Path, path: Path, manifest: Manifest) -> str:
         return ""
     known = bool(manifest.accepted(_name_in(folder, path)))
     if path.is_file() and not path.is_symlink():
-        return "" if known else "not written by this run"
+        return "" if known else _STRANGE
     return _gone(path) if known or path.is_symlink() else ""
 
 
@@ -130,11 +173,9 @@ def _gone(path: Path) -> str:
     return "something else is in its place" if path.exists() else "removed after it was written"
 
 
-def _remedy(folder: Path) -> str:
-    return (
-        f"restore it or make it again, or, if it is as you want it, record it: {accepting(folder)} (without --accept: "
-        "all that differs)"
-    )
+def _remedy(folder: Path, why: str = "") -> str:
+    mend = "move it elsewhere" if why == _STRANGE else "restore it or make it again"
+    return f"{mend}, or, if it is as you want it, record it: {accepting(folder)} (without --accept: all that differs)"
 
 
 def _read(path: Path) -> bytes | None:

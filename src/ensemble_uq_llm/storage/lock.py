@@ -38,9 +38,13 @@ class _Ownership:
 _OURS: Final[dict[Path, _Ownership]] = {}
 _GUARD: Final = threading.RLock()
 _NO_LOCKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+_OPENING: Final = b'{"doing"'
+"""How every lock begins."""
 _LARGEST: Final = 4096
 """Bytes of an owner's description at most."""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_TRIES: Final = 1000
+"""How often others may take the folder or its lock away while we take it."""
 _LONGEST: Final = 200
 """Letters of it that a message shows."""
 
@@ -116,7 +120,7 @@ def _begin(key: Path, folder: Path, doing: str) -> _Ownership:
 def _take(folder: Path, doing: str) -> int:
     path = folder / LOCK
     with naming_failures(path, "written"):
-        while True:
+        for _ in range(_MOST_TRIES):
             make_folder(folder)
             check_is_file_or_nothing(path)
             try:
@@ -135,6 +139,7 @@ def _take(folder: Path, doing: str) -> int:
                 os.pwrite(descriptor, _self_description(doing), 0)
                 undoing.pop_all()
                 return descriptor
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))  # such as in /proc, which takes no files
 
 
 def _release(own: _Ownership) -> None:
@@ -178,7 +183,7 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 
 def _check_is_lock(path: Path, content: bytes) -> None:
-    if content and not content.startswith(b'{"doing"'):
+    if not (content.startswith(_OPENING) or _OPENING.startswith(content)):  # of a full disk a part of it may be left
         raise StorageError(f"{path}: a file that this program did not write, and it is not overwritten; move it")
 
 

@@ -6,7 +6,6 @@ accidents and careless hands; whoever can write the folder can also seal it anew
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -18,7 +17,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
-from ensemble_uq_llm.utils.text import clipped, first_line
+from ensemble_uq_llm.utils.text import as_word, clipped, first_line
 
 MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
@@ -55,6 +54,8 @@ class Manifest:
 
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     pending: Pending | None = None
+    name: str | None = None
+    """What the folder is called, where that tells what it holds: content of another name is not in its place there."""
 
     def accepted(self, path: str) -> set[str]:
         """Return the digests that a file may have: while a change is under way, that before and that after it."""
@@ -87,6 +88,8 @@ class Manifest:
         }
         if self.pending is not None:
             content["pending"] = asdict(self.pending)
+        if self.name is not None:
+            content["name"] = self.name
         return json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -165,7 +168,9 @@ def _parsed(content: bytes) -> Manifest:
     if values.pop("seal", None) != _seal(values):
         raise ValueError("its seal does not fit: it was altered")
     manifest = Manifest(
-        files=_FILES.validate_python(values["files"]), pending=_PENDING.validate_python(values.get("pending"))
+        files=_FILES.validate_python(values["files"]),
+        pending=_PENDING.validate_python(values.get("pending")),
+        name=values.get("name"),
     )
     if manifest.as_text() != text:
         raise ValueError("it is not as this program writes it: it was altered")
@@ -175,7 +180,7 @@ def _parsed(content: bytes) -> Manifest:
 
 def accepting(folder: Path) -> str:
     """Return the command that records a folder as it is."""
-    return f"ensemble-uq verify {shlex.quote(str(folder))} --accept"
+    return f"ensemble-uq verify {as_word(folder)} --accept"
 
 
 @lru_cache(maxsize=4)

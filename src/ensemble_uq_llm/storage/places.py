@@ -1,6 +1,7 @@
 """What is at a place before anything is written there: nothing of anybody else's is overwritten or written through."""
 
 import errno
+import os
 import stat
 import tempfile
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from typing import Final
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.storage.manifest import FileEntry, Manifest, read_manifest
 
 _ELSEWHERE: Final = "move it, or use another output_dir"
@@ -17,6 +19,17 @@ _LINK: Final = "a link"
 _FILE: Final = "a file"
 _FOLDER: Final = "a folder"
 _KINDS: Final = {stat.S_IFLNK: _LINK, stat.S_IFREG: _FILE, stat.S_IFDIR: _FOLDER}
+
+
+def check_is_somewhere() -> None:
+    """Raise StorageError where the current folder is gone: no relative path leads anywhere from there."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise StorageError(
+            f"the current folder cannot be used ({os.strerror(error.errno or 0)}): was it removed? Change into another "
+            "one with cd, then run the same command again"
+        ) from error
 
 
 def check_can_be_made(path: Path) -> Path:
@@ -91,4 +104,4 @@ def _kind_at(path: Path) -> str | None:
             if error.errno not in _NOTHING_THERE:
                 raise
             return None
-    return _KINDS.get(stat.S_IFMT(mode), "a special file")
+    return _KINDS.get(stat.S_IFMT(mode)) or kind_of(mode)

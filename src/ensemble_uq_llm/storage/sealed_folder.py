@@ -18,6 +18,7 @@ from ensemble_uq_llm.storage.guard import read_verified
 from ensemble_uq_llm.storage.lock import check_still_owned
 from ensemble_uq_llm.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest
 from ensemble_uq_llm.utils.files import flush, make_folder, sha256_of
+from ensemble_uq_llm.utils.text import clipped
 
 UNFINISHED: Final = ".tmp-"
 """How the names of folders begin that are being written, or removed."""
@@ -48,7 +49,7 @@ def new_sealed_folder(path: Path) -> Iterator[Path]:
                 flush(file)
             entries = {each.name: FileEntry(sha256=sha256_of(each), size=each.stat().st_size) for each in files}
             manifest = temporary / MANIFEST
-            manifest.write_text(Manifest(files=entries).as_text(), encoding="utf-8")
+            manifest.write_text(Manifest(files=entries, name=path.name).as_text(), encoding="utf-8")
             flush(manifest)
             flush(temporary)
             temporary.rename(path)
@@ -61,13 +62,16 @@ def read_sealed_folder(path: Path) -> dict[str, bytes]:
     """Return the content of every file of a sealed folder by its name.
 
     Raises:
-        IntegrityError: it has no manifest, or a file is missing, added, or not as it was written.
+        IntegrityError: it has no manifest, or a file is missing, added, or not as it was written, or the folder was
+            written under another name.
         StorageError: it cannot be read.
     """
     with naming_failures(path, "read"):
         manifest = read_manifest(path)
         if manifest is None:
             raise IntegrityError(f"{path / MANIFEST}: there is no such file, so the folder is not whole")
+        if manifest.name not in (None, path.name):
+            raise IntegrityError(f"{path}: written as {clipped(manifest.name)}, so it is not in its place")
         there = {each.name for each in path.iterdir()} - {MANIFEST}
         if odd := sorted(there ^ set(manifest.files)):
             raise IntegrityError(f"{path / odd[0]}: {'missing' if odd[0] in manifest.files else 'not of this folder'}")

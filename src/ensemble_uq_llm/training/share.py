@@ -68,7 +68,7 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
     state = new_state(ensemble, config, steps=config.optimizer_steps(len(share.data.train)))
     if kept is not None:
         state.restore(kept)
-    check_space(RunFolder(config.output_dir), state)
+    check_space(RunFolder(config.output_dir), state, seeds=config.member_seeds)
     writer = CheckpointWriter(
         state=state,
         checkpoints=checkpoints,

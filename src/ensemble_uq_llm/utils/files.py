@@ -24,6 +24,8 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 LONGEST_PATH: Final = 4_095
 LONGEST_PATH_PART: Final = 255
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://|(?:https?|ftp|s3|gs|hf|file):/", re.IGNORECASE)
+"""How URLs begin; those that a path was made of have one slash left."""
 _TEMPORARY: Final = re.compile(r"(?s)\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,18})-[0-9a-f]{8}\.tmp")
 """How files are named until they are whole: whose they will be, and the machine and process that writes them."""
 
@@ -55,6 +57,8 @@ def path_problem(text: str) -> str | None:
         return f"must have at most {LONGEST_PATH:,} bytes"
     if max(map(len, encoded.split(os.sep.encode()))) > LONGEST_PATH_PART:
         return f"must not hold a name of more than {LONGEST_PATH_PART} bytes"
+    if _URL.match(text):
+        return "must be a path on this machine, and no URL; download what is there, and name that"
     if str(expanded(Path(text))).startswith("~"):
         return "must not begin with ~ where there is no such user; write the path in full"
     return None
@@ -186,11 +190,14 @@ def read_object(path: Path, *, remedy: str, read: Callable[[Path], bytes] = read
 
     Raises:
         IntegrityError: the file is missing, altered, no JSON, or no object; the message ends with `remedy`.
+        StorageError: it cannot be read, which says nothing against it.
     """
     try:
-        content = json.loads(read(path))
+        text = read(path)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: there is no such file; {remedy}") from None
+    try:
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path}: this is no JSON ({first_line(error)}); {remedy}") from error
     if not isinstance(content, dict):

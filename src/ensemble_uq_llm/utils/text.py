@@ -1,10 +1,16 @@
 """Words in messages: values clipped to a readable length, names listed, things counted."""
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from ensemble_uq_llm.outgoing.redaction import redacted
+
 CLIP: Final = 80
+_LOOKED_AT: Final = 4_000
+"""Characters of a text that are searched for secrets, of which `CLIP` are shown."""
 MOST_REPEATED: Final = 12
 
 
@@ -14,10 +20,21 @@ def clipped(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
+    if isinstance(value, str):
+        value = redacted(value[:_LOOKED_AT])  # see `cut`
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= CLIP else f"{value[:CLIP]!r}..."
     shown = repr(value)
     return shown if len(shown) <= CLIP else f"{shown[:CLIP]}..."
+
+
+def cut(text: str, most: int = CLIP) -> str:
+    """Return a text as it is, its end left out where it is long.
+
+    Secrets go before that: of half a secret nobody can tell any more that it is one.
+    """
+    text = redacted(text[: most + _LOOKED_AT])
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:
@@ -35,6 +52,12 @@ def enumerated(words: Sequence[str]) -> str:
 def counted(number: int, noun: str, several: str | None = None) -> str:
     """Return a number of things: `1 example`, `3,270 examples`; `several` is a plural that is not made with an s."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def as_word(path: str | os.PathLike[str]) -> str:
+    """Return a path as a word of a command that is to be typed: in quotes where the shell needs them, and no option."""
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def repeated_in(values: Sequence[object]) -> str:

@@ -1,7 +1,6 @@
 """What was made from what within a run: members' records, predictions, metrics, the report."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.manifest import OUTSIDE, Manifest
 from ensemble_uq_llm.utils.files import sha256_of
+from ensemble_uq_llm.utils.text import as_word
 from ensemble_uq_llm.verification.audit import Audit
 
 
@@ -108,4 +108,4 @@ def _again(folder: RunFolder, name: str) -> str:
         origin = read_origin(folder.predictions(stem), verified=False)
         return f"make it again: {predicting_again(folder, {stem: origin})[0]}"
     command = "report" if name == folder.report.name else "evaluate"
-    return f"make it again: ensemble-uq {command} {shlex.quote(str(folder.root))}"
+    return f"make it again: ensemble-uq {command} {as_word(folder)}"

@@ -3,15 +3,22 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.storage.change import strangers_waiting
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
 from ensemble_uq_llm.utils.files import sha256_of
-from ensemble_uq_llm.utils.text import first_line
+from ensemble_uq_llm.utils.text import clipped, first_line
 from ensemble_uq_llm.verification.audit import Audit
+
+_LITTER: Final = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave in every folder that is looked at; nothing of ours reads it."""
+_LINK: Final = "a link is in its place"
+STRANGE: Final = "not written by this run"
 
 
 def own_files(folder: RunFolder) -> list[Path]:
@@ -21,7 +28,8 @@ def own_files(folder: RunFolder) -> list[Path]:
     rooms = [kind("any").parent for kind in kinds]
     rooms += [path for path in folder.root.glob("seed_*") if member_of_folder(path.name) is not None]
     inside = [path for room in rooms for path in [room, *room.rglob("*")] if path.is_symlink() or not path.is_dir()]
-    return [path for path in [*files, *inside] if path.is_symlink() or path.exists()]
+    there = [path for path in [*files, *inside] if path.is_symlink() or path.exists()]
+    return [path for path in there if path.name not in _LITTER]
 
 
 def check_recorded_files(folder: RunFolder, into: Audit) -> None:
@@ -33,6 +41,8 @@ def check_recorded_files(folder: RunFolder, into: Audit) -> None:
             there.remove(folder.events)
             into.unchecked.append(f"{folder.events.name}: training is under way, and it grows")
         _check(folder.root, manifest, there, into)
+    for path in strangers_waiting(folder.root):
+        into.noting(path, STRANGE)
 
 
 def check_checkpoints(folder: RunFolder, into: Audit) -> None:
@@ -42,6 +52,8 @@ def check_checkpoints(folder: RunFolder, into: Audit) -> None:
         into.checking("checkpoint")
         manifest = _manifest_of(each, into)
         if manifest is not None:
+            if manifest.name not in (None, each.name):
+                into.noting(each, f"written as {clipped(manifest.name)}, so it is not in its place")
             _check(each, manifest, [path for path in each.iterdir() if path.name != MANIFEST], into)
 
 
@@ -54,6 +66,8 @@ def _is_training(folder: RunFolder) -> bool:
 
 def _manifest_of(folder: Path, into: Audit) -> Manifest | None:
     path = (folder / MANIFEST).relative_to(into.folder).as_posix()
+    if (folder / MANIFEST).is_symlink():  # which can be read, but nothing of a run is written through a link
+        into.found(path, _LINK)
     try:
         manifest = read_manifest(folder)
     except (IntegrityError, StorageError) as error:
@@ -80,13 +94,14 @@ def _check(folder: Path, manifest: Manifest, there: Iterable[Path], into: Audit)
         into.checking("file")
         into.noting(path, _difference(path, manifest, name))
     for name in sorted(names.keys() - manifest.files.keys() - manifest.current.keys()):
-        into.noting(names[name], "not written by this run")
+        is_room = names[name].is_symlink() and any(each.startswith(f"{name}/") for each in manifest.current)
+        into.noting(names[name], _LINK if is_room else STRANGE)
 
 
 def _difference(path: Path, manifest: Manifest, name: str) -> str:
     """Return how a file differs from what is recorded of it; an empty text where it does not."""
     if path.is_symlink():
-        return "a link is in its place"
+        return _LINK
     if not path.is_file():
         return "something else is in its place" if path.exists() else "removed after it was written"
     try:

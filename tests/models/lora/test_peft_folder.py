@@ -291,7 +291,7 @@ DAMAGES = {
         lambda folder: (folder / SETTINGS).write_text('{"r": 4, "r": 8}'),
         "adapter_config.json: not JSON: the key 'r' stands there twice",
     ),
-    "settings in a pipe": (replaced(SETTINGS, os.mkfifo), "adapter_config.json: is a named pipe, and must be a file"),
+    "settings in a pipe": (replaced(SETTINGS, os.mkfifo), "adapter_config.json: is a pipe, and must be a file"),
     "weights of a device": (
         replaced(WEIGHTS, lambda path: path.symlink_to("/dev/zero")),
         "adapter_model.safetensors: is a device, and must be a file",

@@ -4,10 +4,12 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.run_folder import RunFolder
@@ -101,8 +103,8 @@ def test_a_member_whose_folder_was_deleted_is_trained_anew(own_run):
     assert (own_run / "seed_43" / "member.json").is_file()
 
 
-def _state(numbers: int, *, best: object = None) -> SimpleNamespace:
-    stack = SimpleNamespace(numel=lambda: numbers)
+def _state(numbers: int, *, members: int = 1, best: object = None) -> SimpleNamespace:
+    stack = torch.empty(members, numbers, device="meta")
     return SimpleNamespace(ensemble=SimpleNamespace(trainable=lambda: [stack]), best=best)
 
 
@@ -111,17 +113,49 @@ def _state(numbers: int, *, best: object = None) -> SimpleNamespace:
     [(40, None, True), (39, None, False), (52, object(), True), (51, object(), False)],
 )
 def test_members_and_three_checkpoints_must_fit(tmp_path, monkeypatch, free, best, fits):
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 1_000_000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=free * 1_000_000))
     state = _state(1_000_000, best=best)
     if fits:
-        check_space(RunFolder(tmp_path), state)
+        check_space(RunFolder(tmp_path), state, seeds=[42])
         return
     with pytest.raises(StorageError, match=rf"needs \d+\.0 MB for the members and their checkpoints, and {free}\.0 MB"):
-        check_space(RunFolder(tmp_path), state)
+        check_space(RunFolder(tmp_path), state, seeds=[42])
+
+
+@pytest.mark.parametrize(("trained", "kept", "needed"), [(0, 0, 160), (1, 0, 120), (3, 0, 40), (0, 30, 130), (4, 0, 0)])
+def test_what_all_devices_write_must_fit_together_and_what_is_kept_is_there(
+    tmp_path, monkeypatch, trained, kept, needed
+):
+    """Four members, two a device: this device's state holds two of them."""
+    seeds = (42, 43, 44, 45)
+    for seed in seeds[:trained]:
+        (tmp_path / f"seed_{seed}").mkdir()
+        (tmp_path / f"seed_{seed}" / "member.json").touch()
+    checkpoint = tmp_path / "checkpoints" / "from_seed_44" / "step_00000001_epoch_0000"
+    checkpoint.mkdir(parents=True)
+    with (checkpoint / "state.safetensors").open("wb") as stream:
+        stream.truncate(kept * 1_000_000)
+    for free, fits in ((needed + 1, True), (max(0, needed - 1), needed == 0)):
+        monkeypatch.setattr(
+            room.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(total=10**9, free=free * 1_000_000)
+        )
+        with nullcontext() if fits else pytest.raises(StorageError, match=f"needs {needed}.* MB .* and {free}.0 MB"):
+            check_space(RunFolder(tmp_path), _state(1_000_000, members=2), seeds=seeds)
+
+
+def test_a_file_system_that_tells_no_size_is_not_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=0, free=0))
+    check_space(RunFolder(tmp_path), _state(1_000), seeds=[42])
+
+
+def test_small_sizes_are_told_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=4096))
+    with pytest.raises(StorageError, match=r"needs 40\.0 kB for .*, and 4\.1 kB are free"):
+        check_space(RunFolder(tmp_path), _state(1_000), seeds=[42])
 
 
 def test_a_disk_that_is_too_small_is_told_before_training(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=10))
     told = command("train", str(config), "--set", f"output_dir={tmp_path / 'run'}")
     assert told.code == 2
     assert f"output_dir: {tmp_path / 'run'} needs" in told.text

@@ -61,6 +61,8 @@ def test_a_value_may_be_longer_than_pythons_own_limit(tmp_path):
     [
         ("rows.csv", "text;label\na;b;1\n", ":2: 3 values for the 2 columns .* that holds a semicolon"),
         ("rows.tsv", "text\tlabel\na\tb\t1\n", ":2: 3 values for the 2 columns .* that holds a tab"),
+        ("rows.csv", "sep=,\ntext,label,id\n", r":2: 3 values for the 2 columns .* \(the header is 'sep=', ''\)"),
+        ("rows.csv", "text,label\ra,1\r", r":1: a carriage return stands outside quotes; save the file with"),
         ("rows.tsv", "text,label\na,1\n", r"the rows have 'text,label' \(the first line of a TSV file names"),
         ("rows.tsv", 'text\tlabel\n"a\t1\nb"\t0\n', ":2: a value in quotes goes over several lines with tabs"),
         ("rows.tsv", 'text\tlabel\n"a" b\t1\n', ":2: broken TSV: .*; is a quote not closed"),

@@ -1,7 +1,14 @@
 """What stands around every prompt: nothing but the tokenizer's own special tokens, or the turns of a chat."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.utils.text import clipped, counted, first_line
+
+PANIC: Final = "PanicException"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,9 @@ def encode(
     The texts are as `Frame.around` makes them. An end-of-text token that a tokenizer puts behind every text is left
     out, unless the frame asks for one. With `offsets` the answer has `offset_mapping` too, if the tokenizer can tell
     it.
+
+    Raises:
+        DataError: the tokenizer's own code gives up on these texts.
     """
     with_offsets = {"return_offsets_mapping": True} if offsets and tokenizer.is_fast else {}
     found = _tokenised(tokenizer, prompts, frame, **with_offsets)
@@ -55,14 +65,29 @@ def encode(
 
 
 def _tokenised(tokenizer: Any, texts: list[str], frame: Frame, **options: Any) -> dict[str, list[list[Any]]]:
-    found = tokenizer(
-        texts,
-        add_special_tokens=not frame.is_chat,
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,  # no advice about the model's longest prompt: ours is enforced here
-        **options,
-    )
+    with _named_panic(len(texts)):
+        found = tokenizer(
+            texts,
+            add_special_tokens=not frame.is_chat,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,  # no advice about the model's longest prompt: ours is enforced here
+            **options,
+        )
     return {name: list(rows) for name, rows in found.items()}
+
+
+@contextmanager
+def _named_panic(number: int) -> Iterator[None]:
+    """Name a tokenizer that panics over texts. That is no `Exception`, and known by its name alone."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        raise DataError(
+            f"the tokenizer of the base fails at one of {counted(number, 'prompt')}: {clipped(first_line(error))}; "
+            "look for odd characters in their texts, or get the base's tokenizer.json again"
+        ) from error

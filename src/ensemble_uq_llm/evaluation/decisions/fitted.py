@@ -25,6 +25,7 @@ from ensemble_uq_llm.predictions.origin import differences
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
+from ensemble_uq_llm.storage.guard import check_company
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.text import counted
 
@@ -112,9 +113,13 @@ class Fitted:
         """Read what `write` has written.
 
         Raises:
-            IntegrityError: the file is missing, torn, of another schema, or no such record.
+            IntegrityError: the file is missing, torn, of another schema, or no such record; in a run, also where it
+                does not go with the calibration split and the metrics beside it.
         """
-        return _FORM.read(as_path(path, "decisions"))
+        path = as_path(path, "decisions")
+        fitted = _FORM.read(path)
+        check_company(path)
+        return fitted
 
 
 _FORM: Final = VersionedJson(

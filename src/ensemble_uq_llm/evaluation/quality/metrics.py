@@ -81,6 +81,8 @@ def _over_classes(
         return of_class(_log_odds(log_probs_NC, 1), labels_N == 1)
     if lacks(log_probs_NC).any():
         return _over_present(of_class, log_probs_NC, labels_N)
+    if len(np.unique(labels_N)) < classes:  # no resampling has the class that lacks, so none need be ranked
+        return lambda weights_DN: np.full(len(weights_DN), np.nan)
     parts = [of_class(_log_odds(log_probs_NC, c), labels_N == c) for c in range(classes)]
     return lambda weights_DN: np.mean([part(weights_DN) for part in parts], axis=0)
 

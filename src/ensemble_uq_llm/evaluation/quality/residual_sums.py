@@ -152,7 +152,8 @@ def _summed(
     residual_EN = np.stack([forecast.residuals(labels_N) for forecast in forecasts])
     prob_EN = np.stack([forecast.probability_N for forecast in forecasts])
     possible_EN = np.stack([_everywhere(each) for each in forecasts])
-    number_EN = np.stack([cell_N + e * (max(map(np.max, cells)) + 1) for e, cell_N in enumerate(cells)])
+    each = max(map(np.max, cells)) + 1
+    number_EN = np.stack([cell_N + e * each for e, cell_N in enumerate(cells)])
     for number_N, possible_N in zip(number_EN, possible_EN, strict=True):
         number_N[~possible_N] = number_N[possible_N][0]
     position_H, cell_EN = np.unique(number_EN, return_inverse=True)

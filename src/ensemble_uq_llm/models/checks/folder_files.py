@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ensemble_uq_llm.errors import ModelError
+from ensemble_uq_llm.storage.kinds import kind_of
 
 LARGEST_SMALL_FILE: Final = 256 * 2**20
 """Bytes of a file that is read whole, such as tokenizer.json; the largest known are an eighth of it."""
@@ -17,14 +18,6 @@ LARGEST_SMALL_FILE: Final = 256 * 2**20
 _WEIGHTS: Final = ".safetensors"
 _READ: Final = (".json", ".model", ".txt", ".tiktoken", ".jinja", _WEIGHTS)
 _TEMPLATES: Final = "additional_chat_templates"
-
-_KINDS: Final = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def check_folder(folder: Path) -> None:
@@ -59,7 +52,7 @@ def obstacle(path: Path, *, largest: int | None = None, folder: Path | None = No
     except ValueError as error:  # NUL in its name
         return f"is no path ({error})"
     if not stat.S_ISREG(facts.st_mode):
-        return f"is {_KINDS.get(stat.S_IFMT(facts.st_mode), 'something else')}, and must be a file"
+        return f"is {kind_of(facts.st_mode)}, and must be a file"
     if path.is_symlink() and not _is_within(path, folder or path.parent):
         return f"is a link to {path.resolve()}, outside of its folder; copy that file to the place of the link"
     if largest is not None and facts.st_size > largest:

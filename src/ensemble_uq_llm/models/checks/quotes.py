@@ -2,12 +2,11 @@
 
 from typing import Final
 
-from ensemble_uq_llm.utils.text import first_line
+from ensemble_uq_llm.utils.text import cut, first_line
 
 LONGEST_QUOTE: Final = 400
 
 
 def quoted(error: BaseException) -> str:
     """Return the first line of what a library says, clipped."""
-    said = first_line(error)
-    return said if len(said) <= LONGEST_QUOTE else f"{said[:LONGEST_QUOTE]}..."
+    return cut(first_line(error), LONGEST_QUOTE)

@@ -1,7 +1,8 @@
 """Is there room for what training will write: places that nobody else has taken, and space on the disk."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,19 +56,35 @@ def _inside(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else []
 
 
-def check_space(folder: RunFolder, state: "TrainingState") -> None:
-    """Refuse to train where the members and their checkpoints will not fit the disk.
+def check_space(folder: RunFolder, state: "TrainingState", *, seeds: Collection[int]) -> None:
+    """Refuse to train where the members of these seeds and their checkpoints will not fit the disk.
+
+    All that are missing count, as those that other devices train fill the same disk; what is kept of them is there.
 
     Raises:
         StorageError: the message says how much is needed, and how much is free.
     """
-    member = sum(4 * stack.numel() for stack in state.ensemble.trainable())
-    kept = member * (3 + (state.best is not None))  # weights, AdamW's two moments, and the best epochs' weights
-    needed = member + _CHECKPOINTS * kept
     with naming_failures(folder.root, "used"):
-        free = shutil.disk_usage(folder.root).free
-    if free < needed:
+        missing = set(seeds) - {member.seed for member in folder.members()}
+        member = sum(4 * stack[0].numel() for stack in state.ensemble.trainable())
+        kept = member * (3 + (state.best is not None))  # weights, AdamW's two moments, and the best epochs' weights
+        needed = len(missing) * (member + _CHECKPOINTS * kept) - _size_of(folder.checkpoints)
+        disk = shutil.disk_usage(folder.root)
+    if disk.total and disk.free < needed:  # some file systems tell no size
         raise StorageError(
-            f"output_dir: {folder.root} needs {needed / 1e6:,.1f} MB for the members and their checkpoints, and "
-            f"{free / 1e6:,.1f} MB are free; make room, or name another folder"
+            f"output_dir: {folder.root} needs {_in_words(needed)} for the members and their checkpoints, and "
+            f"{_in_words(disk.free)} are free; make room, or name another folder"
         )
+
+
+def _size_of(folder: Path) -> int:
+    """Return the bytes of the files below a folder; beside others who write there, of those that are there yet."""
+    sizes = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            sizes += path.lstat().st_size
+    return sizes
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"

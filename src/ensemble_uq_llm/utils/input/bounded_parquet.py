@@ -63,9 +63,11 @@ def read_parquet_rows(file: InputFile, *, row_bytes: int) -> Iterator[dict[str, 
         EnsembleUQError: it unpacks to more than may be held; of the file's kind.
     """
     for batch in _batches(file, row_bytes=row_bytes):
-        with _named():
-            rows = batch.to_pylist()
-        yield from rows
+        columns = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            with _named(f"the column {clipped(name)} of {clipped(str(column.type))} cannot be read: "):
+                columns[name] = column.to_pylist()
+        yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def parquet_schema(file: InputFile) -> Any:
@@ -74,14 +76,18 @@ def parquet_schema(file: InputFile) -> Any:
 
 
 @contextmanager
-def _named() -> Iterator[None]:
-    """Call whatever the library or Python cannot do with a file by one name."""
+def _named(what: str = "") -> Iterator[None]:
+    """Call whatever the library or Python cannot do with a file, or with `what` of it, by one name."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise UnreadableParquetError(
+            f"{what}a column's name, or a text, is not UTF-8: {clipped(error.object)}"
+        ) from error
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         if isinstance(error, EnsembleUQError | MemoryError):
             raise
-        raise UnreadableParquetError(clipped(str(error))) from error
+        raise UnreadableParquetError(f"{what}{clipped(str(error))}") from error
 
 
 def _schema(file: InputFile) -> Any:

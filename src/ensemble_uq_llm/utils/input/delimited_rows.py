@@ -43,20 +43,21 @@ def delimited_rows(
         rows = _rows(file, problems, separator)
         header_line, header = next(rows, (1, []))
         _check_header(header_line, header, problems)
-        yield header, _whole(rows, len(header), separator, problems)
+        yield header, _whole(rows, header, separator, problems)
     finally:
         csv.field_size_limit(before)
 
 
 def _whole(
-    rows: Iterator[tuple[int, list[str]]], length: int, separator: str, problems: Problems
+    rows: Iterator[tuple[int, list[str]]], header: list[str], separator: str, problems: Problems
 ) -> Iterator[tuple[int, list[str]]]:
     for line, row in rows:
-        if len(row) == length:
+        if len(row) == len(header):
             yield line, row
         else:
             quoting = f"put quotes around a value that holds a {NAMES[separator]}"
-            problems.add(line, f"{len(row)} values for the {length} columns of the header; {quoting}")
+            read = f"the header is {listed(header, most=3)}"
+            problems.add(line, f"{len(row)} values for the {len(header)} columns of the header; {quoting} ({read})")
 
 
 def _rows(file: InputFile, problems: Problems, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -71,6 +72,10 @@ def _rows(file: InputFile, problems: Problems, separator: str) -> Iterator[tuple
                 yield begin, row
             begin = reader.line_num + 1
     except csv.Error as error:
+        if "new-line character" in str(error):  # the line ends of old Macs
+            problems.stop(
+                begin, "a carriage return stands outside quotes; save the file with the line ends \\n or \\r\\n"
+            )
         quote = "is a quote not closed, or not doubled inside quotes?"
         problems.stop(begin, f"broken {'TSV' if separator == TAB else 'CSV'}: {error}; {quote}")
 
