@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.heads import lm_head
 from ensemble_uq_llm.models.heads.lm_head import LmHead
+from tiny_gguf import save_dequantised, save_gguf
 from tiny_models import SHAPE, VOCABULARY, tiny_causal_lm, tiny_config
 
 TOKENS = (90, 3, 50)
@@ -134,3 +135,16 @@ def test_a_type_that_is_not_proved_is_refused(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "stablelm"}))
     with pytest.raises(ModelError, match=r"the LM head of a stablelm is not among those .* use head: classification"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["llama", "llama-untied-one-layer"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_in_a_gguf_file_it_is_that_of_the_dequantised_model_in_a_folder(tmp_path, family, dtype):
+    pytest.importorskip("gguf")
+    path = save_gguf(tmp_path / "tiny.gguf", family, kind="Q8_0", intermediate_size=64)
+    save_dequantised(path, tmp_path / "folder")
+    in_file, in_folder = opened(path, dtype), opened(tmp_path / "folder", dtype)
+    assert torch.equal(in_file.rows((9, 3)).weight_CH, in_folder.rows((9, 3)).weight_CH)
+    assert torch.equal(in_file.whole()[0], in_folder.whole()[0])
+    assert in_file.equals(in_folder.whole()[0])
+    assert in_file.is_tied == in_folder.is_tied == (family == "llama")

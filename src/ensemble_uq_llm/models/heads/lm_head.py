@@ -16,9 +16,14 @@ from ensemble_uq_llm.models.checks.base_config import parse_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.weights import FLOATING, weight_files
+from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_rows import GgufRows
 
 _EMBEDDING: Final = ("model.embed_tokens.weight", "embed_tokens.weight")
 """The names of the embedding, which a tied head shares; the second is that of a decoder saved by itself."""
+
+_GGUF_HEAD: Final = "output.weight"
+_GGUF_EMBEDDING: Final = "token_embd.weight"
 
 ROWS_AT_ONCE: Final = 8_192
 
@@ -127,6 +132,9 @@ class LmHead:
         Raises:
             ModelError: there is none, or one of another shape.
         """
+        if is_gguf(self.folder):
+            yield self._in_gguf(embedding=embedding), None
+            return
         places = dict(self._places())
         own = () if embedding else (f"{LM_HEAD}.weight",)
         names = [*own, *(_EMBEDDING if self.is_tied or embedding else ())]
@@ -143,6 +151,17 @@ class LmHead:
                 return
             with _stored(places[bias_name], bias_name, (self.vocabulary,)) as bias:
                 yield weight, bias
+
+    def _in_gguf(self, *, embedding: bool) -> GgufRows:
+        header = read_gguf_header(self.folder)
+        is_own = _GGUF_HEAD in header.tensors and not embedding
+        rows = GgufRows(header, _GGUF_HEAD if is_own else _GGUF_EMBEDDING)
+        if rows.shape != (self.vocabulary, self.hidden):
+            raise ModelError(
+                f"model_name: the LM head in {self.folder} has shape {rows.shape}, and by its settings it should have "
+                f"{(self.vocabulary, self.hidden)}; get the file again"
+            )
+        return rows
 
     def _places(self) -> Iterator[tuple[str, Path]]:
         for file in weight_files(self.folder):
