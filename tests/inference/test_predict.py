@@ -11,7 +11,7 @@ from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prepare import load_validation, tokenize
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import predict_examples, write_set
+from ensemble_uq_llm.inference.predict import answer_mass, predict_examples, write_set
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.parquet import read_predictions
 from ensemble_uq_llm.training.loop import train
@@ -83,3 +83,12 @@ def test_predictions_do_not_depend_on_the_order_of_rows_or_the_budget(
     narrow = config.model_copy(update={"tokens_per_pass": 7})
     backward = predict_examples(load_members(narrow), PreparedSet(examples[::-1], narrow)).logits_MNC[:, ::-1]
     np.testing.assert_allclose(backward, forward, atol=1e-5)
+
+
+def test_an_option_that_an_example_lacks_is_none_of_its_answers() -> None:
+    logits_MNC = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    found_MN = answer_mass(logits_MNC, np.array([4, 3, 2]))
+    for member, row, options in [(m, n, 4 - n) for m in range(2) for n in range(3)]:
+        probs = torch.from_numpy(logits_MNC[member, row]).double().softmax(0)
+        assert found_MN[member, row] == pytest.approx(float(probs[:options].sum()), rel=1e-6)
+    np.testing.assert_allclose(answer_mass(logits_MNC, None)[:, 0], found_MN[:, 0])

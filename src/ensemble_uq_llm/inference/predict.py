@@ -52,15 +52,18 @@ def predict_examples(
         labels=tuple(example.label for example in prepared.examples),
         members=loaded.ensemble.members,
         logits_MNC=masked(logits_MNC, tokens.options_N),
-        answer_mass_MN=None if logits.shape == logits_MNC.shape else _answer_mass(logits),
+        answer_mass_MN=None if logits.shape == logits_MNC.shape else answer_mass(logits, tokens.options_N),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
     )
 
 
-def _answer_mass(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the probability of all answers together, where the last logit is that of everything else."""
-    log_probs = log_softmax(logits)
-    mass_MN: NDArray[np.float64] = np.exp(log_probs[..., :-1]).sum(axis=-1)
+def answer_mass(logits: NDArray[np.float32], options_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Return the probability [M, N] of an example's answers together, where the last logit is that of everything else.
+
+    An option that the example lacks is none of its answers.
+    """
+    log_probs_MNC = masked(log_softmax(logits)[..., :-1], options_N)
+    mass_MN: NDArray[np.float64] = np.exp(log_probs_MNC).sum(axis=-1)
     return mass_MN
 
 
