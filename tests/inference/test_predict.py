@@ -83,3 +83,20 @@ def test_predictions_do_not_depend_on_the_order_of_rows_or_the_budget(
     narrow = config.model_copy(update={"tokens_per_pass": 7})
     backward = predict_examples(load_members(narrow), PreparedSet(examples[::-1], narrow)).logits_MNC[:, ::-1]
     np.testing.assert_allclose(backward, forward, atol=1e-5)
+
+
+def test_somebodys_file_among_what_is_kept_does_not_undo_a_prediction(tiny_base, tiny_data, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(42,))
+    folder = train(config)
+    theirs = folder.kept_shards("validation") / "rows_00000000" / "theirs.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    prepared = PreparedSet(load_validation(config), config)
+    passed_over = pytest.warns(UserWarning, match="this part of the prediction is passed over")
+    with (
+        passed_over,
+        pytest.warns(UserWarning, match=r"theirs\.txt: not of this program, so it is left alone.*predictions are wri"),
+    ):
+        path = write_set(load_members(config), prepared, config, name="validation")
+    assert read_predictions(path).members == (MemberId(42),)
+    assert theirs.exists()
