@@ -89,14 +89,13 @@ def test_somebodys_file_among_what_is_kept_does_not_undo_a_prediction(tiny_base,
     config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(42,))
     folder = train(config)
     theirs = folder.kept_shards("validation") / "rows_00000000" / "theirs.txt"
-    theirs.parent.mkdir(parents=True)
-    theirs.touch()
-    prepared = PreparedSet(load_validation(config), config)
-    passed_over = pytest.warns(UserWarning, match="this part of the prediction is passed over")
-    with (
-        passed_over,
-        pytest.warns(UserWarning, match=r"theirs\.txt: not of this program, so it is left alone.*predictions are wri"),
-    ):
-        path = write_set(load_members(config), prepared, config, name="validation")
+
+    def tell(*_: object) -> None:
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.touch()
+
+    loaded, prepared = load_members(config), PreparedSet(load_validation(config), config)
+    with pytest.warns(UserWarning, match=r"theirs\.txt: not of this program, so it is left alone.*; the predictions"):
+        path = write_set(loaded, prepared, config, name="validation", tell=tell)
     assert read_predictions(path).members == (MemberId(42),)
     assert theirs.exists()
