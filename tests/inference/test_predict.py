@@ -92,3 +92,19 @@ def test_an_option_that_an_example_lacks_is_none_of_its_answers() -> None:
         probs = torch.from_numpy(logits_MNC[member, row]).double().softmax(0)
         assert found_MN[member, row] == pytest.approx(float(probs[:options].sum()), rel=1e-6)
     np.testing.assert_allclose(answer_mass(logits_MNC, None)[:, 0], found_MN[:, 0])
+
+
+def test_somebodys_file_among_what_is_kept_does_not_undo_a_prediction(tiny_base, tiny_data, tmp_path: Path) -> None:
+    config = settings(tiny_base, tiny_data, tmp_path / "run", seeds=(42,))
+    folder = train(config)
+    theirs = folder.kept_shards("validation") / "rows_00000000" / "theirs.txt"
+
+    def tell(*_: object) -> None:
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.touch()
+
+    loaded, prepared = load_members(config), PreparedSet(load_validation(config), config)
+    with pytest.warns(UserWarning, match=r"theirs\.txt: not of this program, so it is left alone.*; the predictions"):
+        path = write_set(loaded, prepared, config, name="validation", tell=tell)
+    assert read_predictions(path).members == (MemberId(42),)
+    assert theirs.exists()

@@ -145,6 +145,17 @@ def test_undefined_values_are_dashes(tmp_path):
     assert page.cells.count("— ") > 200
 
 
+def test_members_that_are_left_out_are_told_at_the_top(tmp_path):
+    run = write_run(tmp_path, main_metrics(members=3))
+    failed = {"seed_43": "trained since", "seed_99": "diverged <at> step 12: its loss is not finite"}
+    run.run_record.write_text(json.dumps({"stages": [], "failed": failed}), encoding="utf-8")
+    recorded(run)
+    page = write_report(run).read_text(encoding="utf-8")
+    header = page[: page.index("<main>")]
+    assert "Without seed 99: diverged &lt;at&gt; step 12: its loss is not finite." in header
+    assert "trained since" not in header
+
+
 def test_sets_of_long_names_and_other_roles_are_shown(tmp_path):
     other = replace(main_metrics("other", truth=True), role="other")
     page = page_of(write_run(tmp_path, main_metrics("mine"), other))

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
+from ensemble_uq_llm.errors import IntegrityError, StorageError
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
@@ -162,5 +164,8 @@ def write_set(
         made_from = {"base": origin.base, "data": origin.data, **folder.digests(own)}
         for path in (folder.predictions(name), folder.examples(name)):
             change.binds(path, made_from)
-    kept.clear()
+    try:
+        kept.clear()
+    except (IntegrityError, StorageError) as error:  # the predictions are there
+        warnings.warn(f"{error}; the predictions are written", stacklevel=2)
     return folder.predictions(name)
