@@ -30,6 +30,7 @@ from small_training import SEEDS, config, stack
 DIGESTS = Digests(data="d", base="b")
 
 NOT_OF_A_MEMBER = {
+    "option_columns", "answer_form",
     "allow_unproven_model", "answer_mass",
     "model_name", "model_revision", "dataset", "train_file", "validation_file", "label_column", "id_column",
     "class_names", "max_train_examples", "max_validation_examples", "seeds", "num_ensemble_models",
