@@ -1,7 +1,7 @@
 """Who a member of an ensemble is: its seed, and which sample of what that seed trained."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -45,6 +45,12 @@ class MemberId:
 def trained(seeds: Iterable[int]) -> tuple[MemberId, ...]:
     """Return the members that training makes of these seeds, in their order."""
     return tuple(MemberId(seed) for seed in seeds)
+
+
+def by_member(values: Mapping[str, str]) -> dict[MemberId, str]:
+    """Return by its member what a record says by adapter folders' names; names of another form are passed over."""
+    found = {member_of_folder(name): value for name, value in values.items()}
+    return {member: value for member, value in found.items() if member is not None}
 
 
 def member_of_folder(name: str) -> MemberId | None:

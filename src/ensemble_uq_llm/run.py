@@ -12,7 +12,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError, DataError
-from ensemble_uq_llm.member import MemberId, member_of_folder
+from ensemble_uq_llm.member import MemberId, by_member
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -67,8 +67,8 @@ class Run:
     @property
     def failed(self) -> dict[MemberId, str]:
         """The members that training could not make, and why; training again tries them again."""
-        reasons = {member_of_folder(name): why for name, why in self._paths.record().get("failed", {}).items()}
-        return {member: why for member, why in reasons.items() if member is not None and member not in self.members}
+        reasons = by_member(self._paths.record().get("failed") or {})
+        return {member: why for member, why in reasons.items() if member not in self.members}
 
     @property
     def members(self) -> tuple[MemberId, ...]:

@@ -10,7 +10,7 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.member import member_of_folder
+from ensemble_uq_llm.member import by_member
 from ensemble_uq_llm.report.training_log import MemberLog, read_training_log
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.text import as_word, listed
@@ -33,10 +33,9 @@ class ReportSource:
     def left_out(self) -> Sequence[tuple[str, str]]:
         """The members that training could not make, such as those that diverged, and why."""
         failed = self.record.get("failed")
-        reasons = failed.items() if isinstance(failed, Mapping) else ()
-        members = [(member_of_folder(str(name)), str(why)) for name, why in reasons]
+        reasons = by_member(failed) if isinstance(failed, Mapping) else {}
         there = {member.seed for member in self.main.member_ids}
-        return [(member.title, why) for member, why in members if member is not None and member.seed not in there]
+        return [(member.title, str(why)) for member, why in reasons.items() if member.seed not in there]
 
     @property
     def name(self) -> str:

@@ -15,9 +15,9 @@ from ensemble_uq_llm.storage.kinds import kind_of
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, accepting, manifest_over, read_manifest
 
 _TRIES: Final = 40
-_STRANGE: Final = "not written by this run"
 _PAUSE: Final = 0.05
 """Seconds between the tries; a writer moves its files within a few of them."""
+STRANGE: Final = "not written by this run"
 
 
 def read_verified(folder: Path, path: Path) -> bytes:
@@ -35,9 +35,9 @@ def read_verified(folder: Path, path: Path) -> bytes:
     if content is None and not accepted and not path.is_symlink():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     if content is None:
-        raise IntegrityError(f"{path}: {_gone(path)}; {_remedy(folder)}")
+        raise IntegrityError(f"{path}: {gone(path)}; {_remedy(folder)}")
     if not accepted:
-        raise IntegrityError(f"{path}: {_STRANGE}; {_remedy(folder, _STRANGE)}")
+        raise IntegrityError(f"{path}: {STRANGE}; {_remedy(folder, STRANGE)}")
     raise IntegrityError(
         f"{path}: altered after it was written (its SHA-256 is not that in {folder / MANIFEST}); {_remedy(folder)}"
     )
@@ -66,7 +66,7 @@ def check_sources(folder: Path, path: Path) -> None:
     Raises:
         IntegrityError: one of them does not; the message names it.
     """
-    _check_linked(folder, path, lambda manifest, name: _sources(manifest, name))
+    _check_linked(folder, path, _sources)
 
 
 def check_company(path: Path) -> None:
@@ -163,18 +163,19 @@ def _fault(folder: Path, path: Path, manifest: Manifest) -> str:
         return ""
     known = bool(manifest.accepted(_name_in(folder, path)))
     if path.is_file() and not path.is_symlink():
-        return "" if known else _STRANGE
-    return _gone(path) if known or path.is_symlink() else ""
+        return "" if known else STRANGE
+    return gone(path) if known or path.is_symlink() else ""
 
 
-def _gone(path: Path) -> str:
+def gone(path: Path) -> str:
+    """Say what is in the place of a file that was written and is no file there any more."""
     if path.is_symlink():
         return "a link is in the place of the file that was written"
     return "something else is in its place" if path.exists() else "removed after it was written"
 
 
 def _remedy(folder: Path, why: str = "") -> str:
-    mend = "move it elsewhere" if why == _STRANGE else "restore it or make it again"
+    mend = "move it elsewhere" if why == STRANGE else "restore it or make it again"
     return f"{mend}, or, if it is as you want it, record it: {accepting(folder)} (without --accept: all that differs)"
 
 

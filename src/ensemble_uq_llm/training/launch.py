@@ -210,10 +210,11 @@ def _ask_to_stop(workers: Sequence[_Worker], name: str) -> None:
 
 def _next_message(worker: _Worker) -> str | Event | list[MemberOutcome] | EnsembleUQError | None:
     """Return what the worker says next; None where it died without a word."""
-    with suppress(EOFError, OSError):
+    try:
         message: str | Event | list[MemberOutcome] | EnsembleUQError = worker.channel.recv()
-        return message
-    return None
+    except (EOFError, OSError):
+        return None
+    return message
 
 
 def _send(worker: _Worker, message: object) -> None:

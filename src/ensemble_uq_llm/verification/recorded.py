@@ -10,6 +10,7 @@ from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.change import strangers_waiting
 from ensemble_uq_llm.storage.failures import naming_failures
+from ensemble_uq_llm.storage.guard import STRANGE, gone
 from ensemble_uq_llm.storage.manifest import MANIFEST, Manifest, read_manifest
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.text import clipped, first_line
@@ -18,7 +19,6 @@ from ensemble_uq_llm.verification.audit import Audit
 _LITTER: Final = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers leave in every folder that is looked at; nothing of ours reads it."""
 _LINK: Final = "a link is in its place"
-STRANGE: Final = "not written by this run"
 
 
 def own_files(folder: RunFolder) -> list[Path]:
@@ -103,7 +103,7 @@ def _difference(path: Path, manifest: Manifest, name: str) -> str:
     if path.is_symlink():
         return _LINK
     if not path.is_file():
-        return "something else is in its place" if path.exists() else "removed after it was written"
+        return gone(path)
     try:
         with naming_failures(path, "read"):
             if sha256_of(path) in manifest.accepted(name):
