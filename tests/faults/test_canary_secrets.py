@@ -244,7 +244,7 @@ def test_the_search_unpacks_parquet(own_run):
 
 
 def test_without_the_guards_the_canaries_are_heard(command, own_run, monkeypatch):
-    for module in ("errors", "cli", "printing", "utils.provenance", "outgoing.safe_console"):
+    for module in ("errors", "printing", "utils.provenance", "outgoing.safe_console"):
         monkeypatch.setattr(f"ensemble_uq_llm.{module}.safe_text", lambda text, **_: text)
     for module in ("outgoing.guarded_streams", "utils.text"):
         monkeypatch.setattr(f"ensemble_uq_llm.{module}.redacted", lambda text: text)

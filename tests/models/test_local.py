@@ -60,7 +60,7 @@ def test_a_pipe_is_not_waited_for_and_a_link_is_followed(here):
     (here / "loose.gguf").symlink_to(here / "nowhere.gguf")
 
     assert list(base_files(local_folder("link.gguf"))) == ["link.gguf"]
-    with pytest.raises(ModelError, match=r"pipe.gguf is a named pipe, and must be a file"):
+    with pytest.raises(ModelError, match=r"pipe.gguf is a pipe, and must be a file"):
         local_folder("pipe.gguf")
     with pytest.raises(ModelError, match=r"loose.gguf cannot be read"):
         local_folder("loose.gguf")

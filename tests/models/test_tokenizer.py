@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import tokenize
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
@@ -46,9 +47,11 @@ def base_with(folder: Path, *, pad: int | None, appends: bool, begins: bool = Tr
     return folder
 
 
-def ours_and_theirs(folder: Path, template: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def ours_and_theirs(
+    folder: Path, template: str, *, appends: bool = False, ends: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return one member's logits by us, by peft of each text alone, and by peft of a padded batch if it can be had."""
-    config = Config(model_name=str(folder), prompt_template=template, use_bf16=False)
+    config = Config(model_name=str(folder), prompt_template=template, append_eos=ends, use_bf16=False)
     examples = [Example(id=str(index), fields={"text": text}) for index, text in enumerate(TEXTS)]
     tokenizer = load_tokenizer(folder)
     decoder = load_decoder(folder, device=torch.device("cpu"), bf16=False)
@@ -57,7 +60,11 @@ def ours_and_theirs(folder: Path, template: str) -> tuple[torch.Tensor, torch.Te
     ours = torch.from_numpy(member_logits(ensemble, tokens.sequences, budget=10_000)[1])
     model = peft_member(folder, ensemble, 1, targets=("q_proj", "v_proj"), rank=4, alpha=8)
     prompts = [template.format(text=text) for text in TEXTS]
-    ids = [ids or [tokenizer.tokenizer.bos_token_id] for ids in tokenizer.tokenizer(prompts)["input_ids"]]
+    begin = tokenizer.tokenizer.bos_token_id
+    each_ids = [list(ids) for ids in tokenizer.tokenizer(prompts)["input_ids"]]
+    if appends and not ends:  # nobody asked for that token
+        each_ids = [ids[:-1] for ids in each_ids]
+    ids = [ids or [begin] for ids in each_ids]
     with torch.no_grad():
         alone = torch.cat([model(input_ids=torch.tensor([each])).logits for each in ids])
         if tokenizer.pad_token is None:
@@ -73,7 +80,7 @@ def ours_and_theirs(folder: Path, template: str) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_logits_equal_those_of_transformers_and_peft_where_the_end_token_pads(tmp_path, template, appends, begins):
     folder = base_with(tmp_path, pad=None, appends=appends, begins=begins)
-    ours, alone, together = ours_and_theirs(folder, TEMPLATES[template])
+    ours, alone, together = ours_and_theirs(folder, TEMPLATES[template], appends=appends)
     assert_close(ours, alone)
     assert_close(ours, together)
 
@@ -82,7 +89,7 @@ def test_logits_equal_those_of_transformers_and_peft_where_the_end_token_pads(tm
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_it_is_the_bases_padding_that_counts_and_not_the_tokenizers(tmp_path, template, pad):
     folder = base_with(tmp_path, pad=pad, appends=True)
-    ours, alone, together = ours_and_theirs(folder, TEMPLATES[template])
+    ours, alone, together = ours_and_theirs(folder, TEMPLATES[template], appends=True, ends=True)
     assert_close(ours, alone)
     assert (together is None) == (pad < 0)
     if together is not None:
@@ -91,6 +98,31 @@ def test_it_is_the_bases_padding_that_counts_and_not_the_tokenizers(tmp_path, te
 
 def test_the_padding_makes_a_difference(tmp_path):
     """What the tests above compare would be no proof if the rule changed nothing."""
-    padding = ours_and_theirs(base_with(tmp_path / "a", pad=None, appends=True), TEMPLATES["ends in padding"])[0]
-    plain = ours_and_theirs(base_with(tmp_path / "b", pad=-1, appends=True), TEMPLATES["ends in padding"])[0]
+    padding = ours_and_theirs(
+        base_with(tmp_path / "a", pad=None, appends=True), TEMPLATES["ends in padding"], appends=True
+    )[0]
+    plain = ours_and_theirs(
+        base_with(tmp_path / "b", pad=-1, appends=True), TEMPLATES["ends in padding"], appends=True
+    )[0]
     assert ((padding - plain).abs().amax(1) > 0.01).all()
+
+
+def test_an_end_token_that_nobody_asked_for_is_left_out(tmp_path):
+    """The same logits as of the same tokenizer without it; asked for, they are others."""
+    appends = base_with(tmp_path / "a", pad=-1, appends=True)
+    plain = base_with(tmp_path / "b", pad=-1, appends=False)
+    asked, bare = ({"appends": True, "ends": ends} for ends in (True, False))
+    assert_close(*(ours_and_theirs(folder, "{text}", **bare)[0] for folder in (appends, plain)))
+    assert_close(*(ours_and_theirs(folder, "{text}", **asked)[0] for folder in (appends, plain)))
+    ended, not_ended = (ours_and_theirs(plain, "{text}", **each)[0] for each in (asked, bare))
+    assert ((ended - not_ended).abs().amax(1) > 0.01).all()
+
+
+def test_an_end_that_is_padding_or_not_there_is_refused(tmp_path):
+    folder = base_with(tmp_path / "a", pad=None, appends=False)
+    with pytest.raises(ConfigError, match=r"calls its end-of-text token '<\|im_end\|>' padding"):
+        ours_and_theirs(folder, "{text}", ends=True)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.tokenizer.eos_token = None
+    with pytest.raises(ConfigError, match="append_eos: the base's tokenizer has no end-of-text token"):
+        tokenize(Config(append_eos=True), [Example(id="a", fields={"text": "b"})], tokenizer)

@@ -13,7 +13,7 @@ from ensemble_uq_llm.data.cut import Prompt, cut_to_fit
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prompting.frame import PLAIN, Frame, encode
 from ensemble_uq_llm.data.prompts import Template, default_cut_column, parse_template
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.utils.text import clipped, counted
 
 UNLABELLED: Final = -1
@@ -78,10 +78,11 @@ def tokenize_examples(
     Raises:
         DataError: a prompt that is too long without that text, that has no token at all, or with a token beyond the
             `embeddings` tokens that the base has.
-        ConfigError: a template that is no good.
+        ConfigError: a template that is no good, or an end-of-text token asked for that nobody would read.
     """
     if max_length < 1:
         raise ValueError(f"max_length = {max_length} must be at least 1")
+    _check_end(tokenizer, frame, pad_token)
     column = cut_column or default_cut_column(template)
     parsed = parse_template(template)
     sequences: list[NDArray[np.int32]] = []
@@ -95,7 +96,7 @@ def tokenize_examples(
         for index, shorter in zip(too_long, _cut(prompts, tokenizer, max_length, column), strict=True):
             tokens[index] = shorter
         arrays = [_not_empty(each, example, tokenizer) for each, example in zip(tokens, some, strict=True)]
-        sequences += [each if frame.ends else _without_last_padding(each, pad_token) for each in arrays]
+        sequences += [_without_last_padding(each, pad_token) for each in arrays]
         is_cut += [index in set(too_long) for index in range(len(some))]
     _warn_of_two_beginnings(sequences, tokenizer)
     if embeddings is not None:
@@ -109,6 +110,19 @@ def tokenize_examples(
         is_cut_N=np.array(is_cut, np.bool_),
         options_N=_options(examples),
     )
+
+
+def _check_end(tokenizer: Any, frame: Frame, pad_token: int | None) -> None:
+    """Refuse an end that is not there, or that transformers' classifiers take for padding."""
+    if not frame.ends:
+        return
+    if tokenizer.eos_token_id is None:
+        raise ConfigError("append_eos: the base's tokenizer has no end-of-text token; leave it out")
+    if tokenizer.eos_token_id == pad_token:
+        raise ConfigError(
+            f"append_eos: the base calls its end-of-text token {tokenizer.eos_token!r} padding (pad_token_id in its "
+            "config.json), and padding is never read; leave it out: every answer would be the same"
+        )
 
 
 def _options(examples: Sequence[Example]) -> NDArray[np.int64] | None:

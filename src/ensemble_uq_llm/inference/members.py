@@ -60,6 +60,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    digest = _checked_base(run, base, records)  # before anything reads it
     tokenizer = load_tokenizer(base)
     tokens = answer_token_ids(config, tokenizer)
     if records:
@@ -74,7 +75,6 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
             raise IntegrityError(
                 f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
-    digest = _checked_base(run, base, records)
     _warn_of_other_bases(adapters_read, config.model_name, base)
     device = devices_of(config.device, num_gpus=config.num_gpus)[0]
     decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
