@@ -116,7 +116,7 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         comparisons=comparisons,
         metrics=metrics,
         mcnemar=test,
-        protocols=protocols_beside(known_of_predictions(a), known_of_predictions(b)),
+        protocols=protocols_beside(*(known_of_predictions(each, calibration_rows=0) for each in (a, b))),
         verdict=_SAME if aligned.same_predictions else _verdict(n, classes, comparisons, metrics),
     )
 
@@ -145,8 +145,8 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
     """Return a comparison as plain values for programs, None where undefined.
 
     Keys are `n`, `classes`, `members` (of `A` and `B`), `same_test_set`, `same_predictions`, `warnings`,
-    `comparisons`, `metrics` (`A`, `B`, `difference` and `better` of each), `mcnemar`, `verdict`, and `protocols` (of `A`
-    and `B`, with the fields that they differ in, or that are known of one side only).
+    `comparisons`, `metrics` (`A`, `B`, `difference` and `better` of each), `mcnemar`, `verdict`, and `protocols` (of
+    `A` and `B`, and the fields in which they differ or that are known of one side only).
     """
     content: dict[str, Any] = _ADAPTER.dump_python(result, mode="json")
     content["members"] = {"A": content.pop("members_a"), "B": content.pop("members_b")}

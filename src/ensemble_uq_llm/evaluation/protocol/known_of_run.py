@@ -1,14 +1,18 @@
 """What a run folder tells of how its predictions came about, beside what they tell themselves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.evaluation.protocol.known_of_predictions import common, typed, typed_list
+from ensemble_uq_llm.evaluation.protocol.protocols_beside import protocols_beside
+from ensemble_uq_llm.evaluation.records import Protocol, RunComparison
 from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.predictions.origin import Origin
+from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, CALIBRATION, VALIDATION, RunFolder
 
 _ALL: Final = "all"
@@ -42,6 +46,23 @@ def known_of_run(folder: RunFolder, name: str, origin: Origin | None) -> dict[st
     if members:
         known |= _known_of_members(members)
     return {field: value for field, value in known.items() if value not in (None, ())}
+
+
+def with_runs(comparison: RunComparison, a: Path, b: Path, name: str) -> RunComparison:
+    """Return a comparison with what the sides tell of their protocols where they are run folders.
+
+    Raises:
+        ConfigError, IntegrityError: as `known_of_run`.
+    """
+
+    def known(path: Path, protocol: Protocol) -> Protocol:
+        if not path.is_dir():
+            return protocol
+        folder = RunFolder(path)
+        return replace(protocol, **known_of_run(folder, name, read_origin(folder.predictions(name))))
+
+    before = comparison.protocols
+    return replace(comparison, protocols=protocols_beside(known(a, before.a), known(b, before.b)))
 
 
 def _member_records(folder: RunFolder, origin: Origin) -> dict[str, dict[str, Any]]:
@@ -107,7 +128,9 @@ def _known_of_members(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         "trained_on_digest": typed(common(members).get("data_digest"), str),
         "steps": _alike(typed_list([each.get("steps") for each in records], int)),
         "keep": keep,
-        "kept_epochs": _alike(typed_list([each.get("kept_epoch") for each in records], int)) if keep == "best" else last,
+        "kept_epochs": _alike(typed_list([each.get("kept_epoch") for each in records], int))
+        if keep == "best"
+        else last,
         "batch": None if micro is None or several is None else micro * several,
         "epochs": epochs,
         "learning_rate": typed(settings.get("learning_rate"), float),

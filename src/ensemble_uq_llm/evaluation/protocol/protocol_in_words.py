@@ -1,6 +1,6 @@
 """A protocol in words: its parts with their titles, and all of them as the one sentence that stands at every table."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,66 +23,81 @@ def with_protocol(metrics: SetMetrics, protocol: Protocol) -> SetMetrics:
     return replace(metrics, protocol=protocol, protocol_line=protocol_line(protocol))
 
 
-def protocol_line(protocol: Protocol) -> str:
-    """Return the protocol as one sentence; of what nobody knows it says so, at its end."""
+def protocol_line(protocol: Protocol, *, of: str = "Protocol") -> str:
+    """Return the protocol as one sentence that begins with what it is `of`; at its end stands what nobody knows."""
     parts = protocol_parts(protocol)
-    known = "; ".join(f"{title.lower()} {text}" for title, text in parts if text != NOT_KNOWN)
-    unknown = [title.lower() for title, text in parts if text == NOT_KNOWN]
-    said = [known, f"{NOT_KNOWN}: {enumerated(unknown)}" if unknown else ""]
-    return f"Protocol: {'; '.join(filter(None, said))}."
+    said = [f"{_within(title)} {text}" for title, text in parts if text != NOT_KNOWN]
+    unknown = [_within(title) for title, text in parts if text == NOT_KNOWN]
+    return f"{of}: {'; '.join([*said, *([f'{NOT_KNOWN}: {enumerated(unknown)}'] if unknown else [])])}."
 
 
 def protocol_parts(protocol: Protocol) -> list[tuple[str, str]]:
     """Return what is known of each part of the protocol, by its title."""
-    return [(title, say(protocol) or NOT_KNOWN) for title, say in _PARTS]
+    return [(title, say(protocol)) for title, say in _PARTS]
+
+
+def other_protocol_line(name: str, protocol: Protocol, main: Protocol) -> str:
+    """Return what another set's protocol has that the main set's has not; empty where that is nothing."""
+    same = protocol_parts(main)
+    parts = [f"{_within(part[0])} {part[1]}" for part in protocol_parts(protocol) if part not in same]
+    return f"Protocol of {name}: the same, but {'; '.join(parts)}." if parts else ""
 
 
 def _base(protocol: Protocol) -> str:
     name = _named(protocol.base, protocol.base_digest)
-    if protocol.base_revision is not None:
+    if name and protocol.base_revision is not None:
         name += f" at revision {cut(protocol.base_revision, _NAME)}"
-    return _joined([name, protocol.dtype])
+    return _said({"name": name, "number format": protocol.dtype})
 
 
 def _prompt(protocol: Protocol) -> str:
-    if protocol.prompt is None:
-        return ""
     chat = {None: None, True: "in a chat template", False: "no chat template"}[protocol.chat_template]
-    longest = None if protocol.max_length is None else f"{protocol.max_length:,} tokens at most"
-    return _joined([repr(cut(protocol.prompt, _PROMPT)), chat, longest])
+    return _said(
+        {
+            "text": None if protocol.prompt is None else repr(cut(protocol.prompt, _PROMPT)),
+            "chat template": chat,
+            "longest": None if protocol.max_length is None else f"{protocol.max_length:,} tokens at most",
+        }
+    )
 
 
 def _answers(protocol: Protocol) -> str:
     if protocol.head is None:
-        return ""
-    said = "by a trained classification head" if protocol.head == "classification" else _answer_tokens(protocol)
-    return _joined([said, protocol.read_at and f"read at {protocol.read_at}"])
+        return NOT_KNOWN
+    by = "by a trained classification head" if protocol.head == "classification" else _answer_tokens(protocol)
+    return _said({"by what": by, "where they are read": protocol.read_at and f"read at {protocol.read_at}"})
 
 
 def _answer_tokens(protocol: Protocol) -> str:
     texts, ids = protocol.answers, protocol.answer_token_ids
-    if len(texts) == len(ids):
-        shown = [f"{cut(text, _NAME)!r} (token {token})" for text, token in zip(texts, ids, strict=True)]
-    else:
-        shown = [repr(cut(text, _NAME)) for text in texts]
+    tokens = [f"token {token}" for token in ids] if len(ids) == len(texts) else [f"token {NOT_KNOWN}"] * len(texts)
+    shown = [f"{cut(text, _NAME)!r} ({token})" for text, token in zip(texts, tokens, strict=True)]
     more = f" and {len(shown) - _MOST_ANSWERS} more" if len(shown) > _MOST_ANSWERS else ""
-    return f"by the base's tokens {', '.join(shown[:_MOST_ANSWERS])}{more}" if shown else "by tokens of the base"
+    return f"by the base's own tokens {', '.join(shown[:_MOST_ANSWERS])}{more}" if shown else "by tokens of the base"
 
 
 def _members(protocol: Protocol) -> str:
-    if protocol.members is None:
-        return ""
     if protocol.adapters == "none":
         return "the base alone, no adapter"
-    rank = None if protocol.lora_r is None else f"LoRA of rank {protocol.lora_r}"
-    if rank and protocol.lora_alpha is not None:
-        rank += f" and alpha {protocol.lora_alpha:g}"
-    if protocol.modules:
-        layers = "" if protocol.layers is None else f" of {_layers_in_words(protocol.layers)}"
-        rank = f"{rank or 'LoRA'} on {', '.join(name.removesuffix('_proj') for name in protocol.modules)}{layers}"
-    pooled = f"their {protocol.pooling} averaged" if protocol.pooling and protocol.members > 1 else None
-    given = "adapters made elsewhere" if protocol.adapters == "given" else None
-    return _joined([f"{protocol.members:,}", pooled, given, rank])
+    number = protocol.members
+    return _said(
+        {
+            "number": None if number is None else f"{number:,}",
+            "pooling": "" if number == 1 else protocol.pooling and f"their {protocol.pooling} averaged",
+            "origin": "adapters made elsewhere" if protocol.adapters == "given" else "",
+            "adapters": _adapters(protocol),
+        }
+    )
+
+
+def _adapters(protocol: Protocol) -> str | None:
+    if protocol.lora_r is None and not protocol.modules:
+        return None
+    rank = "rank not known" if protocol.lora_r is None else f"rank {protocol.lora_r}"
+    alpha = "" if protocol.lora_alpha is None else f" and alpha {protocol.lora_alpha:g}"
+    where = ", ".join(name.removesuffix("_proj") for name in protocol.modules) or f"modules {NOT_KNOWN}"
+    layers = f"layers {NOT_KNOWN}" if protocol.layers is None else _layers_in_words(protocol.layers)
+    return f"LoRA of {rank}{alpha} on {where} of {layers}"
 
 
 def _layers_in_words(layers: str) -> str:
@@ -97,9 +112,9 @@ def _training(protocol: Protocol) -> str:
     epochs = None if protocol.epochs is None else counted(protocol.epochs, "epoch")
     if epochs and protocol.keep == "best":
         epochs += f", the best kept ({_numbers(protocol.kept_epochs) or NOT_KNOWN})"
-    rate = None if protocol.learning_rate is None else f"rate {protocol.learning_rate:g}"
     rows = _rows(protocol.train_rows, protocol.trained_on, protocol.trained_on_digest, protocol.train_rows_cut)
-    return _joined([rows, _steps(protocol), epochs, rate])
+    rate = None if protocol.learning_rate is None else f"rate {protocol.learning_rate:g}"
+    return _said({**rows, "steps": _steps(protocol), "epochs": epochs, "rate": rate})
 
 
 def _steps(protocol: Protocol) -> str | None:
@@ -116,19 +131,22 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def _evaluated(protocol: Protocol) -> str:
-    return _rows(
-        *(protocol.evaluated_rows, protocol.evaluated_on, protocol.evaluated_on_digest, protocol.evaluated_rows_cut)
+    return _said(
+        _rows(
+            *(protocol.evaluated_rows, protocol.evaluated_on, protocol.evaluated_on_digest),
+            protocol.evaluated_rows_cut,
+        )
     )
 
 
 def _calibration(protocol: Protocol) -> str:
     if protocol.calibration_rows is None:
-        return ""
+        return NOT_KNOWN
     return f"on {counted(protocol.calibration_rows, 'row')}" if protocol.calibration_rows else "none"
 
 
 def _ece(protocol: Protocol) -> str:
-    return "" if protocol.ece_bins is None else f"in {protocol.ece_bins} bins of equal width"
+    return NOT_KNOWN if protocol.ece_bins is None else f"in {protocol.ece_bins} bins of equal width"
 
 
 _PARTS: Final[tuple[tuple[str, Callable[[Protocol], str]], ...]] = (
@@ -143,21 +161,34 @@ _PARTS: Final[tuple[tuple[str, Callable[[Protocol], str]], ...]] = (
 )
 
 
-def _rows(rows: int | None, source: str | None, digest: str | None, rows_cut: int | None) -> str:
-    """Return how many rows of which data, and how many of them were cut."""
+def _rows(rows: int | None, source: str | None, digest: str | None, rows_cut: int | None) -> dict[str, str | None]:
+    """Return how many rows, of which data, and how many of them were cut."""
     where = _named(source, digest)
-    number = "" if rows is None else counted(rows, "row")
-    said = f"{number} of {where}" if number and where else number or where
-    return _joined([said, None if rows_cut is None else f"{rows_cut:,} cut" if rows_cut else "none cut"])
+    number = None if rows is None else counted(rows, "row")
+    return {
+        "rows": number and (f"{number} of {where}" if where else number),
+        "data": where and ("" if number else f"of {where}"),
+        "how many were cut": None if rows_cut is None else f"{rows_cut:,} cut" if rows_cut else "none cut",
+    }
 
 
-def _named(name: str | None, digest: str | None) -> str:
+def _named(name: str | None, digest: str | None) -> str | None:
     """Return a name with the first letters of its digest; the digest alone where the name is not known."""
-    short = "" if digest is None else digest[:DIGEST]
+    short = digest and digest[:DIGEST]
     if name is None:
-        return short and f"{short} (by its digest)"
+        return short and f"of digest {short}"
     return f"{cut(name, _NAME)} ({short})" if short else cut(name, _NAME)
 
 
-def _joined(parts: Iterable[str | None]) -> str:
-    return ", ".join(filter(None, parts))
+def _said(facts: Mapping[str, str | None]) -> str:
+    """Return facts with what of them is not known, None, by their names; an empty text needs not be said."""
+    known = [text for text in facts.values() if text]
+    unknown = [name for name, text in facts.items() if text is None]
+    if not known:
+        return NOT_KNOWN
+    return ", ".join([*known, *([f"{enumerated(unknown)} {NOT_KNOWN}"] if unknown else [])])
+
+
+def _within(title: str) -> str:
+    """Return a title as it stands within a sentence."""
+    return title if title.isupper() else title.lower()

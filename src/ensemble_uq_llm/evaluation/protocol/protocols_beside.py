@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final
 
-from ensemble_uq_llm.evaluation.protocol.protocol_in_words import DIGEST
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import DIGEST, protocol_line
 from ensemble_uq_llm.evaluation.records import Protocol, ProtocolsBeside
 from ensemble_uq_llm.utils.text import cut, enumerated
 
@@ -51,6 +51,8 @@ _IN_WORDS: Final = {
 def protocols_beside(a: Protocol, b: Protocol) -> ProtocolsBeside:
     """Return two protocols with the names of the fields in which they differ, or that are known of one alone."""
     names = [each.name for each in fields(Protocol) if _applies(each.name, a) and _applies(each.name, b)]
+    same = [name for name in names if getattr(a, name) not in _UNKNOWN and getattr(a, name) == getattr(b, name)]
+    names = [name for name in names if f"{name}_digest" not in same]  # one and the same, whatever it is called
     known = {name: tuple(getattr(side, name) not in _UNKNOWN for side in (a, b)) for name in names}
     return ProtocolsBeside(
         a=a,
@@ -58,6 +60,11 @@ def protocols_beside(a: Protocol, b: Protocol) -> ProtocolsBeside:
         differs_in=tuple(name for name in names if all(known[name]) and getattr(a, name) != getattr(b, name)),
         known_of_one=tuple(name for name in names if len(set(known[name])) == 2),
     )
+
+
+def protocol_lines(beside: ProtocolsBeside) -> tuple[str, str]:
+    """Return the protocol of each side as one sentence."""
+    return protocol_line(beside.a, of="Protocol of A"), protocol_line(beside.b, of="Protocol of B")
 
 
 def differences_in_words(beside: ProtocolsBeside) -> Iterator[str]:
