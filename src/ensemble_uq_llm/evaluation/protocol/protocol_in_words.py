@@ -94,10 +94,10 @@ def _adapters(protocol: Protocol) -> str | None:
     if protocol.lora_r is None and not protocol.modules:
         return None
     rank = "rank not known" if protocol.lora_r is None else f"rank {protocol.lora_r}"
-    alpha = "" if protocol.lora_alpha is None else f" and alpha {protocol.lora_alpha:g}"
+    alpha = f"alpha {NOT_KNOWN}" if protocol.lora_alpha is None else f"alpha {protocol.lora_alpha:g}"
     where = ", ".join(name.removesuffix("_proj") for name in protocol.modules) or f"modules {NOT_KNOWN}"
     layers = f"layers {NOT_KNOWN}" if protocol.layers is None else _layers_in_words(protocol.layers)
-    return f"LoRA of {rank}{alpha} on {where} of {layers}"
+    return f"LoRA of {rank} and {alpha} on {where} of {layers}"
 
 
 def _layers_in_words(layers: str) -> str:
@@ -119,8 +119,8 @@ def _training(protocol: Protocol) -> str:
 
 def _steps(protocol: Protocol) -> str | None:
     if not protocol.steps:
-        return None if protocol.batch is None else f"{protocol.batch:,} rows a step"
-    batch = "" if protocol.batch is None else f" x {protocol.batch:,} rows"
+        return None if protocol.batch is None else f"steps {NOT_KNOWN} x {protocol.batch:,} rows"
+    batch = f" x rows {NOT_KNOWN}" if protocol.batch is None else f" x {protocol.batch:,} rows"
     steps = _numbers(protocol.steps)
     return f"{steps} steps{batch}" if len(protocol.steps) == 1 else f"steps of the members {steps}{batch}"
 
