@@ -8,6 +8,8 @@ from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.evaluation.protocol.known_of_run import known_of_run
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import protocol_line
+from ensemble_uq_llm.evaluation.records import Protocol
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.run_folder import RunFolder
 from small_protocols import ORIGIN, RECORD, member_record, run_of, with_origin
@@ -49,6 +51,20 @@ def test_a_key_that_an_earlier_version_did_not_have_did_what_its_default_does(tm
     origin = replace(ORIGIN, weights={"seed_42": "w"})
     known = known_of_run(run_of(tmp_path / "run", members={42: record}), "validation", origin)
     assert (known["layers"], known["steps"]) == ("all", (12,))
+
+
+@pytest.mark.parametrize("odd", [None, 7, "x", [1], {"a": []}, [{"stage": []}], float("1e400")])
+def test_records_of_any_content_are_used_or_left_out(tmp_path, odd):
+    stages = [odd, {"stage": "train", "base_digest": odd, "data_digest": odd, "examples": odd, "cut": odd}]
+    record = {"stages": stages, "answer_token_ids": odd}
+    members = {
+        42: {"settings": odd, "steps": odd, "data_digest": odd},
+        43: {"settings": dict.fromkeys(member_record(43)["settings"], odd)},
+    }
+    origin = replace(ORIGIN, weights={"seed_42": "w", "seed_43": "w"})
+    known = known_of_run(run_of(tmp_path / "run", record=record, members=members), "validation", origin)
+    protocol_line(replace(Protocol(), **known))
+    assert not {"steps", "train_rows", "base", "trained_on_digest"} & set(known)
 
 
 def test_of_predictions_without_an_origin_the_run_tells_nothing(tmp_path):

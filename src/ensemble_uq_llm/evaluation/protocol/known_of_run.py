@@ -38,7 +38,7 @@ def known_of_run(folder: RunFolder, name: str, origin: Origin | None) -> dict[st
     stages = [stage for stage in record["stages"] if isinstance(stage, Mapping)]
     known = _known_of_stages(stages, name, origin, common(members))
     if config is not None:
-        bases = {stage["base_digest"] for stage in stages if "base_digest" in stage}
+        bases = {typed(stage["base_digest"], str) for stage in stages if "base_digest" in stage}
         known |= _known_of_config(config, origin, is_own_base=not bases or bases == {origin.base})
         known["evaluated_on"] = _evaluated_on(config, origin)
     if "answers" in origin.settings:
@@ -119,7 +119,7 @@ def _known_of_members(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     """Return how the members were trained; a key that an earlier version did not have did what its default does."""
     records = list(members.values())
     defaults = {key: field.default for key, field in Config.model_fields.items()}
-    settings = common({name: defaults | dict(each.get("settings") or {}) for name, each in members.items()})
+    settings = common({name: defaults | (typed(each.get("settings"), dict) or {}) for name, each in members.items()})
     micro, several = (typed(settings.get(key), int) for key in ("batch_size", "gradient_accumulation_steps"))
     layers, epochs = settings.get("lora_layers", ()), typed(settings.get("num_epochs"), int)
     keep = settings["keep"] if settings.get("keep") in ("last", "best") else None
