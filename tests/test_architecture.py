@@ -108,6 +108,7 @@ TESTED_ELSEWHERE = {
     "evaluation/records/finding_records.py": "test_metrics_json.py",
     "evaluation/records/estimates.py": "test_metrics_json.py",
     "evaluation/records/member_records.py": "test_metrics_json.py",
+    "evaluation/records/protocol_record.py": "test_protocol_in_words.py",
     "evaluation/records/run_comparison.py": "test_comparison.py",
     "evaluation/records/set_metrics.py": "test_metrics_json.py",
     "statistics/intervals.py": "test_bootstrap.py",

@@ -208,7 +208,9 @@ def test_the_plain_form_for_programs(result):
 
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     first = ["n", "classes", "members", "same_test_set", "same_predictions", "warnings", "comparisons"]
-    assert list(plain) == [*first, "metrics", "mcnemar", "verdict"]
+    assert list(plain) == [*first, "metrics", "mcnemar", "verdict", "protocols"]
+    assert plain["protocols"]["A"]["members"] == 3
+    assert plain["protocols"]["differs_in"] == ["members"]
     assert plain["members"] == {"A": 3, "B": 2}
     nll, expected = plain["metrics"]["nll"], result.metrics["nll"]
     assert nll["A"] == {"value": expected.a.value, "ci95": list(expected.a.ci95)}

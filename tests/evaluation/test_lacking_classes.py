@@ -213,3 +213,53 @@ def test_the_order_of_the_options_changes_nothing_but_the_letters():
     assert ours.metrics.uncertainty["average_options"] == pytest.approx(OPTIONS_N[:200].mean())
     moved_N = np.take_along_axis(order_NC[:200], ours.uncertainty.prediction_N[:, None], axis=1)[:, 0]
     assert (moved_N == theirs.uncertainty.prediction_N).all()
+
+
+def by_hand_of(metrics_of_rows):
+    """Run something on the first 200 rows, each with the pooled probabilities of its own options alone."""
+    return metrics_of_rows([(np.exp(log_softmax(own)).mean(axis=0), label) for n, own, label in rows() if n < 200])
+
+
+def test_the_calibration_error_is_that_of_a_loop_over_rows():
+    def ece(found):
+        bins = {}
+        for probs, label in found:
+            bins.setdefault(min(int(max(probs) * 15), 14), []).append((max(probs), probs.argmax() == label))
+        return sum(abs(sum(p - right for p, right in each)) for each in bins.values()) / len(found)
+
+    assert evaluated(LOGITS_MNC, LABELS_N).metrics.ensemble["ece"].value == pytest.approx(by_hand_of(ece))
+
+
+def test_the_area_under_the_risk_is_that_of_a_loop_over_rows():
+    def aurc(found):
+        answered = sorted((max(probs), probs.argmax() != label) for probs, label in found)[::-1]
+        wrong = np.cumsum([is_wrong for _, is_wrong in answered])
+        return float(np.mean(wrong / np.arange(1, len(found) + 1)))
+
+    measured = evaluated(LOGITS_MNC, LABELS_N).metrics.selective["one_minus_confidence"].numbers["aurc"].value
+    assert measured == pytest.approx(by_hand_of(aurc))
+
+
+def test_class_by_class_numbers_are_those_of_a_loop_over_rows():
+    found = by_hand_of(lambda each: [(int(probs.argmax()), int(label)) for probs, label in each])
+    by_class = evaluated(LOGITS_MNC, LABELS_N).metrics.by_class
+    for c, of_class in enumerate(by_class.classes):
+        right = sum(answer == label == c for answer, label in found)
+        assert of_class.n == sum(label == c for _, label in found)
+        assert of_class.answered == sum(answer == c for answer, _ in found)
+        assert of_class.recall.value == pytest.approx(right / of_class.n)
+        assert of_class.precision.value == pytest.approx(right / of_class.answered)
+    assert [list(row) for row in by_class.matrix] == [
+        [sum(pair == (answer, label) for pair in found) for answer in range(CLASSES)] for label in range(CLASSES)
+    ]
+
+
+def test_conformal_sets_are_those_of_a_loop_over_rows():
+    conformal = evaluated(LOGITS_MNC, LABELS_N).metrics.conformal.methods["lac"]
+    held_out = [np.exp(log_softmax(own)).mean(axis=0)[label] for n, own, label in rows() if n >= 200]
+    for level, found in conformal.items():
+        strange = sorted(1 - p for p in held_out)[math.ceil((len(held_out) + 1) * float(level)) - 1]
+        sets = by_hand_of(lambda each, most=strange: [([c for c, p in enumerate(probs) if 1 - p <= most + 1e-12], label)
+                                                     for probs, label in each])  # fmt: skip
+        assert found.coverage.value == pytest.approx(np.mean([label in own for own, label in sets]))
+        assert found.mean_size.value == pytest.approx(np.mean([len(own) for own, _ in sets]))

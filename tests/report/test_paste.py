@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import with_protocol
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
-from ensemble_uq_llm.evaluation.records import Finding, Floor, Mean, MetricEstimate
+from ensemble_uq_llm.evaluation.records import Finding, Floor, Mean, MetricEstimate, Protocol
 from ensemble_uq_llm.report.paste import FORMATS, PlainTable, as_csv, as_latex, as_markdown, headline_plain
 from small_metrics import main_metrics
 
@@ -55,15 +56,25 @@ def test_csv_read_back_is_what_was_measured():
     header, *rows = csv.reader(io.StringIO(as_csv(headline_plain("validation", MEASURED, raw=True))))
 
     known = ["set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"]
-    assert header == [*known, "constant_answer"]
+    assert header == [*known, "constant_answer", "protocol"]
     assert [row[:2] for row in rows] == [["validation", metric.name] for metric in METRICS]
-    for _, name, *cells in rows:
+    for _, name, *cells, protocol in rows:
+        assert protocol == MEASURED.protocol_line
         estimate, mean = MEASURED.ensemble[name], MEASURED.members_mean.get(name, Mean(value=None))
         floor = (estimate.noise_floor.mean, estimate.noise_floor.p95) if estimate.noise_floor else (None, None)
         beside = MEASURED.constant_answers.metrics.get(name)
         constant = beside.value.value if beside else None
         expected = [estimate.value, *(estimate.ci95 or (None, None)), mean.value, *floor, constant]
         assert [float(cell) if cell else None for cell in cells] == expected
+
+
+@pytest.mark.parametrize(("form", "end"), [("markdown", ""), ("latex", "\n\\end{table}")])
+def test_the_protocol_stands_below_every_table(form, end):
+    text = FORMATS[form](headline_plain("validation", with_protocol(MEASURED, Protocol(members=5)), raw=False))
+    assert text.rstrip("\n").endswith(
+        f"not known: base, prompt, answers, training, evaluated, calibration and ECE.{end}"
+    )
+    assert "Protocol: members 5, " in text
 
 
 def test_people_see_formatted_numbers():

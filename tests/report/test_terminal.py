@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from ensemble_uq_llm.evaluation.comparison import compare_predictions
 from ensemble_uq_llm.evaluation.evaluate import evaluate, evaluate_sets
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import protocol_line, with_protocol
 from ensemble_uq_llm.predictions.parquet import write_predictions
-from ensemble_uq_llm.report.terminal import headline_table, shift_table
+from ensemble_uq_llm.report.terminal import comparison_table, headline_table, shift_table
 from ensemble_uq_llm.run_folder import RunFolder
 from small_predictions import predicted, unlabelled
+from small_protocols import KNOWN
 
 
 def rendered(renderable, *, width=80):
@@ -146,3 +149,17 @@ def test_names_cannot_carry_markup():
     text = rendered(headline_table("[red]x[/red]", evaluate(predicted(n=5), draws=0).metrics))
 
     assert "[red]x[/red]" in text
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_the_protocol_ends_what_is_said_of_a_set(width):
+    metrics = with_protocol(evaluate(predicted(n=40), draws=0).metrics, KNOWN)
+    text = " ".join(rendered(headline_table("validation", metrics), width=width).split())
+    assert text.endswith(" ".join(protocol_line(KNOWN).split()))
+
+
+def test_a_comparison_says_in_what_the_protocols_differ():
+    a, b = predicted(n=40), predicted(n=40, members=2)
+    text = " ".join(rendered(comparison_table(compare_predictions(a, b, draws=10))).split())
+    assert "The protocols of A and B differ in the number of members (3 and 2). Protocol of A: members 3, " in text
+    assert text.endswith("ECE in 15 bins of equal width; not known: base, prompt, answers and training.")

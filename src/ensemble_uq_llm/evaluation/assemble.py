@@ -7,6 +7,7 @@ import numpy as np
 
 from ensemble_uq_llm.evaluation.classes.by_class import measure_classes
 from ensemble_uq_llm.evaluation.classes.constant_answers import measure_constant
+from ensemble_uq_llm.evaluation.classes.question_options import count_options, is_choice, option_averages
 from ensemble_uq_llm.evaluation.decisions import conformal
 from ensemble_uq_llm.evaluation.decisions.fitted import Decisions, Fitted
 from ensemble_uq_llm.evaluation.decisions.roc import roc_curve, shift_roc_curves
@@ -49,10 +50,8 @@ def unlabelled_metrics(
     """
     predictions, uncertainty = measured.predictions, measured.uncertainty
     averages = {f"average_{name}": float(scores_N.mean()) for name, scores_N in uncertainty_scores(uncertainty).items()}
-    if uncertainty.lacks_NC is not None:
-        averages["average_options"] = float(uncertainty.options_N.mean())
-        averages["average_normalised_entropy"] = float(uncertainty.normalised_entropy_N.mean())
-        averages["accuracy_of_guessing"] = float((1 / uncertainty.options_N).mean())
+    with_options = is_choice(measured)
+    averages |= option_averages(measured) if with_options else {}
     true_probs_NC = predictions.true_probs_NC
     return SetMetrics(
         name=name,
@@ -63,6 +62,7 @@ def unlabelled_metrics(
         classes=measured.classes,
         member_ids=predictions.members,
         class_names=predictions.class_names,
+        options=count_options(measured) if with_options else None,
         uncertainty=averages | {"mean_confidence": float(uncertainty.confidence_N.mean())},
         histograms=histograms(measured, axes),
         truth={}

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
+from ensemble_uq_llm.evaluation.protocol.known_of_predictions import known_of_predictions
+from ensemble_uq_llm.evaluation.protocol.protocols_beside import protocols_beside
 from ensemble_uq_llm.evaluation.quality.metrics import CENTRED, Metric, metrics_for, quality_family, summed_for
 from ensemble_uq_llm.evaluation.quality.predictor import quality_changes
 from ensemble_uq_llm.evaluation.quality.true_error import ErrorLaw, error_laws
@@ -41,7 +43,7 @@ Key = TypeVar("Key", bound=Hashable)
 _ADAPTER: Final = TypeAdapter(RunComparison)
 _KEYS: Final = (
     *("n", "classes", "members", "same_test_set", "same_predictions", "warnings"),
-    *("comparisons", "metrics", "mcnemar", "verdict"),
+    *("comparisons", "metrics", "mcnemar", "verdict", "protocols"),
 )
 _SAME: Final = "A and B are the same predictions: a run was compared with itself."
 _AURC = next(quantity for quantity in SELECTIVE_NUMBERS if quantity.name == "aurc")
@@ -114,6 +116,7 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
         comparisons=comparisons,
         metrics=metrics,
         mcnemar=test,
+        protocols=protocols_beside(*(known_of_predictions(each, calibration_rows=0) for each in (a, b))),
         verdict=_SAME if aligned.same_predictions else _verdict(n, classes, comparisons, metrics),
     )
 
@@ -142,15 +145,25 @@ def comparison_json(result: RunComparison) -> dict[str, Any]:
     """Return a comparison as plain values for programs, None where undefined.
 
     Keys are `n`, `classes`, `members` (of `A` and `B`), `same_test_set`, `same_predictions`, `warnings`,
-    `comparisons`, `metrics` (`A`, `B`, `difference` and `better` of each), `mcnemar`, and `verdict`.
+    `comparisons`, `metrics` (`A`, `B`, `difference` and `better` of each), `mcnemar`, `verdict`, and `protocols` (of
+    `A` and `B`, and the fields in which they differ or that are known of one side only).
     """
     content: dict[str, Any] = _ADAPTER.dump_python(result, mode="json")
     content["members"] = {"A": content.pop("members_a"), "B": content.pop("members_b")}
+    beside = content["protocols"]
+    content["protocols"] = {
+        **{side: _known(beside[side.lower()]) for side in ("A", "B")},
+        **{key: beside[key] for key in ("differs_in", "known_of_one")},
+    }
     for each in content["metrics"].values():
         for side in ("A", "B"):
             each[side] = each.pop(side.lower())
             each[side] = _without_defaults(each[side])
     return {key: content[key] for key in _KEYS}
+
+
+def _known(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in protocol.items() if value is not None and value != []}
 
 
 def _without_defaults(estimate: dict[str, Any]) -> dict[str, Any]:

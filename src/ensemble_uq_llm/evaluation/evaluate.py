@@ -17,6 +17,8 @@ from ensemble_uq_llm.evaluation.histograms import histogram_axes
 from ensemble_uq_llm.evaluation.labelled import LabelledNumbers, resample_labelled
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.members.scatter import uncertainty_scatter
+from ensemble_uq_llm.evaluation.protocol.known_of_predictions import known_of_predictions
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import with_protocol
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.single_examples import examples_to_read
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
@@ -147,10 +149,11 @@ def evaluate_sets(
             metrics = replace(metrics, role="shifted" if shifted is None or name in shifted else "other")
             reference = (main, measured[main], numbers[main])
             metrics = beside_reference(metrics, each, numbers[name], reference=reference, draws=draws, seed=seed)
+        rows = 0 if fitted is None else fitted.calibration.n
         evaluations[name] = Evaluation(
             predictions=given[name],
             uncertainty=each.uncertainty.take(np.argsort(ordered[name][1])),
-            metrics=metrics,
+            metrics=with_protocol(metrics, known_of_predictions(given[name], calibration_rows=rows)),
             fitted=fitted,
         )
     concluded = conclude({name: each.metrics for name, each in evaluations.items()}, measured)

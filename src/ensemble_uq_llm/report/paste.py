@@ -13,6 +13,7 @@ from ensemble_uq_llm.outgoing.safe_text import safe_text
 from ensemble_uq_llm.outgoing.spreadsheet_cells import csv_cell
 from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
 from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
+from ensemble_uq_llm.report.words.set_in_words import options_in_words
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in r"\|`*_<[~&$"} | {"\n": " "})
 _LATEX = str.maketrans(
@@ -34,6 +35,8 @@ class PlainTable:
     """Each as long as the header."""
     notes: tuple[str, ...] = ()
     """What to know before the numbers; not for programs, so CSV leaves it out."""
+    footnotes: tuple[str, ...] = ()
+    """What stands below them: how they came about; of CSV that is a column."""
 
 
 def headline_plain(
@@ -53,9 +56,10 @@ def headline_plain(
     if raw:
         header = (
             *("set", "metric", "ensemble", "ci95_low", "ci95_high", "members_mean", "noise_mean", "noise_p95"),
-            "constant_answer",
+            *("constant_answer", "protocol"),
         )
-        rows = tuple((name, metric.name, *_raw_cells(metric, metrics)) for metric in shown)
+        line = metrics.protocol_line
+        rows = tuple((name, metric.name, *_raw_cells(metric, metrics), line) for metric in shown)
         return PlainTable(title=name, header=header, rows=rows)
     return PlainTable(
         title=name,
@@ -65,16 +69,18 @@ def headline_plain(
         ),
         rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
         notes=tuple(findings_in_words(metrics, class_labels)),
+        footnotes=tuple(filter(None, (options_in_words(metrics), metrics.protocol_line))),
     )
 
 
 def as_markdown(table: PlainTable) -> str:
-    """Return the table in GitHub's Markdown, its title in bold above, the notes between."""
+    """Return the table in GitHub's Markdown, its title in bold above, the notes between, the footnotes below."""
     lines = [table.header, (":--", *["--:"] * (len(table.header) - 1)), *table.rows]
     cells = [[cell if line is lines[1] else _written(cell, _MARKDOWN) for cell in line] for line in lines]
     body = "".join(f"| {' | '.join(line)} |\n" for line in cells)
     notes = "".join(f"{_written(note, _MARKDOWN)}\n\n" for note in table.notes)
-    return f"**{_written(table.title, _MARKDOWN)}**\n\n{notes}{body}"
+    below = "".join(f"\n{_written(note, _MARKDOWN)}\n" for note in table.footnotes)
+    return f"**{_written(table.title, _MARKDOWN)}**\n\n{notes}{body}{below}"
 
 
 def as_latex(table: PlainTable) -> str:
@@ -90,7 +96,7 @@ def as_latex(table: PlainTable) -> str:
         rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
         *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
         r"\end{tabular}",
-        *(rf"\par\smallskip {_written(note, _LATEX)}" for note in table.notes),
+        *(rf"\par\smallskip {_written(note, _LATEX)}" for note in (*table.notes, *table.footnotes)),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

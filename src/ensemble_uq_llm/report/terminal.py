@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ensemble_uq_llm.evaluation.comparison import compared_quantities
+from ensemble_uq_llm.evaluation.protocol.protocols_beside import differences_in_words, protocol_lines
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import (
@@ -31,6 +32,7 @@ from ensemble_uq_llm.report.words.findings_in_words import (
     findings_in_words,
     other_findings_in_words,
 )
+from ensemble_uq_llm.report.words.set_in_words import options_in_words, other_protocols
 from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
@@ -61,6 +63,7 @@ def headline_table(name: str, metrics: SetMetrics, class_labels: Sequence[str] |
     if metrics.truth:
         parts.append(_truth_table(metrics.truth))
     parts += [Text(sentence) for sentence in (*classes_in_words(metrics, class_labels), *_sentences(metrics))]
+    parts += [Text(metrics.protocol_line, style="dim")] if metrics.protocol_line else []
     return Group(*parts)
 
 
@@ -83,7 +86,8 @@ def shift_table(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | No
             _range(detection.auroc.ci95 if detection else None, scale=1, form=".2f"),
         )
     warnings = [f"Warning: {sentence}" for sentence in other_findings_in_words(sets, class_labels)]
-    return Group(table, *map(Text, (*shift_in_words(sets), *warnings)))
+    protocols = (Text(line, style="dim") for line in other_protocols(sets))
+    return Group(table, *map(Text, (*shift_in_words(sets), *warnings)), *protocols)
 
 
 def _range(interval: Interval | None, *, scale: float, form: str) -> str:
@@ -129,7 +133,7 @@ def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> FittingTable:
 
 def _sentences(metrics: SetMetrics) -> list[str]:
     """Return the answers that need no table: which score, how many members, what calibration changes."""
-    sentences = []
+    sentences = [options_in_words(metrics)] if metrics.options else []
     if metrics.best_score:
         sentences.append(f"Which score to abstain by? {metrics.best_score.answer}")
     if few := few_members_in_words(metrics.members):
@@ -189,8 +193,9 @@ def comparison_table(result: RunComparison) -> RenderableType:
     answers = f"Right answers of A only: {test.only_a:,}; of B only: {test.only_b:,}"
     errors = "Differences of calibration errors are those of the errors without noise."
     exact = f"{answers}; exact McNemar test, {p_in_words(test.p_value)}. All p are two-sided."
-    words = (errors, exact, result.verdict)
-    return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words))
+    words = (errors, exact, result.verdict, *differences_in_words(result.protocols))
+    protocols = (Text(line, style="dim") for line in protocol_lines(result.protocols))
+    return Group(*(Text(f"Warning: {each}.") for each in result.warnings), table, *map(Text, words), *protocols)
 
 
 def compared_metrics(result: RunComparison) -> FittingTable:

@@ -146,6 +146,7 @@ class _Training:
             seconds=time.monotonic() - started,
             seeds=[each.seed for each in outcomes if each.seed in self.missing and each.seed in saved],
             examples=len(self.job.train.examples),
+            cut=self.job.train.tokens(self._tokenizer).num_cut,
             devices=[describe_device(share.device) for share in shares],
             repeated_texts=repeats,
             data_digest=self.digests.data,

@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import protocol_parts, with_protocol
 from ensemble_uq_llm.evaluation.records import Floor, Mean, MetricEstimate
 from ensemble_uq_llm.report.sections.in_numbers import in_numbers
 from ensemble_uq_llm.report.source import read_source
 from ensemble_uq_llm.statistics.intervals import Comparison, Estimate
-from small_metrics import main_metrics, write_run
+from small_metrics import main_metrics, shifted_metrics, write_run
+from small_protocols import KNOWN
 
 
 def content_of(tmp_path, metrics):
@@ -72,3 +74,16 @@ def test_without_labels_only_uncertainties_are_left(tmp_path):
 
 def test_the_truth_is_shown_where_it_is_known(tmp_path):
     assert len(content_of(tmp_path, main_metrics(truth=True)).truth.rows) >= 5
+
+
+def test_the_protocol_has_its_parts_and_what_other_sets_have_otherwise(tmp_path):
+    far = with_protocol(shifted_metrics("far"), replace(KNOWN, evaluated_rows=7))
+    folder = write_run(tmp_path, with_protocol(main_metrics(), KNOWN), far)
+    own = protocol_parts(KNOWN)
+    expected = [*own, ("Evaluated, far", "7 rows of sst2[validation] (aaaabbbbcccc), 3 cut")]
+    assert in_numbers(read_source(folder)).protocol == expected
+
+
+def test_metrics_of_an_earlier_version_have_no_protocol(tmp_path):
+    content = content_of(tmp_path, main_metrics())
+    assert (content.protocol, content.options) == ([], "")

@@ -1,12 +1,15 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
 from ensemble_uq_llm.evaluation.files.example_tables import write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.files.metrics_json import make_room, write_metrics
+from ensemble_uq_llm.evaluation.protocol.known_of_run import known_of_run
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import with_protocol
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import members_by_identity
@@ -122,8 +125,17 @@ def evaluate_run(
             draws=draws,
             seed=seed,
         )
+        evaluations |= {name: _with_run(evaluations[name], folder, name) for name in own}
         _write(folder, evaluations, read=files | ({CALIBRATION: held_out} if own_split else {}))
     return evaluations
+
+
+def _with_run(evaluation: Evaluation, folder: RunFolder, name: str) -> Evaluation:
+    """Return the evaluation of a run's own set with what the run tells of how its predictions came about."""
+    metrics, known = evaluation.metrics, known_of_run(folder, name, evaluation.predictions.origin)
+    if metrics.protocol is None or not known:
+        return evaluation
+    return replace(evaluation, metrics=with_protocol(metrics, replace(metrics.protocol, **known)))
 
 
 def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Mapping[str, Path] | None = None) -> None:

@@ -54,6 +54,7 @@ from ensemble_uq_llm.evaluation.records.member_records import (
     SubsetSummary,
     Vote,
 )
+from ensemble_uq_llm.evaluation.records.protocol_record import Protocol, ProtocolsBeside
 from ensemble_uq_llm.evaluation.records.run_comparison import (
     AdjustedComparison,
     ComparedMetric,
@@ -62,6 +63,7 @@ from ensemble_uq_llm.evaluation.records.run_comparison import (
     Side,
 )
 from ensemble_uq_llm.evaluation.records.set_metrics import (
+    Options,
     Role,
     SetMetrics,
 )
@@ -94,10 +96,13 @@ __all__ = [
     "MemberMetrics",
     "MetricEstimate",
     "OfClass",
+    "Options",
     "Pair",
     "PairwiseNumber",
     "Promise",
     "PromiseVerdict",
+    "Protocol",
+    "ProtocolsBeside",
     "Reliability",
     "ReliabilityBin",
     "RiskCoverageCurve",

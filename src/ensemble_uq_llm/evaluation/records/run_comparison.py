@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ensemble_uq_llm.evaluation.records.estimates import MetricEstimate
+from ensemble_uq_llm.evaluation.records.protocol_record import ProtocolsBeside
 from ensemble_uq_llm.statistics.intervals import Comparison
 from ensemble_uq_llm.utils.text import clipped
 
@@ -60,6 +61,8 @@ class RunComparison:
     mcnemar: McNemar
     verdict: str
     """What the comparison says, in one sentence."""
+    protocols: ProtocolsBeside
+    """How the numbers of either side came about, and in what that differs."""
 
     def __repr__(self) -> str:
         return f"RunComparison(n={self.n}, members={self.members_a} and {self.members_b}, {clipped(self.verdict)})"

@@ -21,10 +21,19 @@ from ensemble_uq_llm.evaluation.records.member_records import (
     PairwiseNumber,
     SizeCurve,
 )
+from ensemble_uq_llm.evaluation.records.protocol_record import Protocol
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.intervals import Estimate
 
 Role: TypeAlias = Literal["main", "shifted", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How many options the questions of multiple choice have."""
+
+    fewest: int
+    most: int
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -39,7 +48,8 @@ class SetMetrics:
     classes: int
     member_ids: tuple[MemberId, ...]
     uncertainty: dict[str, float]
-    """`average_SCORE` of every score over all examples, and `mean_confidence`."""
+    """`average_SCORE` of every score over all examples, and `mean_confidence`; of multiple choice also
+    `average_options`, `average_normalised_entropy` and `accuracy_of_guessing`."""
     histograms: dict[str, Histogram]
     ensemble: dict[str, MetricEstimate] = field(default_factory=dict)
     """By metric; empty where nothing is labelled."""
@@ -54,6 +64,12 @@ class SetMetrics:
     """What whoever uses these answers should know first."""
     class_names: tuple[str, ...] = ()
     """How the classes of predictions of other systems are called; empty where the configuration says it, or nobody."""
+    protocol: Protocol | None = None
+    """How these numbers came about; None in files of an earlier version."""
+    protocol_line: str = ""
+    """The same in one sentence."""
+    options: Options | None = None
+    """Of multiple choice."""
     constant_answers: ConstantAnswers | None = None
     by_class: ByClass | None = None
     reliability: Reliability | None = None

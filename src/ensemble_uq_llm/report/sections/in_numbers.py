@@ -1,8 +1,9 @@
 """In numbers: every metric with its interval, and what of it chance alone would show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import protocol_parts
 from ensemble_uq_llm.evaluation.quality.brier_split import PARTS as BRIER_PARTS
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, Metric
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
@@ -19,6 +20,7 @@ from ensemble_uq_llm.report.tables import (
     interval_cell,
     value_cell,
 )
+from ensemble_uq_llm.report.words.set_in_words import options_in_words
 from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.significance import p_in_words
 
@@ -44,6 +46,10 @@ class InNumbers:
     brier: Table | None
     uncertainty: Table
     truth: Table | None
+    options: str
+    """How many options the questions have, of multiple choice."""
+    protocol: Sequence[tuple[str, str]]
+    """What decides whether other numbers may stand beside these, and what the other sets have otherwise."""
 
 
 def in_numbers(source: ReportSource) -> InNumbers:
@@ -57,7 +63,23 @@ def in_numbers(source: ReportSource) -> InNumbers:
         brier=_brier(metrics.ensemble) if metrics.ensemble else None,
         uncertainty=_uncertainty(metrics),
         truth=_truth(metrics.truth) if metrics.truth else None,
+        options=options_in_words(metrics),
+        protocol=list(_protocol(source)),
     )
+
+
+def _protocol(source: ReportSource) -> Iterator[tuple[str, str]]:
+    if source.main.protocol is None:
+        return
+    own = protocol_parts(source.main.protocol)
+    yield from own
+    for name, metrics in source.others.items():
+        if metrics.protocol is not None:
+            yield from (
+                (f"{title}, {name}", text)
+                for title, text in protocol_parts(metrics.protocol)
+                if (title, text) not in own
+            )
 
 
 def _headline(metrics: SetMetrics) -> Table:
