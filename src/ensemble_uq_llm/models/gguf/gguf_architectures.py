@@ -51,6 +51,8 @@ class Architecture:
     """Tensors of a layer whose names differ."""
     own_head_size: bool = False
     """Whether transformers' configuration has the size of a head (`head_dim`)."""
+    zero_is_no_window: bool = False
+    """Whether a file may say of its sliding window that there is none."""
     base_may_lack: bool = False
     """Whether a file may be without the base of the rotary frequencies, which then is 10,000."""
     rows_in_pairs: bool = False
@@ -103,6 +105,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "phi3": Architecture(
         model_type="phi3",
         needed=_WINDOW,
+        zero_is_no_window=True,
         names={"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
     ),
 }

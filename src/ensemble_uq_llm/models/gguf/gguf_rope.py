@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -73,22 +74,23 @@ def check_divisors(header: GgufHeader, settings: PreTrainedConfig) -> None:
     found = _divisors(header)
     rope: Any = settings.rope_parameters
     width = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
-    wanted = rope["rope_theta"] ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
-    ours = wanted
+    undivided = 1.0 / rope["rope_theta"] ** (torch.arange(0, width, 2, dtype=torch.float) / width)
+    wanted = undivided
     if rope["rope_type"] != "default":
-        ours = ROPE_INIT_FUNCTIONS[rope["rope_type"]](settings, torch.device("cpu"))[0].double()
-    if found.shape != tuple(wanted.shape) or not np.allclose(wanted / found, ours, rtol=TOLERANCE, atol=0):
+        wanted = ROPE_INIT_FUNCTIONS[rope["rope_type"]](settings, torch.device("cpu"))[0]
+    if found.shape != wanted.shape or not torch.allclose(undivided / found, wanted, rtol=TOLERANCE, atol=0):
         raise _unread(header, f"has a tensor {clipped(DIVISORS)} that goes with no known scaling")
 
 
-def _divisors(header: GgufHeader) -> Any:
+def _divisors(header: GgufHeader) -> Tensor:
     tensor = header.tensors[DIVISORS]
     if tensor.kind != "F32" or len(tensor.shape) != 1:
         raise ModelError(
             f"model_name: {DIVISORS} in {header.path} has shape {tensor.shape} and is stored as {tensor.kind}; it must "
             "be a list in F32; get the file again"
         )
-    return np.fromfile(header.path, dtype="<f4", count=tensor.shape[0], offset=tensor.place).astype(np.float64)
+    stored = np.fromfile(header.path, dtype="<f4", count=tensor.shape[0], offset=tensor.place)
+    return torch.from_numpy(stored)
 
 
 def _positive(header: GgufHeader, key: str, number: object) -> float:
