@@ -33,8 +33,8 @@ WITHOUT_EFFECT: Final[Mapping[str, tuple[object, ...]]] = {
 }
 """Keys that may be there if they say that nothing is out of the ordinary."""
 
-_WIDTHS: Final = ("attention.key_length", "attention.value_length", "rope.dimension_count")
-"""The size of a head, in the order in which they are asked for it."""
+_WIDTHS: Final = ("attention.key_length", "rope.dimension_count", "attention.value_length")
+"""Keys that name the size of a head, and must agree; it is taken from the first of the first two that is there."""
 
 
 def gguf_settings(header: GgufHeader) -> PreTrainedConfig:
@@ -92,7 +92,7 @@ def _raw(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str,
     raw["num_key_value_heads"] = values.get("attention.head_count_kv", raw["num_attention_heads"])
     vocabulary = values.get("tokenizer.ggml.tokens")
     raw["vocab_size"] = values.get("vocab_size", len(vocabulary) if isinstance(vocabulary, list) else None)
-    if architecture.own_head_size and (widths := [values[key] for key in _WIDTHS if key in values]):
+    if architecture.own_head_size and (widths := [values[key] for key in _WIDTHS[:2] if key in values]):
         raw["head_dim"] = widths[0]
     tokens = {name: values.get(f"tokenizer.ggml.{key}") for key, name in TOKENS.items()}
     raw |= {name: number for name, number in tokens.items() if number is not None or name == "pad_token_id"}
