@@ -79,14 +79,12 @@ def model_keys(model: PreTrainedModel) -> dict[str, Any]:
         keys["vocab_size"] = settings.vocab_size
     if kind not in ("gemma", "gemma2"):
         keys["rope.freq_base"] = float(rope.get("full_attention", rope)["rope_theta"])
-    if kind in ("llama", "granite", "phi3", "qwen2", "qwen3"):
+    if kind in ("llama", "granite", "qwen2", "qwen3"):
         keys["rope.dimension_count"] = width
     if kind in ("qwen3", "gemma", "gemma2", "gemma3"):
         keys |= {"attention.key_length": width, "attention.value_length": width}
-    if kind in ("gemma2", "gemma3", "phi3"):
-        keys["attention.sliding_window"] = settings.sliding_window or 0
-    if kind == "phi3":
-        keys["rope.scaling.original_context_length"] = settings.original_max_position_embeddings
+    if kind in ("gemma2", "gemma3"):
+        keys["attention.sliding_window"] = settings.sliding_window
     if (scaling := rope.get("full_attention", rope))["rope_type"] == "linear":
         keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(scaling["factor"])}
     if kind == "gemma2":

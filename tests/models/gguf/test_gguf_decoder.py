@@ -27,7 +27,6 @@ FAMILIES = {
     "gemma3_text": {"query_pre_attn_scalar": 8, "num_hidden_layers": 7, "layer_types": None},
     "granite": {},
     "olmo2": {},
-    "phi3": {},
 }
 """What is other than in the tests of packs, so that a file can say it."""
 LLAMA_3 = {"rope_type": "llama3", "rope_theta": 5e5, "low_freq_factor": 1.0, "high_freq_factor": 4.0}

@@ -51,8 +51,6 @@ class Architecture:
     """Tensors of a layer whose names differ."""
     own_head_size: bool = False
     """Whether transformers' configuration has the size of a head (`head_dim`)."""
-    zero_is_no_window: bool = False
-    """Whether a file may say of its sliding window that there is none."""
     base_may_lack: bool = False
     """Whether a file may be without the base of the rotary frequencies, which then is 10,000."""
     rows_in_pairs: bool = False
@@ -102,11 +100,5 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
         rows_in_pairs=True,
     ),
     "olmo2": Architecture(model_type="olmo2", names=_NORMED_AFTER),
-    "phi3": Architecture(
-        model_type="phi3",
-        needed=_WINDOW,
-        zero_is_no_window=True,
-        names={"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
-    ),
 }
 """By `general.architecture`. Mistral's files are of `llama`."""

@@ -26,7 +26,7 @@ TOLERANCE: Final = 1e-6
 USUAL_BASE: Final = 10_000.0
 
 READ: Final = ("freq_base", "freq_base_swa", "scaling.type", "scaling.factor", "scaling.original_context_length")
-"""The keys of `rope` that are read here; the last says nothing where the two before it pass."""
+"""The keys of `rope` that are read here; the last means something with kinds of scaling that are refused."""
 
 
 def rope_settings(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str, Any]:

@@ -86,8 +86,6 @@ def _raw(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str,
         raise ModelError(f"model_name: {header.path} has no {', '.join(missing)}; get it again, or another file of it")
     raw: dict[str, Any] = {name: values[key] for key, name in needed.items()}
     raw |= {name: values[key] for key, name in architecture.optional.items() if key in values}
-    if architecture.zero_is_no_window and raw["sliding_window"] == 0:
-        del raw["sliding_window"]
     _check_numbers(header, {f"{kind}.{key}": raw[name] for key, name in _numbers(architecture) if name in raw})
     raw["num_key_value_heads"] = values.get("attention.head_count_kv", raw["num_attention_heads"])
     vocabulary = values.get("tokenizer.ggml.tokens")
