@@ -109,14 +109,14 @@ def model_tensors(model: PreTrainedModel) -> dict[str, np.ndarray]:
     names = gguf.get_tensor_name_map(number, settings.num_hidden_layers)
     heads = {"q_proj": settings.num_attention_heads, "k_proj": settings.num_key_value_heads}
     tensors = {}
-    for name, weight in model.state_dict().items():
+    for name, original in model.state_dict().items():
         if name == "lm_head.weight" and settings.tie_word_embeddings:
             continue
-        part = name.split(".")[-2]
+        part, weight = name.split(".")[-2], original
         if kind in ("llama", "granite") and part in heads:
-            weight = in_pairs(weight, heads[part])
+            weight = in_pairs(original, heads[part])
         if kind.startswith("gemma") and name.endswith("norm.weight"):
-            weight = weight + 1
+            weight = original + 1
         tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))] = weight.float().numpy()
     if settings.rope_parameters.get("rope_type") == "llama3":
         tensors[DIVISORS] = divisors(settings)

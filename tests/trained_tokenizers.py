@@ -15,10 +15,10 @@ from transformers.convert_slow_tokenizer import TikTokenConverter
 SPECIALS = ("<|begin|>", "<|end|>")
 PIECES = (
     "the", "The", "THE", "it's", "I'LL", "won't", "camelCase", "a", "of", "Straße", "naïve", "nai\u0308ve", "e\u0301",
-    "Ångström", "A\u030angstro\u0308m", "漢字", "かな", "한국어", "\u1112\u1161\u11ab", "Привет", "שלום", "مرحبا", "नमस्ते",
-    "🙂", "👩‍👩‍👧", "ﬁ", "½", "²", "Ⅷ", "٣٤", "1", "12", "123", "1234", "3.14", "1,000", "2024-01-31", "0x1F", " ", "  ",
-    "   ", "\t", "\n", "\n\n", "\r\n", " \n ", "\u00a0", "\u3000", "\u200b", ".", "...", "!?", "--", "(x)", "{}", "://",
-    "#", "\\", "'", '"', "’s", "<|begin|>", "<s>", "</s>", "_", "__init__", "<0x41>",
+    "Ångström", "A\u030angstro\u0308m", "漢字", "かな", "한국어", "\u1112\u1161\u11ab", "Привет", "שלום", "مرحبا",
+    "नमस्ते", "🙂", "👩‍👩‍👧", "ﬁ", "½", "²", "Ⅷ", "٣٤", "1", "12", "123", "1234", "3.14", "1,000", "2024-01-31", "0x1F",
+    " ", "  ", "   ", "\t", "\n", "\n\n", "\r\n", " \n ", "\u00a0", "\u3000", "\u200b", ".", "...", "!?", "--", "(x)",
+    "{}", "://", "#", "\\", "'", '"', "\u2019s", "<|begin|>", "<s>", "</s>", "_", "__init__", "<0x41>",
 )  # fmt: skip
 
 
@@ -35,9 +35,7 @@ def trained(pre_tokenizer: Any, *, alphabet: Iterable[str] = (), specials: Itera
     """Return the vocabulary and the merges that training with a way to cut gives."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
-    trainer = BpeTrainer(
-        vocab_size=size, initial_alphabet=[*alphabet], special_tokens=[*specials], show_progress=False
-    )
+    trainer = BpeTrainer(vocab_size=size, initial_alphabet=[*alphabet], special_tokens=[*specials], show_progress=False)
     texts = [each.replace("<", "(") for each in odd_texts(3_000, seed=1)]
     tokenizer.train_from_iterator(texts, trainer)
     model = inspect_model(tokenizer)
@@ -71,7 +69,9 @@ def byte_level(way: str) -> tuple[PreTrainedTokenizerFast, dict[str, Any]]:
     }[way]()
     vocab, merges = trained(cut, alphabet=cutting.ByteLevel.alphabet())
     if way == "llama-bpe":  # tokens that no merges lead to, as there are in Llama 3
-        vocab = vocab | {f"Ġ{word}": len(vocab) + n for n, word in enumerate(("Привет".encode().decode("latin-1"), "1234x"))}
+        vocab = vocab | {
+            f"Ġ{word}": len(vocab) + n for n, word in enumerate(("Привет".encode().decode("latin-1"), "1234x"))
+        }
         vocab = vocab | {"camelCaseit": len(vocab)}
     tokens = [token for token, _ in sorted(vocab.items(), key=lambda each: each[1])]
     made = {"bos_token": SPECIALS[0], "eos_token": SPECIALS[1], "unk_token": None, "pad_token": None}
@@ -94,7 +94,7 @@ def byte_level(way: str) -> tuple[PreTrainedTokenizerFast, dict[str, Any]]:
 
 
 def sentencepiece(kind: type) -> tuple[PreTrainedTokenizerFast, dict[str, Any]]:
-    """Return a tokenizer of SentencePiece's manner, and its keys: scores in place of merges, as the converter writes."""
+    """Return a tokenizer of SentencePiece's manner, and its keys: scores in place of merges."""
     is_gemma = kind is GemmaTokenizer
     specials = ("<pad>", "<eos>", "<bos>", "<unk>") if is_gemma else ("<unk>", "<s>", "</s>")
     spelled = [f"<0x{byte:02X}>" for byte in range(256)]

@@ -1,12 +1,13 @@
 """A GGUF file's configuration: every key that would change the model is read or refused."""
 
+import numpy as np
 import pytest
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.base import load_skeleton
 from ensemble_uq_llm.models.gguf.gguf_header import read_gguf_header
 from ensemble_uq_llm.models.gguf.gguf_settings import gguf_settings
-from tiny_gguf import save_gguf
+from tiny_gguf import save_gguf, write_gguf
 
 pytest.importorskip("gguf")
 
@@ -16,7 +17,7 @@ pytest.importorskip("gguf")
     [
         ({"general.architecture": "mamba"}, r"general.architecture in .* is 'mamba'; of GGUF files those of llama"),
         ({"general.architecture": "x" * 500}, r"is 'x{80}'\.\.\.; of GGUF"),
-        ({"split.count": 3}, "is one of 3 files of a model; merge them into one"),
+        ({"split.count": 3}, "is one of 3 files of a model; merge .* --merge FIRST.gguf MERGED.gguf, and give"),
         ({"llama.block_count": None}, "has no llama.block_count; get it again"),
         ({"llama.block_count": 501}, "num_hidden_layers in .* must be a whole number from 1 to 500, found 501"),
         ({"llama.block_count": "2"}, "num_hidden_layers in .* must be a whole number from 1 to 500, found '2'"),
@@ -42,6 +43,22 @@ def test_a_key_that_cannot_be_kept_is_refused(tmp_path, keys, message):
     path = save_gguf(tmp_path / "a.gguf", keys=keys)
 
     with pytest.raises(ModelError, match=rf"^model_name: .*{message}"):
+        load_skeleton(path, bf16=False)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_part_of_a_model_is_refused_with_the_command_that_merges_it(tmp_path, number):
+    path = tmp_path / f"a model-0000{number}-of-00003.gguf"
+    if number == 1:
+        save_gguf(path, keys={"split.count": 3})
+    else:  # the first alone has the keys of the model
+        write_gguf(path, {"split.no": 1, "split.count": 3}, {"blk.1.attn_norm.weight": np.zeros(32, np.float32)})
+
+    with pytest.raises(
+        ModelError,
+        match=r"is one of 3 files of a model; merge them into one with llama.cpp's llama-gguf-split --merge "
+        r"'a model-00001-of-00003.gguf' 'a model.gguf', and give that",
+    ):
         load_skeleton(path, bf16=False)
 
 

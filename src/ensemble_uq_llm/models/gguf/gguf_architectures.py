@@ -33,7 +33,10 @@ USUAL_NAMES: Final = {
 }
 """The names of a layer's tensors, and those of transformers' decoders."""
 
-_NORMED_AFTER: Final = {"post_attention_norm": "post_attention_layernorm", "post_ffw_norm": "post_feedforward_layernorm"}
+_NORMED_AFTER: Final = {
+    "post_attention_norm": "post_attention_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
 _FOUR_NORMS: Final = _NORMED_AFTER | {"ffn_norm": "pre_feedforward_layernorm"}
 _WINDOW: Final = {"attention.sliding_window": "sliding_window"}
 

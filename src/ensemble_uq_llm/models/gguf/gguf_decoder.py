@@ -39,7 +39,7 @@ def load_gguf_decoder(
         name: _weight(header, tensor.name, name, config=config, dtype=dtype)
         for name, tensor in parameters_of(header).items()
     }
-    kind = transformers.MODEL_MAPPING[type(config)]
+    kind: Any = transformers.MODEL_MAPPING[type(config)]
     found: tuple[Any, Any] = kind.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, **settings)
     return found
 

@@ -3,6 +3,7 @@
 A key that changes what the model computes and is not read is refused here, and so is one that nobody knows.
 """
 
+import re
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Final
@@ -13,9 +14,9 @@ from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.settings_values import check_settings
 from ensemble_uq_llm.models.gguf.gguf_architectures import ARCHITECTURES, USUAL_KEYS, Architecture
-from ensemble_uq_llm.models.gguf.gguf_header import GgufHeader
+from ensemble_uq_llm.models.gguf.gguf_header import SUFFIX, GgufHeader
 from ensemble_uq_llm.models.gguf.gguf_rope import READ, check_divisors, rope_settings
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.text import as_word, clipped
 
 TOKENS: Final = {
     "bos_token_id": "bos_token_id",
@@ -63,12 +64,9 @@ def architecture_of(header: GgufHeader) -> tuple[str, Architecture]:
     Raises:
         ModelError: it is none that is read, or the file is a part of one.
     """
+    if (parts := header.values.get("split.count", 1)) not in (0, 1):
+        raise _is_part(header, parts)
     kind = header.values.get("general.architecture")
-    if header.values.get("split.count", 1) not in (0, 1):
-        raise ModelError(
-            f"model_name: {header.path} is one of {clipped(header.values['split.count'])} files of a model; merge them "
-            "into one (llama-gguf-split --merge), and give that"
-        )
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise ModelError(
             f"model_name: general.architecture in {header.path} is {clipped(kind)}; of GGUF files those of "
@@ -77,10 +75,19 @@ def architecture_of(header: GgufHeader) -> tuple[str, Architecture]:
     return kind, ARCHITECTURES[kind]
 
 
+def _is_part(header: GgufHeader, parts: object) -> ModelError:
+    name = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})", header.path.stem)
+    first, merged = (f"{name[1]}-00001-of-{name[2]}", name[1]) if name else ("FIRST", "MERGED")
+    return ModelError(
+        f"model_name: {header.path} is one of {clipped(parts)} files of a model; merge them into one with llama.cpp's "
+        f"llama-gguf-split --merge {as_word(f'{first}{SUFFIX}')} {as_word(f'{merged}{SUFFIX}')}, and give that"
+    )
+
+
 def _raw(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str, Any]:
     """Return the keys by the names that config.json has for them."""
     values = {key.removeprefix(f"{kind}."): value for key, value in header.values.items()}
-    needed = USUAL_KEYS | architecture.needed
+    needed = {**USUAL_KEYS, **architecture.needed}
     base = () if architecture.base_may_lack else ("rope.freq_base",)
     if missing := [f"{kind}.{key}" for key in (*needed, *base) if key not in values]:
         raise ModelError(f"model_name: {header.path} has no {', '.join(missing)}; get it again, or another file of it")
@@ -100,8 +107,11 @@ def _raw(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str,
 
 def _numbers(architecture: Architecture) -> list[tuple[str, str]]:
     """Return the keys, and their names, that nobody else checks: those of sizes are checked as those of config.json."""
-    own = {"attention.layer_norm_rms_epsilon": "rms_norm_eps"} | architecture.needed | architecture.optional
-    return [*own.items()]
+    return [
+        ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+        *architecture.needed.items(),
+        *architecture.optional.items(),
+    ]
 
 
 def _check_numbers(header: GgufHeader, numbers: Mapping[str, object]) -> None:

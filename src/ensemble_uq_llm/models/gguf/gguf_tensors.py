@@ -52,7 +52,7 @@ def parameters_of(header: GgufHeader) -> dict[str, GgufTensor]:
         ModelError: the file's architecture is none that is read.
     """
     _, architecture = architecture_of(header)
-    names = USUAL_NAMES | architecture.names
+    names = {**USUAL_NAMES, **architecture.names}
     apart = (HEAD, DIVISORS)
     return {_parameter(name, names): tensor for name, tensor in header.tensors.items() if name not in apart}
 

@@ -31,9 +31,11 @@ def gguf_tokenizer(header: GgufHeader, *, vocabulary: int) -> PreTrainedTokenize
     """
     kind = _check_lists(header, vocabulary)
     way = _way(header) if kind == BYTE_LEVEL else None
-    begins = {} if way is None else {"add_bos_token": way.begins}  # where the file itself does not say
+    begins: dict[str, Any] = {} if way is None else {"add_bos_token": way.begins}  # where the file itself does not say
     with alone(header.path) as (folder, name):
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), gguf_file=name, local_files_only=True, **begins)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            str(folder), gguf_file=name, local_files_only=True, **begins
+        )
     tokenizer.name_or_path = str(header.path)
     backend = tokenizer.backend_tokenizer
     if way is not None:
