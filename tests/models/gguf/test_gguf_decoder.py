@@ -6,9 +6,12 @@ from transformers import AutoConfig, AutoModel
 
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
 from ensemble_uq_llm.models.checks.families import PROVEN
+from ensemble_uq_llm.models.gguf import gguf_decoder
 from ensemble_uq_llm.models.gguf.gguf_architectures import ARCHITECTURES
 from ensemble_uq_llm.models.gguf.gguf_header import read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_rows import GgufRows
 from ensemble_uq_llm.models.gguf.gguf_settings import gguf_settings
+from ensemble_uq_llm.models.heads.lm_head import LmHead
 from tiny_gguf import model_keys, save_dequantised, save_gguf, tiny_lm
 
 pytest.importorskip("gguf")
@@ -80,7 +83,21 @@ def assert_same_model(path, family, changes):
     tokens = torch.arange(120)[None] * 7 % 261
     decoder.set_attn_implementation("eager")
     with torch.no_grad():
-        assert torch.equal(decoder(tokens).last_hidden_state, original.model(tokens).last_hidden_state)
+        states = decoder(tokens).last_hidden_state
+        assert torch.equal(states, original.model(tokens).last_hidden_state)
+        head = LmHead.of(path, dtype=torch.float32)
+        logits = head.shaped(states @ head.whole()[0].T)
+        assert torch.allclose(logits, original(tokens).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_the_lm_head_is_not_read_for_the_decoder(tmp_path, monkeypatch):
+    path = save_gguf(tmp_path / "tiny.gguf", "llama-untied-one-layer")
+    read = []
+    monkeypatch.setattr(gguf_decoder, "GgufRows", lambda header, name: read.append(name) or GgufRows(header, name))
+
+    load_decoder(path, device=CPU, bf16=False)
+
+    assert sorted(read) == sorted({*read_gguf_header(path).tensors} - {"output.weight"})
 
 
 def test_every_architecture_that_is_read_is_tried_above():

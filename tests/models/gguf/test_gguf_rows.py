@@ -78,3 +78,5 @@ def test_all_parts_are_all_rows_in_their_order(tmp_path, monkeypatch):
     assert places[0] == (0, 2)
     assert places[-1] == (260, 261)
     assert torch.equal(torch.cat([part for _, part in rows.parts()]), rows[:])
+    assert torch.equal(torch.cat([part for _, part in rows.parts(7, 12)]), rows[7:12])
+    assert rows[7:7].shape == (0, 32)

@@ -77,6 +77,14 @@ def test_odd_texts_become_the_tokens_of_sentencepiece(tmp_path, kind):
     assert_same_tokens(tmp_path, theirs, keys, "gemma2" if kind is GEMMA else "llama")
 
 
+def test_a_sentencepiece_file_may_say_that_no_space_goes_before_a_text(tmp_path):
+    theirs, keys = sentencepiece(LLAMA)
+    bare = LLAMA(vocab=theirs.get_vocab(), merges=theirs._merges, add_bos_token=True, add_prefix_space=False)
+
+    assert bare("the").tokens() != theirs("the").tokens()
+    assert_same_tokens(tmp_path, bare, keys | {"tokenizer.ggml.add_space_prefix": False})
+
+
 def assert_same_tokens(folder, theirs, keys, family="llama"):
     tokens = keys["tokenizer.ggml.tokens"]
     others = ("padding_token_id", "unknown_token_id", "add_bos_token", "merges")

@@ -29,17 +29,21 @@ class GgufRows:
     def __getitem__(self, rows: slice) -> Tensor:
         """Return some rows that follow each other."""
         start, end, _ = rows.indices(self.shape[0])
+        found = torch.empty(end - start, *self.shape[1:])
+        for place, part in self.parts(start, end):
+            found[place.start - start : place.stop - start] = part
+        return found
+
+    def parts(self, start: int = 0, end: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the rows, all or from one to another, some at a time, and which they are."""
+        last = self.shape[0] if end is None else end
+        step = max(1, BYTES_AT_ONCE // self._row)
         with self._path.open("rb") as stream:
             stream.seek(self._tensor.place + start * self._row)
-            stored = stream.read((end - start) * self._row)
-        return torch.from_numpy(_dequantised(stored, self._tensor.kind)).reshape(end - start, *self.shape[1:])
-
-    def parts(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield all rows, some at a time, and which they are."""
-        step = max(1, BYTES_AT_ONCE // self._row)
-        for start in range(0, self.shape[0], step):
-            rows = slice(start, min(start + step, self.shape[0]))
-            yield rows, self[rows]
+            for first in range(start, last, step):
+                rows = slice(first, min(first + step, last))
+                stored = stream.read((rows.stop - first) * self._row)
+                yield rows, torch.from_numpy(_dequantised(stored, self._tensor.kind)).reshape(-1, *self.shape[1:])
 
 
 def _dequantised(stored: bytes, kind: str) -> Any:
