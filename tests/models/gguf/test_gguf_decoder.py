@@ -1,5 +1,7 @@
 """A GGUF file's decoder is the model that it was made from, and the dequantised model in a folder."""
 
+import dataclasses
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel
@@ -98,6 +100,26 @@ def test_the_lm_head_is_not_read_for_the_decoder(tmp_path, monkeypatch):
     load_decoder(path, device=CPU, bf16=False)
 
     assert sorted(read) == sorted({*read_gguf_header(path).tensors} - {"output.weight"})
+
+
+@pytest.mark.parametrize(
+    ("family", "fault"),
+    [
+        ("llama", {"rows_in_pairs": False}),
+        ("qwen2", {"rows_in_pairs": True}),
+        ("granite", {"rows_in_pairs": False}),
+        ("gemma", {"norms_plus_one": False}),
+        ("olmo2", {"norms_plus_one": True}),
+        ("gemma2", {"layers_of_27b": None}),
+        ("gemma3_text", {"layers_of_27b": None}),
+    ],
+)
+def test_a_fault_in_the_table_would_be_seen_above(tmp_path, monkeypatch, family, fault):
+    kind = {"gemma3_text": "gemma3"}.get(family, family)
+    monkeypatch.setitem(ARCHITECTURES, kind, dataclasses.replace(ARCHITECTURES[kind], **fault))
+
+    with pytest.raises(AssertionError, match="assert"):
+        assert_same_model(save_gguf(tmp_path / "tiny.gguf", family, **FAMILIES[family]), family, FAMILIES[family])
 
 
 def test_every_architecture_that_is_read_is_tried_above():
