@@ -3,6 +3,7 @@
 The converter's one change of values is here too: LLaMA's rows of queries and keys are put in the order of pairs.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from tiny_models import tiny_causal_lm, tiny_config
 
-NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+KINDS = {"gemma3_text": "gemma3", "mistral": "llama"}
+"""The model types whose files are of another architecture's name."""
+DIVISORS = "rope_freqs.weight"
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -67,11 +55,17 @@ def tokenizer_keys(tokens: list[str] = TOKENS) -> dict[str, Any]:
     }
 
 
+def architecture(model: PreTrainedModel) -> str:
+    """Return what GGUF calls the architecture of a model."""
+    return KINDS.get(model.config.model_type, model.config.model_type)
+
+
 def model_keys(model: PreTrainedModel) -> dict[str, Any]:
-    """Return the keys that describe a model's sizes."""
+    """Return the keys that describe a model."""
     settings = model.config
-    kind = settings.model_type
+    kind = architecture(model)
     width = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
+    rope = settings.rope_parameters
     keys = {
         "context_length": settings.max_position_embeddings,
         "block_count": settings.num_hidden_layers,
@@ -80,31 +74,66 @@ def model_keys(model: PreTrainedModel) -> dict[str, Any]:
         "attention.head_count": settings.num_attention_heads,
         "attention.head_count_kv": settings.num_key_value_heads,
         "attention.layer_norm_rms_epsilon": float(settings.rms_norm_eps),
-        "rope.freq_base": float(settings.rope_parameters["rope_theta"]),
-        "rope.dimension_count": width,
-        "vocab_size": settings.vocab_size,
     }
-    if kind == "qwen3":
+    if kind in ("llama", "granite"):
+        keys["vocab_size"] = settings.vocab_size
+    if kind not in ("gemma", "gemma2"):
+        keys["rope.freq_base"] = float(rope.get("full_attention", rope)["rope_theta"])
+    if kind in ("llama", "granite", "qwen2", "qwen3"):
+        keys["rope.dimension_count"] = width
+    if kind in ("qwen3", "gemma", "gemma2", "gemma3"):
         keys |= {"attention.key_length": width, "attention.value_length": width}
+    if kind in ("gemma2", "gemma3"):
+        keys["attention.sliding_window"] = settings.sliding_window
+    if (scaling := rope.get("full_attention", rope))["rope_type"] == "linear":
+        keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(scaling["factor"])}
+    if kind == "gemma2":
+        keys["attn_logit_softcapping"] = float(settings.attn_logit_softcapping)
+    if kind in ("gemma2", "gemma3") and settings.final_logit_softcapping:
+        keys["final_logit_softcapping"] = float(settings.final_logit_softcapping)
+    if kind == "granite":
+        keys |= {
+            "attention.scale": float(settings.attention_multiplier),
+            "embedding_scale": float(settings.embedding_multiplier),
+            "residual_scale": float(settings.residual_multiplier),
+            "logit_scale": float(settings.logits_scaling),
+        }
     return {"general.architecture": kind} | {f"{kind}.{key}": value for key, value in keys.items()}
 
 
 def model_tensors(model: PreTrainedModel) -> dict[str, np.ndarray]:
-    """Return a model's weights by the names of GGUF."""
-    settings = model.config
+    """Return a model's weights by the names that the library gguf has for them."""
+    gguf = pytest.importorskip("gguf")
+    settings, kind = model.config, architecture(model)
+    (number,) = (each for each, name in gguf.MODEL_ARCH_NAMES.items() if name == kind)
+    names = gguf.get_tensor_name_map(number, settings.num_hidden_layers)
     heads = {"q_proj": settings.num_attention_heads, "k_proj": settings.num_key_value_heads}
     tensors = {}
-    for name, weight in model.state_dict().items():
+    for name, original in model.state_dict().items():
         if name == "lm_head.weight" and settings.tie_word_embeddings:
             continue
-        place, _, end = name.rpartition(".")
-        part = place.rpartition(".")[2]
-        is_turned = settings.model_type == "llama" and part in heads
-        stored = in_pairs(weight, heads[part]) if is_turned else weight
-        for long, short in NAMES.items():
-            place = place.replace(long, short)
-        tensors[f"{place.replace('model.layers.', 'blk.')}.{end}"] = stored.float().numpy()
+        part, weight = name.split(".")[-2], original
+        if kind in ("llama", "granite") and part in heads:
+            weight = in_pairs(original, heads[part])
+        if kind.startswith("gemma") and name.endswith("norm.weight"):
+            weight = original + 1
+        tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))] = weight.float().numpy()
+    if settings.rope_parameters.get("rope_type") == "llama3":
+        tensors[DIVISORS] = divisors(settings)
     return tensors
+
+
+def divisors(settings: Any) -> np.ndarray:
+    """Return what the frequencies of Llama 3.1 are divided by, one by one, as llama.cpp's converter computes it."""
+    rope = settings.rope_parameters
+    low, high, length = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
+    width = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
+    found = []
+    for frequency in 1.0 / (rope["rope_theta"] ** (torch.arange(0, width, 2, dtype=torch.float32) / width)):
+        turns = length / (2 * math.pi / frequency)
+        smooth = min(max(float((turns - low) / (high - low)), 0.0), 1.0)
+        found.append(1 / ((1 - smooth) / rope["factor"] + smooth))
+    return np.array(found, np.float32)
 
 
 def in_pairs(weight: Tensor, heads: int) -> Tensor:

@@ -54,6 +54,13 @@ def test_what_is_no_base_is_named(here, name, message):
         local_folder(name)
 
 
+def test_of_several_gguf_files_in_a_folder_one_is_to_be_named(here):
+    (here / "models" / "other.gguf").write_bytes(b"GGUF")
+
+    with pytest.raises(ModelError, match=r"; name one of the 2 GGUF files in it, such as .*models/other.gguf$"):
+        local_folder("models")
+
+
 def test_a_pipe_is_not_waited_for_and_a_link_is_followed(here):
     os.mkfifo(here / "pipe.gguf")
     (here / "link.gguf").symlink_to(here / "models" / "tiny.Q8_0.gguf")

@@ -29,7 +29,8 @@ def local_folder(name: str) -> Path | None:
     if folder.is_dir():
         if not (folder / "config.json").exists():
             files = sorted(each.name for each in folder.glob(f"*{SUFFIX}"))
-            instead = f"; name the GGUF file in it: {folder / files[0]}" if files else ""
+            which = "the GGUF file in it:" if len(files) == 1 else f"one of the {len(files)} GGUF files in it, such as"
+            instead = f"; name {which} {folder / files[0]}" if files else ""
             raise ModelError(
                 f"model_name: {folder} is a folder without config.json, so not a Hugging Face model{instead}"
             )

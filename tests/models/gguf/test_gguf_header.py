@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models.gguf.gguf_header import STORED, is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_header import NOT_READ, STORED, is_gguf, read_gguf_header
 from tiny_gguf import save_gguf, write_gguf
 
 gguf = pytest.importorskip("gguf")
@@ -50,6 +50,12 @@ def test_the_sizes_of_stored_numbers_are_those_of_the_library():
         assert (kind.name, gguf.GGML_QUANT_SIZES[kind]) == (name, (block, size))
 
 
+def test_every_kind_of_the_library_is_read_or_refused_by_name():
+    assert {kind.value: kind.name for kind in gguf.GGMLQuantizationType} == {
+        code: name for code, (name, _, _) in STORED.items()
+    } | NOT_READ
+
+
 def test_a_base_is_a_gguf_file_by_its_ending(tmp_path):
     (tmp_path / "folder.gguf").mkdir()
 
@@ -79,7 +85,11 @@ LIES = {
     "alignment": (header(keys=1, body=key("general.alignment", 4, struct.pack("<I", 33))), "must be a power of two"),
     "alignment 0": (header(keys=1, body=key("general.alignment", 4, b"\0" * 4)), "must be a power of two"),
     "axes": (header(tensors=1, body=tensor(axes=10**9)), "the tensor 't' has 1,000,000,000 axes"),
-    "code": (header(tensors=1, body=tensor(code=24)), "the tensor 't' is stored as type 24, which cannot be"),
+    "code": (header(tensors=1, body=tensor(code=24)), r"the tensor 't' is stored as I8 \(type 24\); read are F32, F16"),
+    "no code": (
+        header(tensors=1, body=tensor(code=99)),
+        "the tensor 't' is stored as type 99, which nobody knows; read",
+    ),
     "block": (header(tensors=1, body=tensor(sizes=(33,), code=8)), "sizes or a place that a tensor of Q8_0 cannot"),
     "no size": (header(tensors=1, body=tensor(sizes=(32, 0))), "sizes or a place that a tensor of F32 cannot"),
     "place": (header(tensors=1, body=tensor(offset=1)), "sizes or a place that a tensor of F32 cannot"),
@@ -93,14 +103,18 @@ LIES = {
 }
 
 
+OF_ANOTHER_KIND = ("old", "big-endian", "code", "no code")
+
+
 @pytest.mark.parametrize("lie", LIES)
 def test_a_header_that_lies_is_refused_at_once(tmp_path, lie):
     body, message = LIES[lie]
+    advice = "take another file of the model" if lie in OF_ANOTHER_KIND else "get it again"
     path = tmp_path / "a.gguf"
     path.write_bytes(body)
     before = time.process_time()
 
-    with pytest.raises(ModelError, match=rf"^model_name: {path} cannot be read as GGUF: .*{message}.*; get it again$"):
+    with pytest.raises(ModelError, match=rf"^model_name: {path} cannot be read as GGUF: .*{message}.*; {advice}$"):
         read_gguf_header(path)
 
     assert time.process_time() - before < 1

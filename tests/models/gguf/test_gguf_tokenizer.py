@@ -7,8 +7,9 @@ from transformers import PreTrainedTokenizerFast
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.base import load_tokenizer
-from ensemble_uq_llm.models.gguf.gguf_tokenizer import LONGEST_TOKEN, SPLITS
+from ensemble_uq_llm.models.gguf.gguf_tokenizer import LONGEST_TOKEN
 from tiny_gguf import MERGES, SPECIALS, TEMPLATE, TOKENS, save_gguf, save_tokenizer
+from trained_tokenizers import GEMMA, LLAMA, byte_level, odd_texts, sentencepiece
 
 pytest.importorskip("gguf")
 TEXTS = ["the  12 hens", "a\n 1", "3.14 he <|im_end|> said", "Ä 漢 🙂", "", " the", "it's   99\n\n"]
@@ -45,18 +46,57 @@ def keys_with_two_spaces(way: str) -> dict:
     return {"tokenizer.ggml.pre": way, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": ["Ġ t", "Ġ Ġ"]}
 
 
-def test_the_ways_to_cut_are_those_of_transformers():
-    mapping = pytest.importorskip("transformers.integrations.gguf.gguf_tokenizer_mapping")
-
-    assert {way: mapping.GGUF_PRE_TOKENIZER_SPLITS[way] for way in SPLITS} == SPLITS
-
-
-@pytest.mark.parametrize("way", ["refact", None, 7])
-def test_an_unknown_way_to_cut_is_warned_of(tmp_path, way):
+@pytest.mark.parametrize("way", ["refact2", "default", None, 7, "x" * 500])
+def test_an_unknown_way_to_cut_is_refused(tmp_path, way):
     path = save_gguf(tmp_path / "a.gguf", keys={"tokenizer.ggml.pre": way})
 
-    with pytest.warns(UserWarning, match=r"in the way .* \(tokenizer.ggml.pre\), which is none of gpt-2, smollm"):
+    with pytest.raises(ModelError, match=r"in the way .* \(tokenizer.ggml.pre\), which is none of gpt-2, smollm"):
         load_tokenizer(path)
+
+
+@pytest.mark.parametrize("way", ["gpt-2", "smollm", "refact", "llama-bpe", "dbrx", "qwen2"])
+def test_odd_texts_become_the_tokens_of_the_tokenizer_that_was_written(tmp_path, way):
+    theirs, keys = byte_level(way)
+
+    assert_same_tokens(tmp_path, theirs, keys)
+
+
+@pytest.mark.parametrize("way", ["qwen2", "llama-bpe", "dbrx", "smollm"])
+def test_odd_texts_tell_the_ways_apart(tmp_path, way):
+    theirs, keys = byte_level(way)
+
+    for other in {"qwen2", "llama-bpe", "dbrx", "smollm", "gpt-2"} - {way}:
+        with pytest.raises(AssertionError, match="assert"):
+            assert_same_tokens(tmp_path, theirs, keys | {"tokenizer.ggml.pre": other})
+
+
+@pytest.mark.parametrize("kind", [LLAMA, GEMMA])
+def test_odd_texts_become_the_tokens_of_sentencepiece(tmp_path, kind):
+    theirs, keys = sentencepiece(kind)
+
+    assert_same_tokens(tmp_path, theirs, keys, "gemma2" if kind is GEMMA else "llama")
+
+
+def test_a_sentencepiece_file_may_say_that_no_space_goes_before_a_text(tmp_path):
+    theirs, keys = sentencepiece(LLAMA)
+    bare = LLAMA(vocab=theirs.get_vocab(), merges=theirs._merges, add_bos_token=True, add_prefix_space=False)
+
+    assert bare("the").tokens() != theirs("the").tokens()
+    assert_same_tokens(tmp_path, bare, keys | {"tokenizer.ggml.add_space_prefix": False})
+
+
+def assert_same_tokens(folder, theirs, keys, family="llama"):
+    tokens = keys["tokenizer.ggml.tokens"]
+    others = ("padding_token_id", "unknown_token_id", "add_bos_token", "merges")
+    without = {f"tokenizer.ggml.{key}": None for key in others}
+    sizes = {"llama.vocab_size": len(tokens)} if family == "llama" else {}
+    path = save_gguf(folder / "a.gguf", family, keys=without | keys | sizes)
+
+    ours = load_tokenizer(path).tokenizer
+
+    texts = odd_texts(400, seed=2)
+    assert ours(texts)["input_ids"] == theirs(texts)["input_ids"]
+    assert ours.bos_token == theirs.bos_token
 
 
 def test_a_sentencepiece_vocabulary_is_read_with_its_beginning(tmp_path):

@@ -1,1 +1,1 @@
-"""Bases in one GGUF file: its header read strictly, then its settings, tokenizer and weights through transformers."""
+"""Bases in one GGUF file: header, settings and tensors read strictly, weights dequantised into transformers' model."""

@@ -51,6 +51,12 @@ STORED: Final = {
 }
 """How numbers are stored, by their code: the name, the numbers of a block, its bytes."""
 
+NOT_READ: Final = {
+    9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 34: "TQ1_0", 35: "TQ2_0",
+    39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
+}  # fmt: skip
+"""Kinds that no file of an architecture that is read is stored in, or that no library dequantises."""
+
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING: Final = 8
 _LIST: Final = 9
@@ -94,8 +100,16 @@ def read_gguf_header(path: Path) -> GgufHeader:
             return _header(path, _Bytes(stream, path.stat().st_size))
     except OSError as error:
         raise ModelError(f"model_name: {path} cannot be read ({error.strerror or error})") from error
+    except _OtherKind as error:
+        raise ModelError(
+            f"model_name: {path} cannot be read as GGUF: {error}; take another file of the model"
+        ) from error
     except ValueError as error:
         raise ModelError(f"model_name: {path} cannot be read as GGUF: {error}; get it again") from error
+
+
+class _OtherKind(ValueError):
+    """The file may well be whole, and is of a kind that is not read."""
 
 
 class _Bytes:
@@ -157,7 +171,7 @@ def _header(path: Path, found: _Bytes) -> GgufHeader:
         raise ValueError(f"it begins with {clipped(magic.decode('latin-1'))} and not with {MAGIC.decode()}")
     version = found.number("I")
     if version not in VERSIONS:
-        raise ValueError(f"it is of version {version:,}, and versions 2 and 3 are read, in little-endian order")
+        raise _OtherKind(f"it is of version {version:,}, and versions 2 and 3 are read, in little-endian order")
     tensors, keys = found.number("Q"), found.number("Q")
     for count, most, name in ((tensors, MOST_TENSORS, "tensors"), (keys, MOST_KEYS, "keys")):
         if count > most:
@@ -201,7 +215,9 @@ def _tensor(found: _Bytes, alignment: int) -> GgufTensor:
     sizes = [found.number("Q") for _ in range(axes)]
     code, offset = found.number("I"), found.number("Q")
     if code not in STORED:
-        raise ValueError(f"the tensor {clipped(name)} is stored as type {code}, which cannot be dequantised")
+        kinds = ", ".join(kind for kind, _, _ in STORED.values())
+        stored = f"{NOT_READ[code]} (type {code})" if code in NOT_READ else f"type {code}, which nobody knows"
+        raise _OtherKind(f"the tensor {clipped(name)} is stored as {stored}; read are {kinds}")
     kind, block, size = STORED[code]
     if sizes[0] % block or offset % alignment or not all(sizes):
         raise ValueError(f"the tensor {clipped(name)} has sizes or a place that a tensor of {kind} cannot have")

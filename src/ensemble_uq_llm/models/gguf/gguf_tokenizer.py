@@ -1,18 +1,17 @@
 """A GGUF file's tokenizer, made by transformers, and cutting texts as the model's own does.
 
-A file names how the model's tokenizer cuts a text before it looks for tokens (`tokenizer.ggml.pre`). transformers
-knows some of these names and takes GPT-2's way for the others, which gives other tokens, and says nothing.
+transformers makes it from the lists of tokens, merges and scores. What else a tokenizer.json would say is not in a
+file, or only by a name that transformers takes for GPT-2's where it does not know it, and says nothing.
 """
 
-import warnings
 from typing import Any, Final
 
-from tokenizers import Regex
-from tokenizers import pre_tokenizers as cutting
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.gguf.gguf_alone import alone
+from ensemble_uq_llm.models.gguf.gguf_cutting import WAYS, Way
 from ensemble_uq_llm.models.gguf.gguf_header import GgufHeader
 from ensemble_uq_llm.utils.text import clipped
 
@@ -22,53 +21,39 @@ LONGEST_TOKEN: Final = 512
 MOST_SPLITS: Final = 50_000_000
 """Places at which tokens can be parted: where a file has no merges, each of them is tried."""
 
-_LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-SPLITS: Final = {
-    "llama-bpe": _LETTERS + r"\p{N}{1,3}" + _REST,
-    "qwen2": _LETTERS + r"\p{N}" + _REST,
-}
-"""The ways to cut that are an expression of their own."""
-
 
 def gguf_tokenizer(header: GgufHeader, *, vocabulary: int) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a GGUF file whose model has so many tokens.
 
-    Warns where the file names a way to cut texts that is not known.
-
     Raises:
-        ModelError: the lists of tokens and merges do not fit each other or the model.
+        ModelError: the lists of tokens and merges do not fit each other or the model, or the file names a way to cut
+            texts that is not known.
     """
     kind = _check_lists(header, vocabulary)
+    way = _way(header) if kind == BYTE_LEVEL else None
+    begins: dict[str, Any] = {} if way is None else {"add_bos_token": way.begins}  # where the file itself does not say
     with alone(header.path) as (folder, name):
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder), gguf_file=name, local_files_only=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            str(folder), gguf_file=name, local_files_only=True, **begins
+        )
     tokenizer.name_or_path = str(header.path)
-    if kind == BYTE_LEVEL:
-        tokenizer.backend_tokenizer.pre_tokenizer = _cutting(header)
+    backend = tokenizer.backend_tokenizer
+    if way is not None:
+        way.shape(backend)
+    elif header.values.get("tokenizer.ggml.add_space_prefix") is False:
+        backend.normalizer, backend.pre_tokenizer = normalizers.Replace(" ", "\u2581"), None
     return tokenizer
 
 
-def _cutting(header: GgufHeader) -> Any:
-    way = header.values.get("tokenizer.ggml.pre")
-    if way == "smollm":
-        return cutting.Sequence(
-            [cutting.Digits(individual_digits=True), cutting.ByteLevel(add_prefix_space=False, use_regex=True)]
+def _way(header: GgufHeader) -> Way:
+    name = header.values.get("tokenizer.ggml.pre")
+    if not isinstance(name, str) or name not in WAYS:
+        raise ModelError(
+            f"model_name: {header.path} says that its texts are cut in the way {clipped(name)} (tokenizer.ggml.pre), "
+            f"which is none of {', '.join(WAYS)}: tokens would differ from those that the model knows; give the "
+            "model's folder of safetensors instead"
         )
-    if isinstance(way, str) and way in SPLITS:
-        return cutting.Sequence(
-            [
-                cutting.Split(Regex(SPLITS[way]), behavior="isolated"),
-                cutting.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-    if way != "gpt-2":
-        warnings.warn(
-            f"model_name: {header.path} says that its texts are cut in the way {clipped(way)} (tokenizer.ggml.pre), "
-            f"which is none of gpt-2, smollm, {', '.join(SPLITS)}; they are cut as GPT-2's are, and tokens may differ "
-            "from those that the model knows",
-            stacklevel=2,
-        )
-    return cutting.ByteLevel(add_prefix_space=False, use_regex=True)
+    return WAYS[name]
 
 
 def _check_lists(header: GgufHeader, vocabulary: int) -> str:
