@@ -192,7 +192,8 @@ def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wa
     folder = RunFolder(config.output_dir)
     members = folder.members_of(config.member_seeds)
     weights, scales = weights_of(folder, members), scales_of(folder, members)
-    base = digest_of(base_files(base_folder(config), folder.record().get("base_files")))
+    known = folder.record().get("base_files")
+    base = digest_of(base_files(base_folder(config), known, templated=config.chat_template))
     settings = prediction_settings(config)
     for name, text in sets.items():
         wanted = _Wanted.of(job, config, name, text)

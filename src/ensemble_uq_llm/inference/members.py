@@ -60,7 +60,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
-    digest = _checked_base(run, base, records)  # before anything reads it
+    digest = _checked_base(run, base, records, templated=config.chat_template)  # before anything reads it
     tokenizer = load_tokenizer(base)
     tokens = answer_token_ids(config, tokenizer)
     if records:
@@ -112,7 +112,9 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
     return records
 
 
-def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapping[str, Any]]) -> str:
+def _checked_base(
+    folder: RunFolder, base: Path, records: Mapping[MemberId, Mapping[str, Any]], *, templated: bool
+) -> str:
     """Return the digest of the base's files, which are those that the members were trained on.
 
     Files whose size and times are those on record are not read.
@@ -121,7 +123,7 @@ def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapp
         IntegrityError: another base, or an altered one; the message names a file that differs, where that is known.
     """
     known = folder.record().get("base_files")
-    files = base_files(base, known)
+    files = base_files(base, known, templated=templated)
     digest = digest_of(files)
     for member, record in records.items():
         if record.get("base_digest", digest) != digest:

@@ -12,23 +12,10 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
-from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.device import devices_of
-
-_BESIDE: Final = "_zero_shot"
 
 THE_BASE: Final = MemberId(0)
 """As which its predictions are written: those of one member."""
-
-
-def zero_shot_config(config: Config) -> Config:
-    """Return the configuration of a run's zero-shot baseline: the answer head with its mass, in a folder beside it.
-
-    A folder of its own, because it is another ensemble: numbers of the two are compared, never measured together.
-    """
-    name = config.output_dir.name
-    folder = config.output_dir.with_name(name if name.endswith(_BESIDE) else f"{name}{_BESIDE}")
-    return config.model_copy(update={"head": "answer", "answer_mass": True, "output_dir": folder})
 
 
 @naming_memory("the base", "set use_bf16: true")
@@ -51,7 +38,7 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
         answer_tokens=tokens,
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
-        base_digest=digest_of(base_files(base, RunFolder(config.output_dir).record().get("base_files"))),
+        base_digest=digest_of(base_files(base)),
         weights={},
         scales={},
         foreign=True,
