@@ -23,7 +23,7 @@ DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/
 ROOMS = {
     "errors.py": 0, "outgoing": 0, "utils": 0, "storage": 0, "statistics": 0, "labels": 0,
     "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
-    "zero_shot_config.py": 1, "predictions": 1,
+    "predictions": 1,
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "report": 3, "verification": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
@@ -39,7 +39,6 @@ LIGHT = (
     "config_problems.py",
     "config_file.py",
     "run_folder.py",
-    "zero_shot_config.py",
     "statistics",
     "predictions",
     "evaluation",

@@ -124,8 +124,8 @@ def predict(
 ) -> None:
     """Predict the evaluation set, data files, or named sets."""
     from ensemble_uq_llm.pipeline import predict
+    from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config
     from ensemble_uq_llm.run_folder import RunFolder
-    from ensemble_uq_llm.zero_shot_config import zero_shot_config
 
     settings, console = load(config, overrides), console_for(as_json=as_json)
     if name is not None and len(data or []) != 1:

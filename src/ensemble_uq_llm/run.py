@@ -14,11 +14,11 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.classes import with_classes
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId, by_member
+from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config, zero_shot_folder
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.text import clipped, counted
-from ensemble_uq_llm.zero_shot_config import zero_shot_config, zero_shot_folder
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation

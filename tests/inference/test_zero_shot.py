@@ -17,9 +17,9 @@ from ensemble_uq_llm.inference.zero_shot import THE_BASE, load_zero_shot
 from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.pipeline import predict
 from ensemble_uq_llm.predictions.parquet import read_predictions
+from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.verification.verify import verify
-from ensemble_uq_llm.zero_shot_config import zero_shot_config
 from small_runs import ANSWERING, settings
 from tiny_models import padded
 

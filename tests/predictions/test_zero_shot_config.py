@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.zero_shot_config import zero_shot_config, zero_shot_folder
+from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config, zero_shot_folder
 
 
 def test_the_baseline_lies_beside_the_run_and_is_its_own_baseline():
