@@ -88,9 +88,7 @@ def test_predicting_with_a_folder_a_configuration_or_other_adapters(own_run, tmp
 
 
 def test_the_base_alone_is_a_run_beside_the_run(run, call):
-    with pytest.raises(
-        ConfigError, match=r"own_zero_shot: the base has not been asked; call predict\(zero_shot=True\)"
-    ):
+    with pytest.raises(ConfigError, match=r"own_zero_shot: the base has not been asked; call predict\(zero_shot="):
         run.zero_shot  # noqa: B018 (what is asked for)
     asks = {"answers": ("n", "y"), "prompt_template": "{passage} {question} Answer:"}
     asked = Run(run.config.model_copy(update=asks))

@@ -23,6 +23,7 @@ from ensemble_uq_llm.models.base import (
     load_skeleton,
     load_tokenizer,
 )
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.utils.files import sha256_of
 from hub_content import tiny_llama_files
 from hub_server import Repo, client_environment
@@ -36,7 +37,6 @@ from pathlib import Path
 import torch
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
-from ensemble_uq_llm.models.base_files import base_files, digest_of
 import huggingface_hub  # its own import is not what is timed
 answers = []
 for asked in json.loads(sys.argv[1]):

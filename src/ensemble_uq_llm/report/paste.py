@@ -60,13 +60,9 @@ def headline_plain(
     return PlainTable(
         title=name,
         header=(
-            *(
-                ("Metric", "Ensemble", "95% interval", "Mean member")
-                if metrics.several
-                else ("Metric", "Value", "95% interval")
-            ),
-            "One answer for all",
-            *("Noise floor", "Its 95th percentile"),
+            *("Metric", "Ensemble" if metrics.several else "Value", "95% interval"),
+            *(["Mean member"] if metrics.several else []),
+            *("One answer for all", "Noise floor", "Its 95th percentile"),
         ),
         rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
         notes=tuple(findings_in_words(metrics, class_labels)),

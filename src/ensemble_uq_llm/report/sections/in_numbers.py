@@ -121,14 +121,8 @@ def _calibration(metrics: SetMetrics) -> Table | None:
             _judged(floor),
         ]
         rows.append(Row(title=metric.title, cells=cells))
-    columns = (
-        "Calibration error",
-        _whose(metrics),
-        "Without noise",
-        "Chance alone, mean",
-        "Chance alone, up to",
-        "Reading",
-    )
+    chance = ("Chance alone, mean", "Chance alone, up to")
+    columns = ("Calibration error", _whose(metrics), "Without noise", *chance, "Reading")
     return Table(label="Calibration errors and their noise floors", columns=columns, rows=rows) if rows else None
 
 
