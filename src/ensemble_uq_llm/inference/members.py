@@ -19,6 +19,7 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, adapter_of
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
+from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, sha256_of
@@ -100,6 +101,8 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
     folder.check_members(config.member_seeds)
     members = folder.members_of(config.member_seeds)
     if not members:
+        if is_zero_shot(folder):
+            raise ConfigError(f"{folder.root}: holds a zero-shot baseline and no members; ask it with --zero-shot")
         raise ConfigError(
             f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )

@@ -3,7 +3,9 @@
 from typing import Final
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.answer_tokens import answer_token_ids
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
@@ -12,7 +14,10 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
+from ensemble_uq_llm.predictions.zero_shot_config import ZERO_SHOT
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
+from ensemble_uq_llm.utils.files import write_json, write_text
 
 THE_BASE: Final = MemberId(0)
 """As which its predictions are written: those of one member."""
@@ -43,3 +48,24 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
         scales={},
         foreign=True,
     )
+
+
+def begin_baseline(config: Config, loaded: LoadedEnsemble) -> None:
+    """Make the folder of a baseline, or go on in it, so that all sets in it are answered by the same tokens.
+
+    Raises:
+        ConfigError: members were trained there, or sets were asked for other answers.
+    """
+    folder = RunFolder(config.output_dir)
+    if folder.members():
+        raise ConfigError(f"{folder.root}: holds trained members, and the base's own answers need this place; move it")
+    record, tokens = folder.record(), list(loaded.answer_tokens or ())
+    if (before := record.get(ANSWER_TOKENS, tokens)) != tokens:
+        raise ConfigError(
+            f"answers: their tokens are {tokens} now, and {folder.root} was asked for {before}; put back answers, "
+            "class_names and prompt_template, or move that folder"
+        )
+    with folder.change() as change:
+        new = RunFolder(change.root)
+        write_text(new.config, config_to_yaml(with_absolute_paths(config)))
+        write_json(new.run_record, {**record, ZERO_SHOT: True, ANSWER_TOKENS: tokens})
