@@ -92,6 +92,7 @@ def test_members_that_were_made_otherwise(own_run):
     assert "  the training data differ" in lines
 
 
+@pytest.mark.filterwarnings("ignore:.*made on the base")
 def test_a_template_that_nothing_was_asked_in_makes_no_other_base(own_run, tiny_base, tmp_path):
     copy = shutil.copytree(tiny_base, tmp_path / "base")
     (copy / TEMPLATE).write_text("{{ messages }}")  # as records of earlier versions are without it

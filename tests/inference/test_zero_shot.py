@@ -89,13 +89,9 @@ def test_one_folder_holds_one_way_of_answering(made):
 
 def test_no_members_are_trained_in_it_nor_looked_for(made):
     _, asked, _ = made
-    with pytest.raises(
-        StorageError, match="run_zero_shot: holds a zero-shot baseline, beside which nothing is trained"
-    ):
+    with pytest.raises(StorageError, match="run_zero_shot: holds a zero-shot baseline, beside which nothing is"):
         train(asked)
-    with pytest.raises(
-        ConfigError, match="run_zero_shot: holds a zero-shot baseline and no members; ask it with --zer"
-    ):
+    with pytest.raises(ConfigError, match="run_zero_shot: holds a zero-shot baseline and no members; ask it with --z"):
         predict(asked)
 
 
