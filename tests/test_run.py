@@ -87,6 +87,25 @@ def test_predicting_with_a_folder_a_configuration_or_other_adapters(own_run, tmp
         assert predict(what, adapters=[str(foreign)])["validation"].members == trained([7])
 
 
+def test_the_base_alone_is_a_run_beside_the_run(run, call):
+    with pytest.raises(ConfigError, match=r"own_zero_shot: the base has not been asked; call predict\(zero_shot="):
+        run.zero_shot  # noqa: B018 (what is asked for)
+    asks = {"answers": ("n", "y"), "prompt_template": "{passage} {question} Answer:"}
+    asked = Run(run.config.model_copy(update=asks))
+    [(name, predictions)] = asked.predict(zero_shot=True).items()
+    baseline = run.zero_shot
+    assert (name, predictions.answer_mass_MN.shape) == ("validation", (1, 24))
+    assert np.array_equal(baseline.predictions().logits_MNC, predictions.logits_MNC)
+    assert baseline.folder == run.folder.with_name("own_zero_shot") == baseline.zero_shot.folder
+    assert len(run.predictions().members) == 2, "the run itself is as it was"
+    metrics = {name: each.metrics for name, each in baseline.evaluate().items()}
+    assert "one_minus_answer_mass" in metrics["validation"].selective
+    assert baseline.report().exists()
+    assert call("evaluate", baseline.folder, "--json")[0] == 0
+    assert Run(baseline.folder).metrics == metrics, "as the command does"
+    assert compare(run, baseline, draws=100).n == 24
+
+
 def test_evaluating_writes_what_metrics_reads(run):
     evaluations = run.evaluate()
 

@@ -123,8 +123,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict the evaluation set, data files, or named sets."""
-    from ensemble_uq_llm.inference.zero_shot import zero_shot_config
     from ensemble_uq_llm.pipeline import predict
+    from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config
     from ensemble_uq_llm.run_folder import RunFolder
 
     settings, console = load(config, overrides), console_for(as_json=as_json)

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.job import Job, PreparedSet
@@ -16,7 +15,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
-from ensemble_uq_llm.inference.zero_shot import load_zero_shot
+from ensemble_uq_llm.inference.zero_shot import begin_baseline, load_zero_shot
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
@@ -25,7 +24,7 @@ from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 from ensemble_uq_llm.training.loop import train
-from ensemble_uq_llm.utils.files import expanded, write_text
+from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
@@ -179,8 +178,7 @@ def _predict(
     with folder.owned("predict"):
         loaded = load_zero_shot(config) if zero_shot else load_members(config, adapters=adapters)
         if zero_shot:
-            with folder.change() as change:
-                write_text(RunFolder(change.root).config, config_to_yaml(with_absolute_paths(config)))
+            begin_baseline(config, loaded)
         return [_predict_set(loaded, each, config, console) for each in wanted]
 
 
@@ -192,7 +190,8 @@ def _outdated(config: Config, sets: Mapping[str, str], job: Job) -> Iterator[_Wa
     folder = RunFolder(config.output_dir)
     members = folder.members_of(config.member_seeds)
     weights, scales = weights_of(folder, members), scales_of(folder, members)
-    base = digest_of(base_files(base_folder(config), folder.record().get("base_files")))
+    known = folder.record().get("base_files")
+    base = digest_of(base_files(base_folder(config), known, templated=config.chat_template))
     settings = prediction_settings(config)
     for name, text in sets.items():
         wanted = _Wanted.of(job, config, name, text)

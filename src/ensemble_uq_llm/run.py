@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ensemble_uq_llm.commands.targets import check_is_run, predicted_set
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.classes import with_classes
-from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId, by_member
+from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config, zero_shot_folder
 from ensemble_uq_llm.run_folder import VALIDATION, RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
-from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import as_word, clipped, counted, listed
+from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
@@ -47,7 +48,7 @@ class Run:
         Raises:
             ConfigError: there is no run; the message names those beside it.
         """
-        _check_is_run(run.output_dir if isinstance(run, Config) else as_path(run, "run"))
+        check_is_run(run.output_dir if isinstance(run, Config) else as_path(run, "run"))
         self.config = with_classes(run if isinstance(run, Config) else load_config(run))
         """The configuration that it is predicted and evaluated with."""
         self._paths = RunFolder(self.config.output_dir)
@@ -75,9 +76,23 @@ class Run:
         """The members that are finished, by seed and sample."""
         return tuple(self._paths.members())
 
-    def predict(self, data: Data = None, *, name: str | None = None) -> "dict[str, Predictions]":
+    def predict(
+        self, data: Data = None, *, name: str | None = None, zero_shot: bool = False
+    ) -> "dict[str, Predictions]":
         """Predict the run's own sets, or data files and named sets; see `predict`."""
-        return predict(self, data, name=name)
+        return predict(self, data, name=name, zero_shot=zero_shot)
+
+    @property
+    def zero_shot(self) -> "Run":
+        """The run's zero-shot baseline, a run of one member: what `predict(zero_shot=True)` has written.
+
+        Raises:
+            ConfigError: it has not been predicted.
+        """
+        folder = zero_shot_folder(self.folder)
+        if not RunFolder(folder).config.is_file():
+            raise ConfigError(f"{folder}: the base has not been asked; call predict(zero_shot=True) of the run first")
+        return Run(folder)
 
     def predictions(self, name: str = VALIDATION) -> "Predictions":
         """Return what was predicted of a set.
@@ -87,7 +102,7 @@ class Run:
         """
         from ensemble_uq_llm.predictions.parquet import read_predictions
 
-        return read_predictions(_predicted_set(self._paths, name))
+        return read_predictions(predicted_set(self._paths, name))
 
     def evaluate(
         self,
@@ -168,6 +183,7 @@ def predict(
     *,
     name: str | None = None,
     adapters: AnyPath | Sequence[AnyPath] = (),
+    zero_shot: bool = False,
 ) -> "dict[str, Predictions]":
     """Predict sets with every member and write what they say to the run folder.
 
@@ -176,6 +192,7 @@ def predict(
         data: data files (.jsonl, .csv, .parquet) and names of sets, one or several; by default the run's own.
         name: under which the predictions of a single set are kept; by default the file's or the set's own.
         adapters: PEFT folders, one or several, to use as members in place of the run's.
+        zero_shot: ask the base alone, by the answer head, and write that beside the run; see `Run.zero_shot`.
 
     Returns:
         the predictions by the names of the sets.
@@ -191,7 +208,9 @@ def predict(
 
     several = [adapters] if isinstance(adapters, str | os.PathLike) else adapters
     folders = [as_path(each, "adapters") for each in several]
-    return {path.stem: read_predictions(path) for path in predict_sets(settings, sets, name=name, adapters=folders)}
+    settings = zero_shot_config(settings) if zero_shot else settings
+    paths = predict_sets(settings, sets, name=name, adapters=folders, zero_shot=zero_shot)
+    return {path.stem: read_predictions(path) for path in paths}
 
 
 def compare(
@@ -238,29 +257,9 @@ def _predictions_of(
     if not path.is_dir():
         return load_predictions(path, columns=columns, classes=classes)
     RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
-    predictions = load_predictions(_predicted_set(RunFolder(path), name))
+    predictions = load_predictions(predicted_set(RunFolder(path), name))
     check_fresh(RunFolder(path), {name: predictions})
     return predictions
-
-
-def _predicted_set(folder: RunFolder, name: str) -> Path:
-    """Return where a run's predictions of a set are.
-
-    Raises:
-        DataError: there are none; the message says what is there instead.
-        IntegrityError: they were put there by somebody else, or are gone.
-    """
-    names = folder.prediction_names()
-    if name in names:
-        folder.check_knows([folder.predictions(name)])
-        return folder.predictions(name)
-    if names:
-        advice = f"there are {listed(names)}{did_you_mean(str(name), names)}"
-    elif folder.config.exists():
-        advice = f"predict it first: ensemble-uq predict {as_word(folder)}"
-    else:
-        advice = "the folder is no run; name a run folder or a file of predictions"
-    raise DataError(f"{folder.root}: no set {clipped(name)} has been predicted; {advice}")
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:
@@ -280,15 +279,3 @@ def _sets(data: Any) -> list[str]:
     if not isinstance(several, Iterable):
         raise ConfigError(f"data: {clipped(data)}; give the path of a file, the name of a set, or a list of them")
     return [each if isinstance(each, str) else str(as_path(each, "data").absolute()) for each in several]
-
-
-def _check_is_run(folder: Path) -> None:
-    """Raise ConfigError where there is no run in a folder."""
-    if RunFolder(folder).config.is_file():
-        return
-    if RunFolder(folder).members():
-        load_config(folder)  # which says how members become a run again
-    there = "a folder without config.yaml, so not a run" if folder.is_dir() else "there is no such run folder"
-    beside = [path.parent.name for path in folder.absolute().parent.glob(f"*/{RunFolder(folder).config.name}")]
-    hint = did_you_mean(folder.name, beside) or (f"; runs beside it are {listed(sorted(beside))}" if beside else "")
-    raise ConfigError(f"{folder}: {there}{hint or '; train a configuration to make one'}")

@@ -63,6 +63,16 @@ def test_a_tasks_name_on_the_hub_is_enough(tmp_path, task):
         assert find_dataset(config.dataset).class_names == config.class_labels
 
 
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_tasks_lines_for_asking_in_words_can_be_uncommented(tmp_path, task):
+    path = tmp_path / "new.yaml"
+
+    path.write_text(new_yaml(task.name).replace("# head: answer", "head: answer").replace("# answers:", "answers:"))
+
+    config = load_config(path)
+    assert config.answer_texts == (task.answers or tuple(f" {label}" for label in config.class_labels))
+
+
 def test_without_a_task_every_key_is_written():
     assert all(f"\n{key}: " in new_yaml(None) for key in Config.model_fields)
 
@@ -83,5 +93,7 @@ def test_what_does_not_go_together_is_named(tmp_path):
         new_yaml("sst2", train=rows, validation=others)
     with pytest.raises(DataError, match=r"rows.jsonl: has the columns 'sentence', 'label', and boolq is read from"):
         new_yaml("boolq", train=rows, validation=rows)
+    with pytest.raises(DataError, match=r"rows.jsonl: has the columns 'sentence', 'label', and mmlu is read from"):
+        new_yaml("mmlu", train=rows, validation=rows)
     with pytest.raises(DataError, match="no rows"):
         new_yaml("sst2", train=rows, validation=empty)

@@ -16,6 +16,8 @@ from ensemble_uq_llm.errors import (
     UnreachableModelError,
 )
 from ensemble_uq_llm.models import base
+from ensemble_uq_llm.models.base_files import TEMPLATE
+from ensemble_uq_llm.pipeline import predict
 from ensemble_uq_llm.storage.change import change_of
 from ensemble_uq_llm.utils.files import read_json, write_json
 
@@ -88,6 +90,19 @@ def test_members_that_were_made_otherwise(own_run):
     assert "  lora_r: 2 there, 4 now" in lines
     _, lines = told(config, max_train_examples=20)
     assert "  the training data differ" in lines
+
+
+@pytest.mark.filterwarnings("ignore:.*made on the base")
+def test_a_template_that_nothing_was_asked_in_makes_no_other_base(own_run, tiny_base, tmp_path):
+    copy = shutil.copytree(tiny_base, tmp_path / "base")
+    (copy / TEMPLATE).write_text("{{ messages }}")  # as records of earlier versions are without it
+    config = load_config(own_run).model_copy(update={"model_name": str(copy)})
+
+    assert check_everything(config)["members_finished"] == 2
+    assert len(predict(config)) == 1
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    with pytest.raises(ConfigError, match="the base model's files differ"):
+        check_everything(config)
 
 
 def test_classes_that_the_data_do_not_tell_are_no_other_number_of_them(own_run, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from documents import DOCUMENTS, first_cells, section
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.records import SetMetrics
-from ensemble_uq_llm.evaluation.scores import SCORES
+from ensemble_uq_llm.evaluation.scores import ANSWER_MASS, SCORES
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.storage.change import STAGING
@@ -30,7 +30,7 @@ def test_every_key_of_the_metrics_json_is_documented_and_no_other():
 def test_every_score_and_metric_has_its_row_and_no_other():
     scores = first_cells(section(SCORES_PAGE, "## Scores of uncertainty"))
     metrics = first_cells(section(SCORES_PAGE, "## Metrics of quality"))
-    assert scores == [score.name for score in SCORES]
+    assert scores == [score.name for score in (*SCORES, ANSWER_MASS)]
     assert metrics == [metric.name for metric in METRICS]
 
 

@@ -13,7 +13,7 @@ from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.quality.metrics import HEADLINE, METRICS, metrics_for
 from ensemble_uq_llm.evaluation.quality.truth import TRUTH_NUMBERS
 from ensemble_uq_llm.evaluation.records import CalibrationSet
-from ensemble_uq_llm.evaluation.scores import SCORES
+from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.statistics.statistic import value_of
 from small_predictions import predicted, unlabelled
@@ -73,6 +73,24 @@ def test_a_single_member_gains_nothing_and_is_not_compared():
 
     assert metrics.members_mean["nll"].value == pytest.approx(metrics.ensemble["nll"].value)
     assert (metrics.gain, metrics.size_curve, metrics.diversity) == ({}, None, {})
+
+
+def surest_where_wrong(members):
+    """Predictions whose confidence finds mistakes worse than a coin does, and so worse than a score that is 0."""
+    predictions = predicted(n=60, members=members)
+    uncertainty = Measured.of(predictions).uncertainty
+    wrong_N = uncertainty.confidence_N > np.median(uncertainty.confidence_N)
+    return replace(predictions, labels=tuple((uncertainty.prediction_N ^ wrong_N).tolist()))
+
+
+def test_of_a_single_member_no_score_is_chosen_that_needs_several():
+    single, several = (labelled(surest_where_wrong(members)).best_score for members in (1, 4))
+
+    assert (single.best, single.compared) == (BASELINE, 4)
+    assert "mutual information" not in single.answer
+    assert several.compared == len(SCORES)
+    fitted = fit_decisions(surest_where_wrong(1), name="calibration", rng=np.random.default_rng(0), draws=50)
+    assert fitted.best_score.compared == 4
 
 
 def test_what_is_said_without_labels():

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ensemble_uq_llm.evaluation.scores import ANSWER_MASS, BASELINE, SCORES, scores_to_rank, uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import (
+    ANSWER_MASS,
+    BASELINE,
+    OF_DISAGREEMENT,
+    SCORES,
+    scores_to_abstain_by,
+    scores_to_rank,
+    uncertainty_scores,
+)
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from small_predictions import predicted
 
@@ -83,6 +91,16 @@ def test_confidence_and_margin_rank_two_classes_alike():
     scores = uncertainty_scores(measured(n=200))
 
     assert (np.argsort(scores["margin"]) == np.argsort(scores["one_minus_confidence"])).all()
+
+
+def test_scores_of_disagreement_are_those_that_one_member_lacks():
+    single, several = (measure_uncertainty(predicted(n=30, members=m).logits_MNC) for m in (1, 3))
+
+    zero = [name for name, score_N in uncertainty_scores(single).items() if not score_N.any()]
+    assert tuple(zero) == OF_DISAGREEMENT
+    assert all(score_N.any() for score_N in uncertainty_scores(several).values())
+    assert scores_to_abstain_by(1) == ("one_minus_confidence", "margin", "entropy", "expected_entropy")
+    assert scores_to_abstain_by(2) == tuple(score.name for score in SCORES)
 
 
 def test_the_answer_mass_is_a_tenth_score_where_every_set_has_it():

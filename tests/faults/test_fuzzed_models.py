@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import DataError, IntegrityError, ModelError
 from ensemble_uq_llm.member import trained
-from ensemble_uq_llm.models.base import base_digest, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, ensemble_of, read_adapter
 from ensemble_uq_llm.models.lora.peft_settings import SETTINGS
@@ -100,7 +101,7 @@ def test_mutated_model_folders(base, tmp_path, rounds, tally):
             load_tokenizer(changed.parent)
         else:
             load_decoder(changed.parent, device=CPU, bf16=False)
-        base_digest(changed.parent)
+        digest_of(base_files(changed.parent))
 
     before, seen, count = peak(), Counter[str](), rounds(500, 20_000)
     for seed in range(count):

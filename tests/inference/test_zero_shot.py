@@ -11,13 +11,15 @@ from transformers import AutoModelForCausalLM
 
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.data.job import Job
-from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.errors import ConfigError, StorageError
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
-from ensemble_uq_llm.inference.zero_shot import THE_BASE, load_zero_shot, zero_shot_config
+from ensemble_uq_llm.inference.zero_shot import THE_BASE, load_zero_shot
 from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.pipeline import predict
 from ensemble_uq_llm.predictions.parquet import read_predictions
+from ensemble_uq_llm.predictions.zero_shot_config import zero_shot_config
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.verification.verify import verify
 from small_runs import ANSWERING, settings
 from tiny_models import padded
@@ -75,6 +77,28 @@ def test_it_can_be_evaluated_and_verified(made):
     evaluations = evaluate_run(asked.output_dir, seeds=(), draws=100, seed=0)
     assert list(evaluations) == ["validation"]
     assert not verify(RunFolder(asked.output_dir)).findings
+
+
+def test_one_folder_holds_one_way_of_answering(made):
+    _, asked, path = made
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"answers: their tokens are \[.*\] now, and .*run_zero_shot was asked for "):
+        predict(asked.model_copy(update={"answers": ("e", "t")}), zero_shot=True)
+    assert path.read_bytes() == before
+
+
+def test_no_members_are_trained_in_it_nor_looked_for(made):
+    _, asked, _ = made
+    with pytest.raises(StorageError, match="run_zero_shot: holds a zero-shot baseline, beside which nothing is"):
+        train(asked)
+    with pytest.raises(ConfigError, match="run_zero_shot: holds a zero-shot baseline and no members; ask it with --z"):
+        predict(asked)
+
+
+def test_trained_members_are_not_written_over(own_run):
+    config = load_config(own_run).model_copy(update={**ANSWERING, "answer_mass": True})
+    with pytest.raises(ConfigError, match=r"own: holds trained members, and the base's own answers need this place"):
+        predict(config, zero_shot=True)
 
 
 def test_a_run_with_a_trained_head_has_this_baseline_too(tiny_base, tiny_data, tmp_path):

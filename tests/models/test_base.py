@@ -14,15 +14,16 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models import base, base_files
+from ensemble_uq_llm.models import base
+from ensemble_uq_llm.models import base_files as files_of_bases
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.base import (
-    base_digest,
     find_base,
     load_decoder,
     load_skeleton,
     load_tokenizer,
 )
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.utils.files import sha256_of
 from hub_content import tiny_llama_files
 from hub_server import Repo, client_environment
@@ -330,14 +331,14 @@ def flip_last_byte(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_the_digest_changes_with_every_byte_that_counts(saved, copy, name):
-    assert base_digest(copy) == base_digest(saved)
+    assert digest_of(base_files(copy)) == digest_of(base_files(saved))
     (copy / "README.md").write_text("says nothing about the model")
-    assert base_digest(copy) == base_digest(saved)
+    assert digest_of(base_files(copy)) == digest_of(base_files(saved))
     flip_last_byte(copy / name)
-    assert base_digest(copy) != base_digest(saved)
+    assert digest_of(base_files(copy)) != digest_of(base_files(saved))
     flip_last_byte(copy / name)
     (copy / name).rename(copy / f"other-{name}")
-    assert base_digest(copy) != base_digest(saved)
+    assert digest_of(base_files(copy)) != digest_of(base_files(saved))
 
 
 def test_the_digest_of_the_hubs_cache_is_that_of_a_plain_copy(saved, copy, monkeypatch):
@@ -347,8 +348,8 @@ def test_the_digest_of_the_hubs_cache_is_that_of_a_plain_copy(saved, copy, monke
     weights.rename(blob)
     weights.symlink_to(blob)
     read = []
-    monkeypatch.setattr(base_files, "sha256_of", lambda path: read.append(path.name) or _real_sha256(path))
-    assert base_digest(copy) == base_digest(saved)
+    monkeypatch.setattr(files_of_bases, "sha256_of", lambda path: read.append(path.name) or _real_sha256(path))
+    assert digest_of(base_files(copy)) == digest_of(base_files(saved))
     assert read.count("model.safetensors") == 1, "a blob's name is its digest, so only the plain copy is read"
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models import base_files as module
-from ensemble_uq_llm.models.base import base_digest
-from ensemble_uq_llm.models.base_files import base_files, differing, digest_of
+from ensemble_uq_llm.models.base_files import TEMPLATE, base_files, differing, digest_of
 from ensemble_uq_llm.utils.files import sha256_of
 from hub_content import tiny_llama_files
 
@@ -66,7 +65,6 @@ def test_the_record_is_plain_json_and_its_digest_is_over_names_and_contents(fold
     listing = {path.name: sha256_of(path) for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
     assert {name: file["sha256"] for name, file in files.items()} == listing
     assert digest_of(files) == hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
-    assert digest_of(files) == base_digest(folder)
 
 
 def test_what_has_the_recorded_size_and_times_is_not_read_again(folder, read):
@@ -130,13 +128,24 @@ def test_files_that_came_and_went_are_named(folder):
 
 def test_an_older_tokenizer_counts_where_it_is_read(folder):
     (folder / "merges.txt").write_text("a b")
-    with_both = base_digest(folder)
+    with_both = digest_of(base_files(folder))
     (folder / "merges.txt").write_text("b a")
-    assert base_digest(folder) == with_both, "tokenizer.json is read, and nothing else"
+    assert digest_of(base_files(folder)) == with_both, "tokenizer.json is read, and nothing else"
     (folder / "tokenizer.json").unlink()
     files = base_files(folder)
     (folder / "merges.txt").write_text("a b")
     assert differing(base_files(folder, files), files) == {"merges.txt": "altered"}
+
+
+def test_a_chat_template_counts_where_it_was_recorded_or_prompts_stand_in_it(folder):
+    before = base_files(folder)  # as records of earlier versions are, and those of a base without one
+    (folder / TEMPLATE).write_text("{{ messages }}")
+    assert differing(base_files(folder, before), before) == {}
+    assert differing(base_files(folder, before, templated=True), before) == {TEMPLATE: "added"}
+    files = base_files(folder)
+    assert TEMPLATE in files
+    (folder / TEMPLATE).write_text("{{ messages }}!")
+    assert differing(base_files(folder, files), files) == {TEMPLATE: "altered"}
 
 
 @pytest.mark.parametrize("shared", [False, True])

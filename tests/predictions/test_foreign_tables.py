@@ -96,6 +96,17 @@ def test_one_column_of_one_member(tmp_path, ending, name):
     assert np.allclose(softmax(theirs.logits_MNC), [[[0.75, 0.25], [0.1, 0.9]]], rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["answer_mass", "mass"])
+def test_the_answer_mass_is_kept(tmp_path, ending, name):
+    path = write(tmp_path / f"x.{ending}", {"prob": [0.25, 0.9], name: [0.5, 1.0]})
+    mapping = {} if name == "answer_mass" else {"answer_mass": name}
+
+    assert load_predictions(path, columns=mapping).answer_mass_MN.tolist() == [[0.5, 1.0]]
+    with pytest.raises(DataError, match=r"answer_mass is 1\.5; it must be a probability, in every row"):
+        load_predictions(write(tmp_path / f"y.{ending}", {"prob": [0.25], "answer_mass": [1.5]}))
+
+
 def test_true_probabilities_are_kept_and_other_columns_ignored(tmp_path):
     ours = predicted(n=6, members=1, truth=True)
     columns = columns_of(ours, "prob") | {f"true_{c}": ours.true_probs_NC[:, c].tolist() for c in range(2)}

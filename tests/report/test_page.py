@@ -216,6 +216,25 @@ def test_the_report_shows_what_an_evaluation_writes(tmp_path):
     assert sections_of(page_of(folder)) == NAMES[:-1]
 
 
+def test_of_a_single_member_nothing_speaks_of_an_ensemble(tmp_path):
+    folder = RunFolder(tmp_path)
+    for seed, name in enumerate(("validation", "strange")):
+        mass_MN = np.random.default_rng(seed).random((1, 60))
+        write_predictions(folder.predictions(name), replace(drawn(60, members=1, seed=seed), answer_mass_MN=mass_MN))
+    evaluate_run(folder, draws=100)
+    page = page_of(folder)
+    text = page.text.replace("EnsembleUQLLM", "").replace(
+        "A single member disagrees with nobody: mutual information, variance, expected pairwise KL, disagreement and "
+        "spread are 0 for every example, and left out here.",
+        "",
+    )
+
+    assert "One minus answer mass" in text
+    for word in ("nsemble", "utual information", "ean member", "the members", "isagree"):
+        assert word not in text, word
+    assert "votes" not in {tag.get("class") for _, tag in page.tags}
+
+
 def test_two_samples_of_one_seed_are_told_apart_from_predictions_to_page(tmp_path):
     folder = RunFolder(tmp_path)
     members = (MemberId(7), MemberId(7, 2))

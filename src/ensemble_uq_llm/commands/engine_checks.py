@@ -11,7 +11,8 @@ from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.labels.class_names import FROM_DATA
-from ensemble_uq_llm.models.base import base_digest, load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.base import load_skeleton, load_tokenizer
+from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.weights import INDEX, WEIGHTS, check_weights
 from ensemble_uq_llm.models.gguf.gguf_header import is_gguf
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
@@ -72,7 +73,8 @@ def _check_base(config: Config, found: CheckList) -> _Base:
         is_local = is_gguf(folder) or local_folder(config.model_name) is not None
         if is_local or any((folder / name).exists() for name in (WEIGHTS, INDEX)):
             check_weights(folder, skeleton)
-            base.digest = base_digest(folder)
+            known = RunFolder(config.output_dir).record().get("base_files") if found.are_right({"output_dir"}) else None
+            base.digest = digest_of(base_files(folder, known, templated=config.chat_template))
         else:
             found.not_checked.append(f"weights of {config.model_name}: not downloaded yet")
     settings: Any = skeleton.config.get_text_config()

@@ -1,5 +1,6 @@
 """What `init` writes: a YAML with every key explained, or the few keys that a known task needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def new_yaml(task: str | None, *, train: Path | None = None, validation: Path | 
         return commented_template()
     found = find_task(task)
     sources = [path for path in (train, validation) if path is not None]
-    prompts = [found.prompt_for(_columns(path), str(path)) for path in sources] or [found.prompts[0]]
+    prompts = [found.prompt_for(_first_row(path), str(path)) for path in sources] or [found.prompts[0]]
     if prompts[0] != prompts[-1]:
         raise DataError(f"{validation}: has not the columns of {train}; both must be read by one prompt_template")
     prompt = prompts[0]
@@ -64,12 +65,15 @@ def new_yaml(task: str | None, *, train: Path | None = None, validation: Path | 
         f"# {found.title}.\n# All other keys are at their defaults; `ensemble-uq config` shows them.\n"
         f"# The base: a name on the hub, a folder, or a GGUF file.\nmodel_name: {write_value(model)}\n"
     )
-    return about + "".join(f"{key}: {write_value(value)}\n" for key, value in values.items())
+    in_words = "# To ask the base in words, trained or zero-shot, uncomment:\n# head: answer\n" + (
+        f"# answers: {write_value(list(found.answers))}\n" if found.answers else ""
+    )
+    return about + "".join(f"{key}: {write_value(value)}\n" for key, value in values.items()) + in_words
 
 
-def _columns(path: Path) -> list[str]:
-    """Return the columns of a file, as its first row has them."""
+def _first_row(path: Path) -> Mapping[str, Any]:
+    """Return the first row of a file, whose columns are taken for those of all."""
     records = read_records(path)
     if not records:
         raise DataError(f"{path}: holds no rows; give a file with some")
-    return list(records[0].values)
+    return records[0].values

@@ -7,7 +7,7 @@ from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.suggest import did_you_mean
-from ensemble_uq_llm.utils.text import as_word, listed
+from ensemble_uq_llm.utils.text import as_word, clipped, listed
 
 PREDICTIONS: Final = (".parquet", ".csv", ".tsv", ".npz", ".jsonl")
 """The endings of files of predictions."""
@@ -57,3 +57,35 @@ def check_evaluated(folder: Path) -> None:
     else:
         advice = "name a run folder, or the --output of an evaluation"
     raise DataError(f"{folder}: nothing has been evaluated here; {advice}")
+
+
+def check_is_run(folder: Path) -> None:
+    """Raise ConfigError where there is no run in a folder."""
+    if RunFolder(folder).config.is_file():
+        return
+    if RunFolder(folder).members():
+        load_config(folder)  # which says how members become a run again
+    there = "a folder without config.yaml, so not a run" if folder.is_dir() else "there is no such run folder"
+    beside = [path.parent.name for path in folder.absolute().parent.glob(f"*/{RunFolder(folder).config.name}")]
+    hint = did_you_mean(folder.name, beside) or (f"; runs beside it are {listed(sorted(beside))}" if beside else "")
+    raise ConfigError(f"{folder}: {there}{hint or '; train a configuration to make one'}")
+
+
+def predicted_set(folder: RunFolder, name: str) -> Path:
+    """Return where a run's predictions of a set are.
+
+    Raises:
+        DataError: there are none; the message says what is there instead.
+        IntegrityError: they were put there by somebody else, or are gone.
+    """
+    names = folder.prediction_names()
+    if name in names:
+        folder.check_knows([folder.predictions(name)])
+        return folder.predictions(name)
+    if names:
+        advice = f"there are {listed(names)}{did_you_mean(str(name), names)}"
+    elif folder.config.exists():
+        advice = f"predict it first: ensemble-uq predict {as_word(folder)}"
+    else:
+        advice = "the folder is no run; name a run folder or a file of predictions"
+    raise DataError(f"{folder.root}: no set {clipped(name)} has been predicted; {advice}")

@@ -17,6 +17,7 @@ from ensemble_uq_llm.data.prompts import default_cut_column, parse_template
 from ensemble_uq_llm.data.reading.columns import Columns
 from ensemble_uq_llm.data.reading.data_files import read_labels, read_records
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.labels.option_letters import names_options
 from ensemble_uq_llm.utils.text import clipped, listed
 
 MOST_CLASSES: Final = 10
@@ -109,9 +110,11 @@ def _train(config: Config, job: Job) -> dict[str, Any]:
     kept, held_out = job.split.kept, job.split.held_out
     counts = class_counts([*kept, *held_out], config.class_labels)
     if absent := [name for name, count in counts.items() if not count]:
+        key, advice = ("class_names", "is the name right?")
+        if names_options(config.prompt_template):
+            key, advice = ("num_labels", "lower it, if no row has so many options")
         warnings.warn(
-            f"class_names: no training example is of {listed(absent)}: it cannot be learned; is the name right?",
-            stacklevel=3,
+            f"{key}: no training example is of {listed(absent)}: it cannot be learned; {advice}", stacklevel=3
         )
     class_weights(config, kept)
     stopping = 0 if job.stopping is None else len(job.stopping.examples)

@@ -88,6 +88,6 @@ def default_cut_column(text: str) -> str:
     named = Counter(column for _, column in template.pieces if column is not None)
     once = [column for column, times in named.items() if times == 1 and column != OPTIONS_FIELD]
     if not once:
-        alone = "names none beside the options" if set(named) == {OPTIONS_FIELD} else "repeats every column"
+        alone = "names no column beside the options" if set(named) == {OPTIONS_FIELD} else "repeats every column"
         raise ConfigError(f"prompt_template {clipped(text)}: it {alone}, so none can be cut")
     return "passage" if "passage" in once else once[-1]

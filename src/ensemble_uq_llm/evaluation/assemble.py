@@ -32,7 +32,7 @@ from ensemble_uq_llm.evaluation.records import (
     TemperatureEffect,
     TemperatureScaling,
 )
-from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import scores_to_abstain_by, uncertainty_scores
 from ensemble_uq_llm.statistics.ties import most_probable
 
 
@@ -97,7 +97,7 @@ def with_labels(
             )
             for score, scores_N in measured.scores.items()
         },
-        best_score=choose_score(numbers.selective),
+        best_score=choose_score(numbers.selective, names=scores_to_abstain_by(len(members))),
     )
     return _with_members(metrics, measured, numbers, draws=draws, seed=seed) if metrics.several else metrics
 

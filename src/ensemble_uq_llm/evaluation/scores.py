@@ -7,6 +7,7 @@ sure: from the probabilities of the other classes, which have digits left where 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ class Score:
     more of it than that."""
     is_doubt_of_two: bool = False
     """Whether it ranks examples of two classes as one minus confidence does."""
+    is_of_disagreement: bool = False
+    """Whether it is 0 for every example of a single member."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,32 +128,45 @@ SCORES = (
         title="Mutual information",
         of=lambda uncertainty: uncertainty.mutual_information_N,
         of_agreeing=lambda doubt_N: ROUNDING**2 * doubt_N,
+        is_of_disagreement=True,
     ),
     Score(
         name="variance",
         title="Variance",
         of=lambda uncertainty: uncertainty.variance_N,
         of_agreeing=lambda doubt_N: (ROUNDING * doubt_N) ** 2,
+        is_of_disagreement=True,
     ),
     Score(
         name="expected_pairwise_kl",
         title="Expected pairwise KL",
         of=lambda uncertainty: uncertainty.expected_pairwise_kl_N,
         of_agreeing=lambda doubt_N: ROUNDING**2 * doubt_N,
+        is_of_disagreement=True,
     ),
     Score(
         name="disagreement",
         title="Disagreement",
         of=lambda uncertainty: uncertainty.disagreement_N,
+        is_of_disagreement=True,
     ),
     Score(
         name="spread",
         title="Spread",
         of=lambda uncertainty: uncertainty.spread_N,
         of_agreeing=lambda doubt_N: ROUNDING * doubt_N,
+        is_of_disagreement=True,
     ),
 )
 """What every ensemble has, and what the score to abstain by is chosen from."""
+
+OF_DISAGREEMENT: Final = tuple(score.name for score in SCORES if score.is_of_disagreement)
+"""Scores that a single member has not: nobody disagrees with it."""
+
+
+def scores_to_abstain_by(members: int) -> tuple[str, ...]:
+    """Return the scores that the one to abstain by is chosen from, of so many members."""
+    return tuple(score.name for score in SCORES if members > 1 or not score.is_of_disagreement)
 
 
 def _one_minus_answer_mass(uncertainty: Uncertainty) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, adapter_of
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
+from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, sha256_of
@@ -60,7 +61,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
     base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
-    digest = _checked_base(run, base, records)  # before anything reads it
+    digest = _checked_base(run, base, records, templated=config.chat_template)  # before anything reads it
     tokenizer = load_tokenizer(base)
     tokens = answer_token_ids(config, tokenizer)
     if records:
@@ -100,6 +101,8 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
     folder.check_members(config.member_seeds)
     members = folder.members_of(config.member_seeds)
     if not members:
+        if is_zero_shot(folder):
+            raise ConfigError(f"{folder.root}: holds a zero-shot baseline and no members; ask it with --zero-shot")
         raise ConfigError(
             f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )
@@ -112,7 +115,9 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
     return records
 
 
-def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapping[str, Any]]) -> str:
+def _checked_base(
+    folder: RunFolder, base: Path, records: Mapping[MemberId, Mapping[str, Any]], *, templated: bool
+) -> str:
     """Return the digest of the base's files, which are those that the members were trained on.
 
     Files whose size and times are those on record are not read.
@@ -121,7 +126,7 @@ def _checked_base(folder: RunFolder, base: Path, records: Mapping[MemberId, Mapp
         IntegrityError: another base, or an altered one; the message names a file that differs, where that is known.
     """
     known = folder.record().get("base_files")
-    files = base_files(base, known)
+    files = base_files(base, known, templated=templated)
     digest = digest_of(files)
     for member, record in records.items():
         if record.get("base_digest", digest) != digest:

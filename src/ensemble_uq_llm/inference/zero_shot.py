@@ -3,7 +3,9 @@
 from typing import Final
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.answer_tokens import answer_token_ids
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
@@ -12,23 +14,13 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
-from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.predictions.zero_shot_config import ZERO_SHOT
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
-
-_BESIDE: Final = "_zero_shot"
+from ensemble_uq_llm.utils.files import write_json, write_text
 
 THE_BASE: Final = MemberId(0)
 """As which its predictions are written: those of one member."""
-
-
-def zero_shot_config(config: Config) -> Config:
-    """Return the configuration of a run's zero-shot baseline: the answer head with its mass, in a folder beside it.
-
-    A folder of its own, because it is another ensemble: numbers of the two are compared, never measured together.
-    """
-    name = config.output_dir.name
-    folder = config.output_dir.with_name(name if name.endswith(_BESIDE) else f"{name}{_BESIDE}")
-    return config.model_copy(update={"head": "answer", "answer_mass": True, "output_dir": folder})
 
 
 @naming_memory("the base", "set use_bf16: true")
@@ -51,8 +43,29 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
         answer_tokens=tokens,
         budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
         base=base,
-        base_digest=digest_of(base_files(base, RunFolder(config.output_dir).record().get("base_files"))),
+        base_digest=digest_of(base_files(base)),
         weights={},
         scales={},
         foreign=True,
     )
+
+
+def begin_baseline(config: Config, loaded: LoadedEnsemble) -> None:
+    """Make the folder of a baseline, or go on in it, so that all sets in it are answered by the same tokens.
+
+    Raises:
+        ConfigError: members were trained there, or sets were asked for other answers.
+    """
+    folder = RunFolder(config.output_dir)
+    if folder.members():
+        raise ConfigError(f"{folder.root}: holds trained members, and the base's own answers need this place; move it")
+    record, tokens = folder.record(), list(loaded.answer_tokens or ())
+    if (before := record.get(ANSWER_TOKENS, tokens)) != tokens:
+        raise ConfigError(
+            f"answers: their tokens are {tokens} now, and {folder.root} was asked for {before}; put back answers, "
+            "class_names and prompt_template, or move that folder"
+        )
+    with folder.change() as change:
+        new = RunFolder(change.root)
+        write_text(new.config, config_to_yaml(with_absolute_paths(config)))
+        write_json(new.run_record, {**record, ZERO_SHOT: True, ANSWER_TOKENS: tokens})

@@ -13,7 +13,6 @@ from transformers.utils import logging as transformers_logging
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError, UnreachableModelError
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
-from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.quotes import quoted
@@ -158,15 +157,6 @@ def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
         str(folder), use_safetensors=True, trust_remote_code=False, **settings
     )
     return found
-
-
-def base_digest(folder: Path) -> str:
-    """Return one SHA-256 over the base's configuration, weights and tokenizer files, names included.
-
-    Raises:
-        ModelError: a file that cannot be read.
-    """
-    return digest_of(base_files(folder))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ of the record; one whose are not is read again. A clock can be set back: `full` 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias, TypedDict
 
@@ -39,7 +39,9 @@ BaseFiles: TypeAlias = dict[str, BaseFile]
 """The files of a base by their names, as JSON has it."""
 
 
-def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, full: bool = False) -> BaseFiles:
+def base_files(
+    folder: Path, known: Mapping[str, BaseFile] | None = None, *, templated: bool = False, full: bool = False
+) -> BaseFiles:
     """Return what the base's files are now, reading only those that differ from `known`; of a GGUF file: that one.
 
     They differ if their size or times do. Without `known` the hub's word is taken for the digests of what it has
@@ -47,7 +49,9 @@ def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, ful
 
     Args:
         folder: the base's files, or its GGUF file.
-        known: an earlier record of them, from this machine or another.
+        known: an earlier record of them, from this machine or another. Records of earlier versions are without the
+            chat template, and nothing of theirs was asked in it.
+        templated: whether prompts stand in the chat template, which then counts whatever the record is.
         full: read every file, whatever its times and its name say.
 
     Raises:
@@ -55,7 +59,9 @@ def base_files(folder: Path, known: Mapping[str, BaseFile] | None = None, *, ful
     """
     earlier = {} if full or known is None else known
     trust_hub = known is None and not full
-    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in _paths(folder, known)}
+    is_used = templated or known is None or TEMPLATE in known
+    paths = _paths(folder, (TEMPLATE,) if is_used else ())
+    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in paths}
 
 
 def path_of(base: Path, name: str) -> Path:
@@ -79,7 +85,7 @@ def differing(files: Mapping[str, BaseFile], wanted: Mapping[str, BaseFile]) -> 
     return dict(sorted(differences.items()))
 
 
-def _paths(base: Path, known: Mapping[str, BaseFile] | None) -> list[Path]:
+def _paths(base: Path, templates: Sequence[str]) -> list[Path]:
     if is_gguf(base):
         return [base]
     try:
@@ -87,7 +93,6 @@ def _paths(base: Path, known: Mapping[str, BaseFile] | None) -> list[Path]:
     except OSError as error:
         raise ModelError(f"model_name: {base} cannot be read ({error.strerror or error})") from error
     others = () if any(path.name == "tokenizer.json" for path in paths) else OLDER_TOKENIZERS
-    templates = (TEMPLATE,) if known is None or TEMPLATE in known else ()  # records of earlier versions are without
     return [path for path in paths if path.suffix in SUFFIXES or path.name in (*others, *templates)]
 
 

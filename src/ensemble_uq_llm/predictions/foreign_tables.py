@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.predictions.foreign.cells import numbers, whole_numbers
 from ensemble_uq_llm.predictions.foreign.column_names import (
+    ANSWER_MASS,
     check_columns,
     text_columns,
     with_class_numbers,
@@ -55,7 +56,7 @@ def load_predictions(
     are class numbers or, for two classes, true and false, or names of classes; instead of `logit_c` there may be
     probabilities `prob_c` or `p_c`, or for two classes P(class 1) alone as `prob`, `p_yes`, `prob_1` or `p_1`; c is a
     number or the name of a class. A column `logits` or `probs` may hold a list of one number a class, or a list of such
-    lists, one a member. True probabilities `true_c` are kept, other columns are ignored. Options
+    lists, one a member. True probabilities `true_c` and `answer_mass` are kept, other columns are ignored. Options
     of multiple choice that a row does not have: `foreign.option_counts`. NPZ: see `foreign_arrays.read_arrays`.
 
     Probabilities are stored as logits, their logarithms; see `foreign_values.log_probabilities`.
@@ -153,6 +154,8 @@ def _our_columns(file: TableFile, logits_PC: NDArray[np.float64], classes: Seque
     columns |= {f"logit_{c}": logits_P for c, logits_P in enumerate(logits_PC.T)}
     if "sample" in names:
         columns["sample"] = whole_numbers(file, "sample")
+    if ANSWER_MASS in names:
+        columns[ANSWER_MASS] = numbers(file, ANSWER_MASS)
     return columns | {name: numbers(file, name) for name in names if _TRUTH.fullmatch(name)}
 
 

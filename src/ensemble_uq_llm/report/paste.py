@@ -64,8 +64,9 @@ def headline_plain(
     return PlainTable(
         title=name,
         header=(
-            *("Metric", "Ensemble", "95% interval", "Mean member", "One answer for all"),
-            *("Noise floor", "Its 95th percentile"),
+            *("Metric", "Ensemble" if metrics.several else "Value", "95% interval"),
+            *(["Mean member"] if metrics.several else []),
+            *("One answer for all", "Noise floor", "Its 95th percentile"),
         ),
         rows=tuple((f"{m.title} {direction(m.higher_is_better)}", *_shown_cells(m, metrics)) for m in shown),
         notes=tuple(findings_in_words(metrics, class_labels)),
@@ -138,7 +139,7 @@ def _shown_cells(metric: Metric, metrics: SetMetrics) -> list[str]:
     return [
         show_value(estimate.value, form),
         show_interval(estimate.ci95, form),
-        show_value(metrics.members_mean[metric.name].value, form),
+        *([show_value(metrics.members_mean[metric.name].value, form)] if metrics.several else []),
         show_value(_of_constant_answers(metric, metrics), form),
         *((show_value(floor.mean, form), show_value(floor.p95, form)) if floor else (UNDEFINED, UNDEFINED)),
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from ensemble_uq_llm.evaluation.records import BestScore, RocCurve
-from ensemble_uq_llm.evaluation.scores import BASELINE
+from ensemble_uq_llm.evaluation.scores import BASELINE, OF_DISAGREEMENT
 from ensemble_uq_llm.report.figures.roc_figure import RocLine
 from ensemble_uq_llm.report.formats import score_title, show_value
 from ensemble_uq_llm.statistics.intervals import Estimate
@@ -15,10 +15,6 @@ Value = TypeVar("Value")
 
 _STYLES: Final = ("best", "second", "third", "fourth")
 """The style sheet's classes of curves, the recommended score's first."""
-
-
-OF_DISAGREEMENT: Final = ("mutual_information", "variance", "expected_pairwise_kl", "disagreement", "spread")
-"""The scores that are 0 for every example of a single member."""
 
 
 @dataclass(frozen=True, kw_only=True)

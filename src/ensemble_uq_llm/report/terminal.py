@@ -58,10 +58,10 @@ def headline_table(name: str, metrics: SetMetrics, class_labels: Sequence[str] |
     if metrics.ensemble:
         parts.append(_metric_table(metrics))
         if metrics.ensemble["ece"].noise_floor:
-            parts.append(_calibration_table(metrics.ensemble))
-    parts.append(_uncertainty_table(metrics.uncertainty))
+            parts.append(_calibration_table(metrics))
+    parts.append(_uncertainty_table(metrics))
     if metrics.truth:
-        parts.append(_truth_table(metrics.truth))
+        parts.append(_truth_table(metrics))
     parts += [Text(sentence) for sentence in (*classes_in_words(metrics, class_labels), *_sentences(metrics))]
     parts += [Text(metrics.protocol_line, style="dim")] if metrics.protocol_line else []
     return Group(*parts)
@@ -71,17 +71,19 @@ def shift_table(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | No
     """Return one row a set: is it answered worse, and is it told from the reference set; and what that means."""
     shifts = [metrics.shift for metrics in sets.values() if metrics.shift]
     judged = _SHORT_SCORES[shifts[0].detection.score] if shifts else ""
-    table = FittingTable("Set", "n", "Accuracy", "95%, in %", "Entropy", "MI", f"AUROC\n{judged}".rstrip(), "95%")
+    several = any(metrics.several for metrics in sets.values())
+    averages = {"average_entropy": "Entropy"} | ({"average_mutual_information": "MI"} if several else {})
+    told = ("Set", "n", "Accuracy", "95%, in %", *averages.values())
+    table = FittingTable(*told, f"AUROC\n{judged}".rstrip(), "95%")
     for name, metrics in sets.items():
         accuracy = metrics.ensemble["accuracy"] if metrics.ensemble else Estimate(value=None, ci95=None)
-        averages, detection = metrics.uncertainty, metrics.shift.detection if metrics.shift else None
+        detection = metrics.shift.detection if metrics.shift else None
         table.add_row(
             Text(name),
             f"{metrics.n:,}",
             show_value(accuracy.value, ".1%"),
             _range(accuracy.ci95, scale=100, form=".1f"),
-            show_value(averages["average_entropy"], ".3f"),
-            show_value(averages["average_mutual_information"], ".3f"),
+            *(show_value(metrics.uncertainty[average], ".3f") for average in averages),
             show_value(detection.auroc.value if detection else None, ".3f"),
             _range(detection.auroc.ci95 if detection else None, scale=1, form=".2f"),
         )
@@ -99,7 +101,7 @@ def _range(interval: Interval | None, *, scale: float, form: str) -> str:
 
 
 def _metric_table(metrics: SetMetrics) -> FittingTable:
-    table = FittingTable("Metric", "Ensemble", "95% interval", "Mean member")
+    table = FittingTable("Metric", _whose(metrics), "95% interval", *(["Mean member"] if metrics.several else []))
     for metric in HEADLINE:
         estimate = metrics.ensemble[metric.name]
         if estimate.noise_floor:
@@ -108,16 +110,21 @@ def _metric_table(metrics: SetMetrics) -> FittingTable:
             f"{metric.title} {direction(metric.higher_is_better)}",
             Text(show_value(estimate.value, metric.format), style="bold"),
             show_interval(estimate.ci95, metric.format),
-            show_value(metrics.members_mean[metric.name].value, metric.format),
+            *([show_value(metrics.members_mean[metric.name].value, metric.format)] if metrics.several else []),
         )
     return table
 
 
-def _calibration_table(estimates: Mapping[str, MetricEstimate]) -> FittingTable:
-    """Return the calibration errors beside what a perfectly calibrated ensemble would show on as many examples."""
-    table = FittingTable("Calibration error ↓", "Ensemble", "Without noise", "If calibrated", "at most*")
+def _whose(metrics: SetMetrics) -> str:
+    """Return the title of a column of the pooled answers' numbers; one member's need no name."""
+    return "Ensemble" if metrics.several else "Value"
+
+
+def _calibration_table(metrics: SetMetrics) -> FittingTable:
+    """Return the calibration errors beside what a perfectly calibrated model would show on as many examples."""
+    table = FittingTable("Calibration error ↓", _whose(metrics), "Without noise", "If calibrated", "at most*")
     for metric in METRICS:
-        estimate = estimates.get(metric.name)
+        estimate = metrics.ensemble.get(metric.name)
         if estimate is None or estimate.noise_floor is None or metric.same_as:
             continue
         table.add_row(
@@ -171,17 +178,17 @@ def _conformal_sentence(conformal: Conformal) -> str:
     )
 
 
-def _uncertainty_table(averages: Mapping[str, float]) -> FittingTable:
+def _uncertainty_table(metrics: SetMetrics) -> FittingTable:
     table = FittingTable("Uncertainty", "Average")
-    for name, title in UNCERTAINTY_ROWS:
-        table.add_row(title, show_value(averages[name], ".4f"))
+    for name, title in UNCERTAINTY_ROWS if metrics.several else UNCERTAINTY_ROWS[:1]:
+        table.add_row(title, show_value(metrics.uncertainty[name], ".4f"))
     return table
 
 
-def _truth_table(truth: Mapping[str, Estimate]) -> FittingTable:
-    table = FittingTable("Against the true probabilities", "Ensemble", "95% interval")
+def _truth_table(metrics: SetMetrics) -> FittingTable:
+    table = FittingTable("Against the true probabilities", _whose(metrics), "95% interval")
     for each in TRUTH_NUMBERS:
-        estimate = truth[each.name]
+        estimate = metrics.truth[each.name]
         table.add_row(each.title, show_value(estimate.value, each.format), show_interval(estimate.ci95, each.format))
     return table
 

@@ -65,7 +65,7 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
         job = job or Job(config)
         warn_if_warmup_outlasts(config, len(job.train.examples))
         base = base_folder(config)
-        files = base_files(base, folder.record().get("base_files"))
+        files = base_files(base, folder.record().get("base_files"), templated=config.chat_template)
         digests = Digests(data=job.train.digest, base=digest_of(files))
         finished = folder.members()
         check_same_making(folder, finished, config, digests=digests)

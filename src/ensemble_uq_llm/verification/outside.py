@@ -32,7 +32,7 @@ def check_base(
         return
     into.checking("base")
     with into.noting_errors(str(folder)):
-        files = base_files(folder, known, full=True)
+        files = base_files(folder, known, templated=config.chat_template, full=True)
         if wanted != {digest_of(files)}:
             differs = differing(files, known) if known else {}
             for name, how in differs.items() or [("", "not the base")]:

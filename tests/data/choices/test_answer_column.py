@@ -48,6 +48,8 @@ def test_an_answer_by_every_form(value, record, form, index):
         ("same", row("same", "same", "other"), "text", "several options have these words"),
         ("1.5", COLOURS, "index", "a whole number from 0"),
         ("red", COLOURS, "letter", "an answer is one letter"),
+        ("\u0131", row(*"abcdefghi"), "letter", "an answer is one letter"),  # whose capital is I
+        (float("nan"), COLOURS, "index", "NaN is no answer; for an unlabelled row write null"),
         (ClassCode(5, tuple("ABCDEF")), COLOURS, None, "it is beyond them"),
     ],
 )

@@ -89,7 +89,11 @@ def test_a_text_column_that_is_called_options_is_text(tmp_path):
         ({"question": "q", "choices": {"text": ["x", "y"], "label": ["A"]}, "answerKey": "A"}, {},
          r":1: the row has 2 options and 1 label of options; give one each"),
         ({"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "A"]}, "answerKey": "A"}, {},
-         r":1: two options have the label 'A'"),
+         r":1: two options have the label 'A'; give each its own"),
+        ({"question": {"stem": "q", "choices": [{"text": "x"}, {"text": "y"}]}, "answerKey": "A"}, {},
+         r":1: an option has no label; give each its own"),
+        ({"question": "q", "c": ["x", float("inf")], "label": "A"}, {"options": ("c",)}, r":1: option B is inf; it"),
+        ({"question": "q", "c": None, "label": "A"}, {"options": ("c",)}, r":1: the field 'c' is null; .* a list"),
         ({"question": "q", "choices": {"text": "xy", "label": ["A", "B"]}, "answerKey": "A"}, {},
          r":1: the options are 'xy'; they must be a list"),
     ],
@@ -101,12 +105,30 @@ def test_what_is_wrong_with_options_is_said_with_its_line(tmp_path, row, changes
 
 def test_rows_of_two_layouts_and_other_class_names_are_refused(tmp_path):
     mmlu = {"question": "q", "choices": ["x", "y"], "answer": 0}
-    with pytest.raises(DataError, match=r":2: the row is not as the first one, with question and a list of choices"):
+    with pytest.raises(DataError, match=r":2: the row is not of the file's layout, question and a list of choices"):
         read(tmp_path, [mmlu, ARC | {"answer": 0}])
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps(mmlu) + "\n")
     with pytest.raises(DataError, match=r"the classes are|whose classes are the letters from A, .* delete class_names"):
         read_examples(path, Columns(prompt=PROMPT, class_names=("no", "yes")))
+
+
+@pytest.mark.parametrize(
+    ("odd", "others", "message"),
+    [
+        ({"choices": None}, {"choices": ["x", "y"]}, "of the file's layout, question and a list of choices"),
+        ({"options": None}, {"options": ["x", "y"]}, "the field 'options' is null; it must be a list of options"),
+        ({}, {"options": ["x", "y"]}, "the field 'options' is missing; it must be a list of options"),
+        ({"options": "x; y"}, {"options": ["x", "y"]}, "the field 'options' is 'x; y'; it must be a list of options"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 2])
+def test_one_row_that_is_not_as_the_others_is_that_rows_mistake(tmp_path, odd, others, message, at):
+    rows = [{"question": "q", "answer": 0, **others}] * 2
+    rows.insert(at, {"question": "q", "answer": 0, **odd})
+    with pytest.raises(DataError, match=message) as caught:
+        read(tmp_path, rows, answer_form="index")
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == [str(at + 1)]
 
 
 def test_equal_options_are_a_warning(tmp_path):

@@ -61,6 +61,8 @@ def option_of(value: Any, record: ChoiceRecord, form: AnswerForm | None) -> int:
     """
     if isinstance(value, ClassCode):
         return _inside(value.index, record)
+    if value != value:
+        raise NotAnOptionError("NaN is no answer; for an unlabelled row write null")
     text = str(value).strip()
     if form is None and record.keys:
         if text not in record.keys:
@@ -93,7 +95,7 @@ def _by_either(value: Any, text: str, record: ChoiceRecord) -> int:
 
 
 def _by_letter(text: str, record: ChoiceRecord) -> int:
-    if len(text) != 1 or text.upper() not in LETTERS:
+    if len(text) != 1 or not text.isascii() or text.upper() not in LETTERS:
         raise NotAnOptionError("an answer is one letter; set answer_form to index, number or text if it is another")
     return _inside(LETTERS.index(text.upper()), record)
 

@@ -1,6 +1,7 @@
 """Rows of any layout -> questions with options by letter; what is wrong with the options is said with its line."""
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,11 +41,10 @@ def as_choices(
     Raises:
         DataError: the rows are of no layout, or the classes are no letters.
     """
-    first = records[0]
+    first = next(filter(_shows_where_options_are, records), records[0])
     layout = None if option_columns else find_layout(first.values)
-    own = first.values.get(OPTIONS_FIELD)
-    if not option_columns and layout is None and own is not None:
-        if isinstance(own, str) and not own.lstrip().startswith("["):
+    if not option_columns and layout is None and first.values.get(OPTIONS_FIELD) is not None:
+        if _is_plain_text([record.values.get(OPTIONS_FIELD) for record in records]):
             return None
         option_columns = (OPTIONS_FIELD,)
     if layout is None:
@@ -62,6 +62,16 @@ def as_choices(
         answer_column=layout.answer_column if layout else None,
         answer_form=layout.answer_form if layout else None,
     )
+
+
+def _shows_where_options_are(record: Record) -> bool:
+    return record.values.get(OPTIONS_FIELD) is not None or find_layout(record.values) is not None
+
+
+def _is_plain_text(values: Sequence[Any]) -> bool:
+    """Whether a column called `options` holds no list in any row, nor begins with one that is written as JSON."""
+    texts = [value for value in values if value is not None]
+    return all(isinstance(text, str) for text in texts) and not texts[0].lstrip().startswith("[")
 
 
 def _check_columns(option_columns: Sequence[str], records: Sequence[Record], problems: Problems) -> None:
@@ -104,10 +114,13 @@ class _WrongOptionsError(ValueError):
 
 def _of_layout(values: Mapping[str, Any], layout: Layout) -> tuple[dict[str, Any], Sequence[Any], tuple[str, ...]]:
     if not layout.fits(values):
-        raise _WrongOptionsError(f"the row is not as the first one, with {layout.name}")
-    keys = () if layout.keys is None else tuple(str(key).strip() for key in layout.keys(values))
+        raise _WrongOptionsError(f"the row is not of the file's layout, {layout.name}; bring all rows into one")
+    given = () if layout.keys is None else layout.keys(values)
+    if None in given:
+        raise _WrongOptionsError("an option has no label; give each its own, such as A")
+    keys = tuple(str(key).strip() for key in given)
     if repeated := repeated_in(keys):
-        raise _WrongOptionsError(f"two options have the label {clipped(repeated)}")
+        raise _WrongOptionsError(f"two options have the label {clipped(repeated)}; give each its own")
     options = layout.options(values)
     if not isinstance(options, list | tuple):
         raise _WrongOptionsError(f"the options are {clipped(options)}; they must be a list ({layout.name})")
@@ -129,7 +142,7 @@ def _of_columns(values: Mapping[str, Any], columns: Sequence[str]) -> Sequence[A
         except ValueError:
             value = None
     if not isinstance(value, list | tuple):
-        found = "missing" if name not in values else clipped(values[name])
+        found = "missing" if name not in values else "null" if values[name] is None else clipped(values[name])
         raise _WrongOptionsError(
             f"the field {name!r} is {found}; it must be a list of options, or name several columns (option_columns)"
         )
@@ -139,7 +152,7 @@ def _of_columns(values: Mapping[str, Any], columns: Sequence[str]) -> Sequence[A
 def _as_texts(given: Sequence[Any]) -> tuple[str, ...]:
     texts = []
     for letter, option in zip(_names(len(given)), given, strict=True):
-        is_number = isinstance(option, int | float) and not isinstance(option, bool)
+        is_number = isinstance(option, int | float) and not isinstance(option, bool) and math.isfinite(option)
         text = str(option) if is_number else option
         if text is None or (isinstance(text, str) and not text.strip()):
             raise _WrongOptionsError(f"option {letter} is empty; every option needs text")

@@ -1,9 +1,10 @@
 """The tasks that everybody compares on: a prompt with a cue at its end, the label's column, the classes."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from ensemble_uq_llm.data.choices.layouts import LAYOUTS, find_layout
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
@@ -30,22 +31,25 @@ class Task:
     """The label's column; None where the layout says it."""
     classes: tuple[str, ...] = ()
     """In the order of the official numbers; none where they are letters."""
+    answers: tuple[str, ...] = ()
+    """What the answer head says for the classes, where their names are several tokens."""
     options: int | None = None
     """Options of a question at most, where they are shown in the prompt."""
     max_length: int = 512
 
-    def prompt_for(self, columns: Collection[str], source: str) -> TaskPrompt:
-        """Return the prompt for rows with these columns.
+    def prompt_for(self, row: Mapping[str, Any], source: str) -> TaskPrompt:
+        """Return the prompt for rows such as this one.
 
         Raises:
             DataError: the rows have other columns than any copy of the task.
         """
         for prompt in self.prompts:
-            if self.options is not None or {*prompt.columns, self.label} <= {*columns}:
+            if find_layout(row) if self.options is not None else {*prompt.columns, self.label} <= row.keys():
                 return prompt
-        wanted = " or ".join(listed([*prompt.columns, self.label]) for prompt in self.prompts)
+        columns = [listed([*prompt.columns, self.label]) for prompt in self.prompts]
+        wanted = " or ".join(columns) if self.options is None else "; or ".join(each.name for each in LAYOUTS)
         raise DataError(
-            f"{source}: has the columns {listed(columns)}, and {self.name} is read from {wanted}; rename them, or "
+            f"{source}: has the columns {listed(list(row))}, and {self.name} is read from {wanted}; rename them, or "
             "write the YAML without --task and name your own in prompt_template"
         )
 
@@ -114,6 +118,7 @@ TASKS: Final = (
         ),
         label="label",
         classes=("entailment", "not_entailment"),
+        answers=(" yes", " no"),
         max_length=320,
     ),
     Task(
@@ -127,6 +132,7 @@ TASKS: Final = (
         ),
         label="label",
         classes=("World", "Sports", "Business", "Sci/Tech"),
+        answers=(" World", " Sports", " Business", " Technology"),
         max_length=192,
     ),
     Task(name="openbookqa", title="OpenBookQA (Mihaylov et al. 2018)", prompts=(_CHOICE,), options=4, max_length=256),

@@ -17,7 +17,7 @@ from ensemble_uq_llm.evaluation.decisions.temperature import Place, Temperatures
 from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
 from ensemble_uq_llm.evaluation.measured import Measured
 from ensemble_uq_llm.evaluation.records import BestScore, CalibrationSet
-from ensemble_uq_llm.evaluation.scores import uncertainty_scores
+from ensemble_uq_llm.evaluation.scores import scores_to_abstain_by, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.ordering import by_name
@@ -157,7 +157,10 @@ def fit_decisions(
         temperatures=fit_temperatures(labelled.logits_MNC, labelled.labels_N, labelled.members),
         rules=fit_rules(measured.uncertainty.probs_NC, labelled.labels_N, rng=rng),
         member_weights=None if labelled.origin is None else dict(labelled.origin.weights),
-        best_score=choose_score(resample_together(families, sizes=[measured.n], draws=draws, seed=seed)),
+        best_score=choose_score(
+            resample_together(families, sizes=[measured.n], draws=draws, seed=seed),
+            names=scores_to_abstain_by(len(labelled.members)),
+        ),
     )
 
 

@@ -17,7 +17,8 @@ LISTS: Final = {"logits": "logit_", "probs": "prob_", "true_probs": "true_"}
 """Columns that hold a list of one number a class, and how the columns of single classes begin."""
 
 _OF_ROWS: Final = ("id", "label", "seed", "sample")
-OURS: Final = (*_OF_ROWS, "prob", "p_yes", *LISTS)
+ANSWER_MASS: Final = "answer_mass"
+OURS: Final = (*_OF_ROWS, "prob", "p_yes", *LISTS, ANSWER_MASS)
 _OF_CLASS = re.compile(r"(logit_|prob_|p_|true_)(0|[1-9]\d*)")
 _KINDS: Final = ("logit_", "prob_", "p_")
 
@@ -61,7 +62,7 @@ def renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str | None
         DataError: the file has neither.
     """
     for ours, theirs in columns.items():
-        instead = {ours} if ours in _OF_ROWS else {name for name in names if _is_score(name)}
+        instead = {ours} if ours in (*_OF_ROWS, ANSWER_MASS) else {name for name in names if _is_score(name)}
         if theirs not in names and not instead & set(names):
             hint = did_you_mean(theirs, names) or f"; the file has {listed(names)}"
             raise DataError(f"column {clipped(theirs)}, given as {ours}, is missing{hint}")
@@ -122,7 +123,7 @@ def text_columns(columns: Mapping[str, str]) -> Collection[str]:
 
 
 def _is_score(name: str) -> bool:
-    return (name in OURS and name not in _OF_ROWS) or _OF_CLASS.fullmatch(name) is not None
+    return (name in OURS and name not in (*_OF_ROWS, ANSWER_MASS)) or _OF_CLASS.fullmatch(name) is not None
 
 
 def _is_list(kind: Any) -> bool:

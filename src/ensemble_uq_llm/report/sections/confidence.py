@@ -104,6 +104,8 @@ def _values(effect: TemperatureEffect) -> str:
 
 
 def _warning(scaling: TemperatureScaling) -> str:
-    fitted = (*scaling.pooled.temperatures, *scaling.per_member.temperatures)
-    whose = ", ".join(each.member.title if each.member else "the ensemble" for each in fitted if each.at_bound)
-    return whose and f"The best temperature of {whose} lies beyond the range searched: add calibration examples."
+    (pooled,), own = scaling.pooled.temperatures, scaling.per_member.temperatures
+    whose = ["the ensemble" if len(own) > 1 else "the model"] if pooled.at_bound else []
+    whose += [each.member.title for each in own if each.member and each.at_bound and len(own) > 1]
+    beyond = f"The best temperature of {', '.join(whose)} lies beyond the range searched: add calibration examples."
+    return beyond if whose else ""

@@ -21,7 +21,6 @@ from ensemble_uq_llm.report.tables import (
     value_cell,
 )
 from ensemble_uq_llm.report.words.set_in_words import options_in_words
-from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.significance import p_in_words
 
 _BRIER_NOTES = {
@@ -59,10 +58,10 @@ def in_numbers(source: ReportSource) -> InNumbers:
         headline=_headline(metrics) if metrics.ensemble else None,
         constant=_constant(metrics, metrics.constant_answers) if metrics.constant_answers else None,
         majority=source.class_labels[metrics.constant_answers.majority] if metrics.constant_answers else "",
-        calibration=_calibration(metrics.ensemble),
+        calibration=_calibration(metrics),
         brier=_brier(metrics.ensemble) if metrics.ensemble else None,
         uncertainty=_uncertainty(metrics),
-        truth=_truth(metrics.truth) if metrics.truth else None,
+        truth=_truth(metrics) if metrics.truth else None,
         options=options_in_words(metrics),
         protocol=list(_protocol(source)),
     )
@@ -120,13 +119,18 @@ def _constant(metrics: SetMetrics, constant: ConstantAnswers) -> Table:
         rows.append(
             Row(title=metric.title, note=f"{'higher' if metric.higher_is_better else 'lower'} is better", cells=cells)
         )
-    columns = ("Metric", "Ensemble" if metrics.several else "Value", "One answer for all", "Difference")
+    columns = ("Metric", _whose(metrics), "One answer for all", "Difference")
     return Table(label="Beside answering without looking", columns=columns, rows=rows)
 
 
-def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:
+def _whose(metrics: SetMetrics) -> str:
+    """Return the title of a column of the pooled answers' numbers; one member's need no name."""
+    return "Ensemble" if metrics.several else "Value"
+
+
+def _calibration(metrics: SetMetrics) -> Table | None:
     rows = []
-    for name, estimate in estimates.items():
+    for name, estimate in metrics.ensemble.items():
         floor = estimate.noise_floor
         if floor is None or name not in METRIC_BY_NAME or METRIC_BY_NAME[name].same_as:
             continue
@@ -139,7 +143,8 @@ def _calibration(estimates: Mapping[str, MetricEstimate]) -> Table | None:
             _judged(floor),
         ]
         rows.append(Row(title=metric.title, cells=cells))
-    columns = ("Calibration error", "Ensemble", "Without noise", "Chance alone, mean", "Chance alone, up to", "Reading")
+    chance = ("Chance alone, mean", "Chance alone, up to")
+    columns = ("Calibration error", _whose(metrics), "Without noise", *chance, "Reading")
     return Table(label="Calibration errors and their noise floors", columns=columns, rows=rows) if rows else None
 
 
@@ -169,9 +174,9 @@ def _uncertainty(metrics: SetMetrics) -> Table:
     return Table(label="Average uncertainties", columns=("Uncertainty", "Average"), rows=rows)
 
 
-def _truth(truth: Mapping[str, Estimate]) -> Table:
+def _truth(metrics: SetMetrics) -> Table:
     rows = [
-        Row(title=each.title, cells=[estimate_cell(truth[each.name], each.format, strong=True)])
+        Row(title=each.title, cells=[estimate_cell(metrics.truth[each.name], each.format, strong=True)])
         for each in TRUTH_NUMBERS
     ]
-    return Table(label="Against the true probabilities", columns=("Against the truth", "Ensemble"), rows=rows)
+    return Table(label="Against the true probabilities", columns=("Against the truth", _whose(metrics)), rows=rows)

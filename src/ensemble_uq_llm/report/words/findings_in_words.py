@@ -81,7 +81,7 @@ def _worse_but_surer(metrics: SetMetrics, finding: Finding) -> str:
     by = enumerated(["confidence" if score == BASELINE else score_in_text(score) for score in finding.scores])
     return (
         f"Beware of {metrics.name}: it is answered worse than {metrics.reference}, {_numbers(finding)}, while by its "
-        f"{by} the ensemble is surer of it."
+        f"{by} {'the ensemble' if metrics.several else 'the model'} is surer of it."
     )
 
 

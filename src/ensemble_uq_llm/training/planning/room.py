@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.storage.change import STAGING
 from ensemble_uq_llm.storage.failures import naming_failures
@@ -24,8 +25,13 @@ def check_places(folder: RunFolder, seeds: Sequence[int]) -> None:
     """Refuse to train where something at the places of these members, or of any of the run's files, is not ours.
 
     Raises:
-        StorageError: the message names it: a file, a link, or something special. Nothing is touched.
+        StorageError: the message names it: a file, a link, or something special, or the folder is that of a zero-shot
+            baseline. Nothing is touched. IntegrityError: the run's record was altered.
     """
+    if is_zero_shot(folder):
+        raise StorageError(
+            f"{folder.root}: holds a zero-shot baseline, beside which nothing is trained; use another output_dir"
+        )
     with naming_failures(folder.root, "read"):
         members = [folder.member(MemberId(seed)) for seed in seeds]
         sets = (VALIDATION, CALIBRATION)
