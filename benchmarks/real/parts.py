@@ -1,6 +1,8 @@
 """The parts of a task in their order: commands and small work, each done once and recorded."""
 
 import json
+import os
+import platform
 import signal
 import subprocess
 import sys
@@ -8,9 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ensemble_uq_llm.errors import InterruptedRunError
 from ensemble_uq_llm.utils.files import write_text
+from ensemble_uq_llm.utils.provenance import now
 
 
 class Stopped(Exception):
@@ -28,11 +32,13 @@ class Part:
     name: str
     """Unique in the whole benchmark, and a file's."""
     words: tuple[str, ...]
-    """The command after `ensemble-uq`, or what describes the work."""
+    """The command after `ensemble-uq`; of other work what it depends on."""
     work: Callable[[], None] | None = None
     """What is done in place of a command."""
     output: Path | None = None
     """Where what the command prints goes."""
+    after: tuple[str, ...] = ()
+    """The parts that it is made from: where they were done anew, so is this one."""
 
 
 class Parts:
@@ -42,7 +48,7 @@ class Parts:
         self._folder = folder
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def record(self, name: str) -> dict[str, object] | None:
+    def record(self, name: str) -> dict[str, Any] | None:
         """Return what is recorded of a finished part; None of one that is not."""
         path = self._folder / f"{name}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -53,8 +59,9 @@ class Parts:
         Raises:
             Stopped: the time is up. FailedPart: the command failed.
         """
+        made_from = {name: (self.record(name) or {}).get("finished") for name in part.after}
         done = self.record(part.name)
-        if done is not None and done["command"] == list(part.words):
+        if done is not None and (done["command"], done["made_from"]) == (list(part.words), made_from):
             print(f"done before: {part.name}")
             return
         if self._left() == 0:
@@ -65,7 +72,13 @@ class Parts:
             part.work()
         else:
             self._command(part.words, part.output)
-        record = {"command": list(part.words), "seconds": round(time.monotonic() - began, 1)}
+        record = {
+            "command": list(part.words),
+            "made_from": made_from,
+            "seconds": round(time.monotonic() - began, 1),
+            "finished": now(),
+            "cpu": f"{cpu_name()}, {os.cpu_count()} cores",
+        }
         self._folder.mkdir(parents=True, exist_ok=True)
         write_text(self._folder / f"{part.name}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
@@ -89,3 +102,11 @@ class Parts:
         if output is not None:
             output.parent.mkdir(parents=True, exist_ok=True)
             write_text(output, printed.decode())
+
+
+def cpu_name() -> str:
+    """Return what the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
