@@ -61,8 +61,7 @@ def task_block(task: TaskResults) -> str:
     if tests := list(_test_rows(task)):
         parts.append(markdown(("paired difference", "accuracy", "NLL", "Brier"), tests))
     if shifts := list(_shift_rows(task)):
-        header = ("AROC of telling apart from rows of new passages", *SCORES)
-        parts.append(markdown((header[0].replace("AROC", "AUROC"), *header[1:]), shifts))
+        parts.append(markdown(("AUROC of telling apart from rows of new passages", *SCORES), shifts))
     return "\n\n".join(parts)
 
 
@@ -137,25 +136,21 @@ def _mean_member_cells(found: dict[str, Any], which: str) -> Iterator[str]:
 
 
 def _test_rows(task: TaskResults) -> Iterator[Row]:
-    names = ("accuracy", "nll", "brier")
     for head, found in task.ensembles.items():
-        gain, scaled = found.metrics.gain, found.mean_member.get("ensemble_minus_mean_scaled")
-        if gain:
-            cells = ({"difference": vars(gain[name].over_mean)} for name in names)
-            yield (
-                f"{head} head: ensemble - mean member",
-                *(_test(name, each) for name, each in zip(names, cells, strict=True)),
-            )
-        if scaled:
-            cells = ({"difference": scaled[name]} for name in names)
-            yield (
-                f"{head} head: the same, both with temperatures",
-                *(_test(name, each) for name, each in zip(names, cells, strict=True)),
-            )
-        for baseline in (ZERO_SHOT, "majority"):
-            if compared := found.against.get(baseline):
-                words = "zero-shot" if baseline == ZERO_SHOT else "class frequencies"
-                yield f"{head} head: ensemble - {words}", *(_test(name, compared["metrics"][name]) for name in names)
+        for words, differences in _differences(found):
+            cells = (_test(name, differences.get(name)) for name in ("accuracy", "nll", "brier"))
+            yield f"{head} head: {words}", *cells
+
+
+def _differences(found: EnsembleResults) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the ensemble is compared with, and its differences by metric."""
+    if found.metrics.gain:
+        yield "ensemble - mean member", {name: vars(gain.over_mean) for name, gain in found.metrics.gain.items()}
+    if scaled := found.mean_member.get("ensemble_minus_mean_scaled"):
+        yield "the same, both with temperatures", scaled
+    for baseline, words in ((ZERO_SHOT, "zero-shot"), ("majority", "class frequencies")):
+        if compared := found.against.get(baseline):
+            yield f"ensemble - {words}", {name: each["difference"] for name, each in compared["metrics"].items()}
 
 
 def _shift_rows(task: TaskResults) -> Iterator[Row]:
@@ -183,13 +178,13 @@ def _mass(metrics: SetMetrics) -> float | None:
 
 
 def _difference(compared: dict[str, Any], name: str) -> str:
-    return f"{name} {_test(name, compared['metrics'][name])}" if compared else "not run"
+    return f"{name} {_test(name, compared['metrics'][name]['difference'])}" if compared else "not run"
 
 
-def _test(name: str, compared: Mapping[str, Any]) -> str:
+def _test(name: str, difference: Mapping[str, Any] | None) -> str:
     """Return a difference with its interval and p-value."""
-    difference, form = compared["difference"], "+.1%" if name == "accuracy" else "+.3f"
-    if difference["value"] is None:
+    form = "+.1%" if name == "accuracy" else "+.3f"
+    if difference is None or difference["value"] is None:
         return NOTHING
     p = "" if difference["p_value"] is None else f", {p_in_words(difference['p_value'])}"
     return f"{difference['value']:{form}} {_interval(difference['ci95'], form)}{p}"
