@@ -67,7 +67,7 @@ PLANS: Final = (
         train_file="rte/train_part.jsonl",
         test_file="rte/dev.jsonl",
         split="dev (the labels of test are not public)",
-        train_rows=1000,
+        train_rows=800,
         answers=(" Yes", " No"),
     ),
     Plan(
@@ -75,8 +75,8 @@ PLANS: Final = (
         train_file="ag_news/train_part.jsonl",
         test_file="ag_news/test.jsonl",
         split="test",
-        train_rows=1000,
-        test_rows=600,
+        train_rows=800,
+        test_rows=500,
         answers=(" World", " Sports", " Business", " Science"),
     ),
     Plan(
@@ -84,7 +84,7 @@ PLANS: Final = (
         train_file="openbookqa/train.jsonl",
         test_file="openbookqa/test.jsonl",
         split="test",
-        train_rows=1500,
+        train_rows=1000,
         heads=(ANSWER,),
     ),
     Plan(
@@ -92,8 +92,8 @@ PLANS: Final = (
         train_file="arc_easy/train.jsonl",
         test_file="arc_easy/test.jsonl",
         split="test",
-        train_rows=1000,
-        test_rows=600,
+        train_rows=800,
+        test_rows=500,
         heads=(ANSWER,),
     ),
     Plan(
@@ -101,8 +101,8 @@ PLANS: Final = (
         train_file="arc_challenge/train.jsonl",
         test_file="arc_challenge/test.jsonl",
         split="test",
-        train_rows=1119,
-        test_rows=600,
+        train_rows=800,
+        test_rows=500,
         heads=(ANSWER,),
     ),
     Plan(
