@@ -29,11 +29,15 @@ def write_other_rows(train: Path, test: Path, rte: Path, folder: Path) -> None:
 
 
 def write_slices(run: Path, train: Path, test: Path, folder: Path) -> None:
-    """Write a run's predictions of its test rows in two parts, by whether the passage was trained on."""
+    """Write a run's predictions of its test rows in two parts, by whether the passage was trained on.
+
+    A part without rows, as of few training rows, has no file.
+    """
     predicted = Run(run).predictions()
+    folder.mkdir(parents=True, exist_ok=True)
     for name, numbers in zip((NEW, SEEN), split_by_passage(rows_of(train), rows_of(test)), strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_predictions(folder / f"{name}.parquet", part_of(predicted, numbers, name))
+        if numbers:
+            write_predictions(folder / f"{name}.parquet", part_of(predicted, numbers, name))
 
 
 def part_of(predicted: Predictions, numbers: list[int], name: str) -> Predictions:

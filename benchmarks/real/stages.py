@@ -12,9 +12,9 @@ from ensemble_uq_llm.run_folder import RunFolder
 from real.baselines import write_baselines
 from real.mean_member import write_mean_member
 from real.parts import Part
-from real.passages import NEW, RTE, SHIFTED, write_other_rows, write_slices
+from real.passages import NEW, RTE, SEEN, write_other_rows, write_slices
 from real.plans import ANSWER, Plan, plan_of
-from real.rows import draw_rows
+from real.rows import draw_rows, lines_of
 
 ZERO_SHOT = "zero_shot"
 """What the base alone is called beside the heads."""
@@ -147,7 +147,8 @@ def _other_data(job: Job, plan: Plan, who: str, made: str) -> Iterator[Part]:
         work=partial(write_slices, run, train, test, slices),
         after=(made,),
     )
-    others = {name: slices / f"{name}.parquet" for name in SHIFTED} | {RTE: RunFolder(run).predictions(RTE)}
+    paths = {SEEN: slices / f"{SEEN}.parquet", RTE: RunFolder(run).predictions(RTE)}
+    others = {name: path for name, path in paths.items() if lines_of(rows / f"{name}.jsonl")}
     shifts = [word for name, path in others.items() for word in ("--shift", f"{name}={path}")]
     yield Part(
         name=f"{plan.task}_{who}_shift",

@@ -13,10 +13,12 @@ import real.plans
 import real.stages
 import real_tasks
 import real_tasks_table
+from ensemble_uq_llm import load_predictions
 from ensemble_uq_llm.cli import main as command
 from real.mean_member import write_mean_member
 from real.parts import FailedPart, Parts
 from real.plans import ANSWER, CLASSIFICATION, Plan
+from real.rows import rows_of
 
 TINY = {
     "lora_layers": [3],
@@ -111,6 +113,9 @@ def test_from_rows_to_tables(bench, capsys, tmp_path):
     assert text.endswith(f"{real_tasks_table.END}\nafter\n")
     assert "old" not in text
     check_tables(text, out)
+    for name in ("new_passage", "seen_passage"):
+        part = load_predictions(out / f"boolq/slices/classification/{name}.parquet")
+        assert list(part.labels) == [int(row["answer"]) for row in rows_of(out / f"boolq/rows/{name}.jsonl")]
 
 
 def check_tables(text, out):
