@@ -163,7 +163,6 @@ def compare(
     adjusted (Holm) for all comparisons that are made.
     """
     from ensemble_uq_llm.evaluation.comparison import adjusted_together
-    from ensemble_uq_llm.evaluation.protocol.known_of_run import with_runs
     from ensemble_uq_llm.run import compare as compare_runs
 
     form, as_json = _checked_format(table_format, as_json=as_json)
@@ -173,7 +172,7 @@ def compare(
         check_exists(each)
     baseline, *others = runs
     how: dict[str, Any] = {"name": name, "draws": draws, "seed": seed or 0, **_reading(columns, classes)}
-    results = [with_runs(compare_runs(baseline, other, **how), baseline, other, name) for other in others]
+    results = [compare_runs(baseline, other, **how) for other in others]
     if len(results) > 1:
         results = adjusted_together(results)
     _show_comparisons(str(baseline), dict(zip(map(str, others), results, strict=True)), form, as_json=as_json)

@@ -238,10 +238,15 @@ def compare(
         DataError: a file cannot be used, or no labelled example is in both.
     """
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
+    from ensemble_uq_llm.evaluation.protocol.known_of_run import with_runs
+    from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
     sides = [_predictions_of(each, name, columns, classes) for each in (a, b)]
-    return compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
+    result = compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
+    return with_runs(
+        result, *(None if isinstance(each, Predictions) else as_path(each, "compare") for each in (a, b)), name=name
+    )
 
 
 def _predictions_of(

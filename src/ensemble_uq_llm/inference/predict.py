@@ -152,6 +152,7 @@ def write_set(
         members=len(loaded.ensemble.members),
         device=describe_device(next(loaded.ensemble.parameters()).device),
         data_digest=prepared.digest,
+        cut=prepared.tokens(loaded.tokenizer).num_cut,
     )
     if loaded.answer_tokens is not None:
         record.setdefault(ANSWER_TOKENS, list(loaded.answer_tokens))

@@ -8,7 +8,7 @@ from ensemble_uq_llm.errors import MissingExtraError
 
 LIBRARIES: Final = {
     "train": ("torch", "transformers", "tokenizers", "peft", "datasets", "safetensors", "psutil", "huggingface_hub"),
-    "gguf": ("gguf", "accelerate"),
+    "gguf": ("gguf",),
     "pandas": ("pandas",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

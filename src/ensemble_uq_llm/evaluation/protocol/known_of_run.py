@@ -48,15 +48,15 @@ def known_of_run(folder: RunFolder, name: str, origin: Origin | None) -> dict[st
     return {field: value for field, value in known.items() if value not in (None, ())}
 
 
-def with_runs(comparison: RunComparison, a: Path, b: Path, name: str) -> RunComparison:
-    """Return a comparison with what the sides tell of their protocols where they are run folders.
+def with_runs(comparison: RunComparison, a: Path | None, b: Path | None, *, name: str) -> RunComparison:
+    """Return a comparison with what the sides tell of their protocols where they are run folders; None is no file.
 
     Raises:
         ConfigError, IntegrityError: as `known_of_run`.
     """
 
-    def known(path: Path, protocol: Protocol) -> Protocol:
-        if not path.is_dir():
+    def known(path: Path | None, protocol: Protocol) -> Protocol:
+        if path is None or not path.is_dir():
             return protocol
         folder = RunFolder(path)
         return replace(protocol, **known_of_run(folder, name, read_origin(folder.predictions(name))))
