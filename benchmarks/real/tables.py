@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ensemble_uq_llm.evaluation.records import MetricEstimate, SetMetrics
+from ensemble_uq_llm.report.formats import score_title
 from ensemble_uq_llm.statistics.significance import p_in_words
 from real.learned import verdict
 from real.passages import NEW, RTE, SEEN
@@ -61,7 +62,7 @@ def task_block(task: TaskResults) -> str:
     if tests := list(_test_rows(task)):
         parts.append(markdown(("paired difference", "accuracy", "NLL", "Brier"), tests))
     if shifts := list(_shift_rows(task)):
-        parts.append(markdown(("AUROC of telling apart from rows of new passages", *SCORES), shifts))
+        parts.append(markdown(("AUROC of telling apart from rows of new passages", *map(score_title, SCORES)), shifts))
     return "\n\n".join(parts)
 
 
@@ -160,7 +161,8 @@ def _shift_rows(task: TaskResults) -> Iterator[Row]:
             shift = sets[name].shift if name in sets else None
             if shift is None:
                 continue
-            found = (shift.numbers["auroc"].get(score) for score in SCORES)
+            told = [score for score in SCORES if sets[name].several or score != "mutual_information"]
+            found = (shift.numbers["auroc"].get(score) if score in told else None for score in SCORES)
             cells = (NOTHING if each is None else _cell("auroc", each.value, each.ci95) for each in found)
             yield f"{who}: {title} ({sets[name].n:,} against {sets[NEW].n:,})", *cells
 
