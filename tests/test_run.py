@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,10 @@ def test_comparing_anything_with_anything(run, tmp_path):
     shutil.copy(run.folder / "predictions" / "validation.parquet", path)
     results = [compare(a, b, draws=100) for a in (run, str(run.folder), path) for b in (run.predictions(), str(path))]
 
-    assert all(result == results[0] for result in results)
+    protocols = [result.protocols for result in results]
+    assert all(replace(result, protocols=protocols[0]) == results[0] for result in results)
+    assert [each.a.base is not None for each in protocols] == [True] * 4 + [False] * 2  # what the run alone knows
+    assert all(each.b.base is None for each in protocols)
 
 
 def test_files_as_strings(tmp_path):
