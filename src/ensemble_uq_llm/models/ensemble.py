@@ -59,15 +59,19 @@ class StackedEnsemble(nn.Module):
         With `dropout_generators`, one a member, the adapters' dropout is on and each member draws from its own.
         `trunk_TH` is what `trunk` returned for these tokens, if that is known already.
         """
+        hidden_BH = self.hidden(pack, dropout_generators=dropout_generators, trunk_TH=trunk_TH)
+        logits_BC: Tensor = self.head(hidden_BH, pack.sequence_spans, dropout_generators)
+        return logits_BC
+
+    def hidden(self, pack: Pack, *, dropout_generators: Generators = None, trunk_TH: Tensor | None = None) -> Tensor:
+        """Return the last hidden state [B, H] of the pack's sequences, which the heads read; arguments as `forward`."""
         if self.is_lean:
             first = 0 if trunk_TH is None else self.trunk_depth
             states_TH = self.decoder.embed_tokens(pack.tokens_T) if trunk_TH is None else trunk_TH
-            hidden_BH = self.decoder.norm(self._run(states_TH, pack, slice(first, None), dropout_generators))
-        else:
-            with self._active.during(pack, dropout_generators):
-                hidden_BH = self._run_as_transformers_does(pack).index_select(0, pack.last_B)
-        logits_BC: Tensor = self.head(hidden_BH, pack.sequence_spans, dropout_generators)
-        return logits_BC
+            hidden_BH: Tensor = self.decoder.norm(self._run(states_TH, pack, slice(first, None), dropout_generators))
+            return hidden_BH
+        with self._active.during(pack, dropout_generators):
+            return self._run_as_transformers_does(pack).index_select(0, pack.last_B)
 
     @torch.no_grad()
     def trunk(self, pack: Pack) -> Tensor:

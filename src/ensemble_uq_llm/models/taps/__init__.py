@@ -1,0 +1,1 @@
+"""What else can be read off the engine, beside logits: gradients example by example, hidden states, moments."""
