@@ -23,11 +23,11 @@ DOORS = ("main.py", "infer.py", "train.sh", "scripts/train_models.sh", "scripts/
 ROOMS = {
     "errors.py": 0, "outgoing": 0, "utils": 0, "storage": 0, "statistics": 0, "labels": 0,
     "member.py": 1, "config.py": 1, "config_problems.py": 1, "config_file.py": 1, "run_folder.py": 1,
-    "predictions": 1,
+    "predictions": 1, "samples": 1,
     "data": 2, "models": 2, "evaluation": 2,
-    "training": 3, "inference": 3, "report": 3, "verification": 3,
+    "training": 3, "inference": 3, "posteriors": 3, "report": 3, "verification": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
-    "__init__.py": 4, "commands": 4,
+    "__init__.py": 4, "commands": 4, "sampling": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
 
@@ -41,6 +41,7 @@ LIGHT = (
     "run_folder.py",
     "statistics",
     "predictions",
+    "samples",
     "evaluation",
     "report",
     "verification",

@@ -35,6 +35,7 @@ from ensemble_uq_llm.commands.verification import verify
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, TooLittleMemoryError
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows, show_warning
+from ensemble_uq_llm.sampling.posterior_command import posterior, run_posterior
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.storage.failures import DISK, storage_error
 from ensemble_uq_llm.storage.places import check_is_somewhere
@@ -134,7 +135,7 @@ def predict(
     with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
         paths = predict(settings, data or [], name=name, adapters=adapters or [], zero_shot=zero_shot, console=console)
         if and_evaluate:
-            _show_evaluations(settings, as_json=as_json)
+            evaluation_commands.evaluate_and_show(settings, as_json=as_json)
             return
     if as_json:
         print_json({"predictions": [str(path) for path in paths]})
@@ -148,6 +149,7 @@ app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
 app.command(epilog=epilog("report"))(evaluation_commands.report)
 app.command(epilog=epilog("compare"))(evaluation_commands.compare)
 app.command(epilog=epilog("verify"))(verify)
+app.command(epilog=epilog("posterior"))(posterior)
 
 
 @app.command(epilog=epilog("validate"))
@@ -277,23 +279,8 @@ def _run(settings: "Config", *, sets: Sequence[str] = (), as_json: bool) -> None
 
     with telling_what_is_kept(RunFolder(settings.output_dir), resume=settings.resume):
         failure = run_all(settings, sets=sets, console=console_for(as_json=as_json))
-        _show_evaluations(settings, as_json=as_json)
+        evaluation_commands.evaluate_and_show(settings, as_json=as_json, is_shown=not (settings.posterior and as_json))
+        if settings.posterior is not None:
+            run_posterior(settings, sets=sets, as_json=as_json)
     if failure is not None:
         raise failure
-
-
-def _show_evaluations(settings: "Config", *, as_json: bool) -> None:
-    from ensemble_uq_llm.data.datasets import declared_shifts
-    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
-    from ensemble_uq_llm.pipeline import finished_seeds
-    from ensemble_uq_llm.run_folder import RunFolder
-
-    folder = RunFolder(settings.output_dir)
-    evaluations = evaluate_run(
-        folder,
-        declared=declared_shifts(settings),
-        seeds=finished_seeds(settings),
-        draws=settings.bootstrap_draws,
-        seed=settings.bootstrap_seed,
-    )
-    evaluation_commands.show(evaluations, folder=folder, as_json=as_json)

@@ -16,6 +16,7 @@ from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, Class
 from ensemble_uq_llm.labels.class_names import FROM_DATA
 from ensemble_uq_llm.labels.option_keys import OptionColumns
 from ensemble_uq_llm.labels.option_letters import LETTERS, AnswerForm, names_options
+from ensemble_uq_llm.samples.maker_names import MakerName
 from ensemble_uq_llm.utils.key_types import (
     MOST_LAYERS,
     MOST_MEMBERS,
@@ -217,6 +218,9 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     num_ensemble_models: Count | None = Field(
         None, description="Number of members: the first so many of `seeds`; null is all of them."
     )
+
+    posterior: MakerName | None = Field(None, description="A maker of samples that `run` applies to the members.")
+    posterior_samples: Count = Field(10, description="Samples that it makes of each member.")
 
     # Evaluation
     bootstrap_draws: Draws = Field(1000, description="Bootstrap draws for the 95% intervals.")

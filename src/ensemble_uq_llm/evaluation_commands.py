@@ -16,6 +16,7 @@ from ensemble_uq_llm.printing import console_for, print_evaluations, print_json,
 from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
+    from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
     from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
     from ensemble_uq_llm.run_folder import RunFolder
@@ -176,6 +177,28 @@ def compare(
     if len(results) > 1:
         results = adjusted_together(results)
     _show_comparisons(str(baseline), dict(zip(map(str, others), results, strict=True)), form, as_json=as_json)
+
+
+def evaluate_and_show(settings: "Config", *, as_json: bool, is_shown: bool = True) -> None:
+    """Evaluate a run's finished members on every predicted set, write the report, and print what was measured."""
+    from ensemble_uq_llm.data.datasets import declared_shifts
+    from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
+    from ensemble_uq_llm.pipeline import finished_seeds
+    from ensemble_uq_llm.report.page import write_report
+    from ensemble_uq_llm.run_folder import RunFolder
+
+    folder = RunFolder(settings.output_dir)
+    evaluations = evaluate_run(
+        folder,
+        declared=declared_shifts(settings),
+        seeds=finished_seeds(settings),
+        draws=settings.bootstrap_draws,
+        seed=settings.bootstrap_seed,
+    )
+    if is_shown:
+        show(evaluations, folder=folder, as_json=as_json)
+    else:
+        write_report(folder)
 
 
 def show(

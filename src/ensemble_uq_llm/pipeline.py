@@ -51,9 +51,14 @@ def run_all(config: Config, *, sets: Sequence[str] = (), console: Console) -> Me
             raise
         config = config.model_copy(update={"seeds": survivors, "num_ensemble_models": len(survivors)})
         failure = error
+    predict_outdated(config, sets, job=job, console=console)
+    return failure
+
+
+def predict_outdated(config: Config, sets: Sequence[str], *, job: Job, console: Console) -> None:
+    """Predict the run's own sets and the named ones where that was not done by these members, and others again."""
     wanted = _by_name(RunFolder(config.output_dir), [*own_sets(config), *sets], None)
     _predict(config, list(_outdated(config, wanted, job)), console=console)
-    return failure
 
 
 def train_with_display(config: Config, *, job: Job | None = None, console: Console) -> RunFolder:

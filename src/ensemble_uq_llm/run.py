@@ -140,6 +140,17 @@ class Run:
 
         return read_sets(self._paths)
 
+    @naming_extras()
+    def posterior(self, maker: str, *, samples: int = 10, output: AnyPath | None = None, **settings: float) -> "Run":
+        """Make samples of every member's weights, in a run of their own; `settings` are the maker's.
+
+        Raises:
+            ConfigError, DataError, IntegrityError: these members have no such samples, or `output` holds another run.
+        """
+        from ensemble_uq_llm.sampling.posterior_run import posterior
+
+        return Run(posterior(self.config, maker, samples=samples, output=output, settings=settings))
+
     def report(self) -> Path:
         """Write the report of the last evaluation, and return its path."""
         from ensemble_uq_llm.report.page import write_report

@@ -20,6 +20,7 @@ from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.models.lora.spec import adapted_modules
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.samples.posterior_record import title_of
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.keeping.checkpoints import Checkpoints
 from ensemble_uq_llm.training.keeping.groups import check_nothing_is_lost, interrupted
@@ -104,6 +105,8 @@ def _check_members(config: Config, found: CheckList, job: Job | None, base: _Bas
     if not members:
         return
     found.facts["members_finished"] = len(members)
+    if title_of(folder):  # which no training made
+        return
     if config.class_names == FROM_DATA:
         found.not_checked.append("settings of the finished members: the classes of the data are not known")
         return

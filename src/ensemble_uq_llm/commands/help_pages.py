@@ -27,6 +27,14 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
         ),
         _READING,
     ),
+    "posterior": (
+        (
+            "posterior runs/first --maker tfb",
+            "posterior runs/first --maker mc_dropout --samples 20 --with rate=0.1 --output runs/dropped",
+            "posterior config.yaml --maker mc_dropout --adapter theirs/a --adapter theirs/b",
+        ),
+        _READING,
+    ),
     "evaluate": (
         (
             "evaluate runs/first",

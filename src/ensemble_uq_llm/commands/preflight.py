@@ -18,6 +18,7 @@ from ensemble_uq_llm.models.checks.strict_json import read_strict_json
 from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
 from ensemble_uq_llm.models.local import local_folder
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.samples.posterior_record import title_of
 from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.training.planning.room import check_places
 from ensemble_uq_llm.utils.extras import naming_extras
@@ -66,8 +67,11 @@ def _check_output(config: Config, found: CheckList) -> None:
     try:
         check_can_be_written(folder.root)
         folder.check_manifest()
-        folder.record()
-        check_places(folder, [seed for seed in config.member_seeds if MemberId(seed) not in folder.members()])
+        missing = [seed for seed in config.member_seeds if MemberId(seed) not in folder.members()]
+        if title := title_of(folder):
+            found.facts["holds"] = title
+        else:
+            check_places(folder, missing)
     except StorageError as error:
         raise StorageError(f"output_dir: {error}") from None
     found.facts["output_dir"] = str(folder.root)

@@ -42,6 +42,8 @@ class LoadedEnsemble:
     """The SHA-256 of every member's weights, by the name of its folder in a run."""
     scales: Mapping[str, Mapping[str, Any]]
     """What every member's weights are multiplied by, likewise."""
+    dropouts: Sequence[float]
+    """The dropout that each member was trained with, in the order of the stack."""
     foreign: bool
     """Whether the members are not the run's own: given as adapter folders, or the base by itself."""
 
@@ -88,6 +90,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         base_digest=digest,
         weights={member.folder_name: sha256_of(folder / WEIGHTS) for member, folder in folders.items()},
         scales={m.folder_name: scale_of(each.settings) for m, each in zip(folders, adapters_read, strict=True)},
+        dropouts=[float(each.settings.get("lora_dropout") or 0) for each in adapters_read],
         foreign=bool(adapters),
     )
 

@@ -46,6 +46,7 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
         base_digest=digest_of(base_files(base)),
         weights={},
         scales={},
+        dropouts=(),
         foreign=True,
     )
 

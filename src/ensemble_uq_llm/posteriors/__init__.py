@@ -1,1 +1,1 @@
-"""Posteriors: makers of further samples of trained members' weights, one file each, and their registry."""
+"""Floor 3: makers of further samples of trained members' weights, one file each, and their registry."""

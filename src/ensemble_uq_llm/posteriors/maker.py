@@ -64,6 +64,8 @@ class Parents:
     """Tokens of a pass."""
     anchor: LabelledRows | None = None
     training: LabelledRows | None = None
+    dropouts: Sequence[float] = ()
+    """The dropout that each member was trained with, as its folder says."""
 
     @property
     def members(self) -> tuple[MemberId, ...]:

@@ -40,7 +40,7 @@ from ensemble_uq_llm.training.outcomes import (
     failures,
     raise_if_any_failed,
 )
-from ensemble_uq_llm.training.planning.room import check_places
+from ensemble_uq_llm.training.planning.room import check_holds_no_samples, check_places
 from ensemble_uq_llm.training.share import Share
 from ensemble_uq_llm.utils.device import describe_device, devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
@@ -62,6 +62,7 @@ def train(config: Config, *, job: Job | None = None, listeners: Sequence[Listene
     folder = RunFolder(config.output_dir)
     with stop.listening(), folder.owned("train"):
         folder.check_manifest()
+        check_holds_no_samples(folder)
         job = job or Job(config)
         warn_if_warmup_outlasts(config, len(job.train.examples))
         base = base_folder(config)

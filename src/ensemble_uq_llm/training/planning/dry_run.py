@@ -24,6 +24,7 @@ from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
+from ensemble_uq_llm.training.planning.room import check_holds_no_samples
 from ensemble_uq_llm.training.planning.time_estimate import estimate_seconds
 from ensemble_uq_llm.training.step import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
@@ -84,6 +85,7 @@ def dry_run(config: Config) -> DryRun:
     skeleton = load_skeleton(folder, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
     spec = _spec(config, skeleton, folder, tokenizer)
     run = RunFolder(config.output_dir)
+    check_holds_no_samples(run)
     check_same_making(run, run.members(), config, digests=None)
     finished = [seed for seed in config.member_seeds if MemberId(seed) in run.members()]
     missing = [seed for seed in config.member_seeds if seed not in finished]

@@ -10,6 +10,7 @@ from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
 from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.samples.posterior_record import title_of
 from ensemble_uq_llm.storage.change import STAGING
 from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.storage.places import check_is_file_or_nothing, check_is_folder_or_nothing, check_is_ours
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 _CHECKPOINTS: Final = 3
 """Two that are kept, and the one that is being written."""
+
+
+def check_holds_no_samples(folder: RunFolder) -> None:
+    """Refuse to train where samples of a maker are.
+
+    Raises:
+        StorageError: they are. IntegrityError: the run's record was altered.
+    """
+    if title := title_of(folder):
+        raise StorageError(f"{folder.root}: holds {title}, beside which nothing is trained; use another output_dir")
 
 
 def check_places(folder: RunFolder, seeds: Sequence[int]) -> None:

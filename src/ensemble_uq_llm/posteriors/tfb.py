@@ -1,0 +1,152 @@
+"""TFB, training-free Bayesianisation: the largest noise that the calibration split does not notice (arXiv:2412.05723).
+
+One number sigma a member, the size of the noise on the update of every layer. It is found with common random numbers:
+the z of a sample is the same at every sigma, and those of the search are those of the samples that are made. So the
+loss that is told is that of these very samples, and what is returned was accepted, never merely near what was not.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
+from ensemble_uq_llm.posteriors.anchor import AnchorChange, change_of_member, pooled_answers, put_back
+from ensemble_uq_llm.posteriors.largest_accepted import Search
+from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents, Weights
+from ensemble_uq_llm.posteriors.noise_directions import noise_directions, with_noise
+
+
+@dataclass(frozen=True)
+class Tfb(Maker):
+    """Samples by TFB.
+
+    A sigma is accepted where the loss on the anchor rows rises by no more than `tolerance` of itself, or by no more
+    than so many paired `standard_errors` of its rise. A loss that falls is no reason to stop.
+
+    Raises:
+        ConfigError: a setting with which nothing can be searched for.
+    """
+
+    name: ClassVar[str] = "tfb"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.ANCHOR_ROWS})
+    tolerance: float = 0.003
+    standard_errors: float = 0.0
+    largest: float = 1.0
+    """No larger sigma is tried."""
+    passes: int = 10
+    """Samples that a trial is measured with: the first ones of those that are made."""
+    rounds: int = 10
+    """Trials of the search."""
+
+    def __post_init__(self) -> None:
+        for setting, least in (("tolerance", 0), ("standard_errors", 0), ("passes", 1), ("rounds", 1)):
+            if getattr(self, setting) < least:
+                raise ConfigError(f"{setting}: must be at least {least}, found {getattr(self, setting)}")
+        if self.largest <= 0:
+            raise ConfigError(f"largest: must be above 0, found {self.largest}")
+
+    def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
+        """Return so many samples of every member, and each member's sigma with what it does to the anchor rows.
+
+        Raises:
+            IntegrityError: a member whose adapter changes nothing. DataError: fewer than two anchor rows.
+        """
+        if parents.anchor is None or len(parents.anchor.labels_N) < 2:
+            raise DataError("tfb: needs a calibration split of two labelled examples at least; hold out more")
+        noise = _Noise(parents, generator_for)
+        searches, changes = self._search(parents, parents.anchor, noise, range(1, min(samples, self.passes) + 1))
+        sigmas = [each.accepted for each in searches]
+        drawn = [noise.sample(sigmas, sample) for sample in range(1, samples + 1)]
+        return Made(
+            samples=[[stacks[index] for stacks in drawn] for index in range(len(sigmas))],
+            facts=[_facts(search, change, parents.anchor) for search, change in zip(searches, changes, strict=True)],
+        )
+
+    def _search(
+        self, parents: Parents, rows: LabelledRows, noise: "_Noise", samples: range
+    ) -> tuple[list[Search], list[AnchorChange]]:
+        """Return every member's search, and the change that what it accepted makes: one prediction serves all."""
+        searches = [Search(largest=self.largest) for _ in parents.members]
+        try:
+            before = pooled_answers(parents, rows, [lambda: None])
+            changes = [change_of_member(before, before, index) for index in range(len(searches))]
+            for _ in range(self.rounds):
+                trials = [each.trial for each in searches]
+                after = pooled_answers(parents, rows, [partial(noise.put_on, trials, sample) for sample in samples])
+                for index, search in enumerate(searches):
+                    change = change_of_member(before, after, index)
+                    is_accepted = self._accepts(change)
+                    changes[index] = change if is_accepted else changes[index]
+                    search.note(accepted=is_accepted)
+                if all(each.is_over for each in searches):
+                    break
+        finally:
+            put_back(parents, noise.kept)
+        return searches, changes
+
+    def _accepts(self, change: AnchorChange) -> bool:
+        allowed = max(self.tolerance * change.nll_before, self.standard_errors * change.standard_error)
+        return change.rise <= allowed
+
+
+class _Noise:
+    """The noise of every member's samples, whatever its sigma."""
+
+    def __init__(self, parents: Parents, generator_for: GeneratorFor) -> None:
+        self._parents, self._generator_for = parents, generator_for
+        adapters = parents.ensemble.adapters
+        self.kept = {f"{name}.lora_A.weight": each.lora_a_MRI.detach().clone() for name, each in adapters.items()}
+        self._directions = {
+            f"{name}.lora_A.weight": [
+                _directions_of(member.title, name, each.lora_a_MRI[index], each.lora_b_MOR[index])
+                for index, member in enumerate(parents.members)
+            ]
+            for name, each in adapters.items()
+        }
+
+    def sample(self, sigmas: list[float], sample: int) -> list[Weights]:
+        """Return a sample of every member, each with its own sigma."""
+        return [
+            {
+                name: with_noise(
+                    a_MRI[index], self._directions[name][index], sigma, self._generator_for(member, sample, name)
+                )
+                for name, a_MRI in self.kept.items()
+            }
+            for index, (member, sigma) in enumerate(zip(self._parents.members, sigmas, strict=True))
+        ]
+
+    @torch.no_grad()
+    def put_on(self, sigmas: list[float], sample: int) -> None:
+        """Give the members the weights of a sample."""
+        drawn = self.sample(sigmas, sample)
+        for name, stack in self._parents.ensemble.named_stacks():
+            if name in self.kept:
+                stack.copy_(torch.stack([weights[name] for weights in drawn]))
+
+
+def _directions_of(title: str, layer: str, a_RI: Tensor, b_OR: Tensor) -> Tensor:
+    directions_Rk = noise_directions(a_RI.detach(), b_OR.detach())
+    if directions_Rk is None:
+        raise IntegrityError(
+            f"tfb: {title} has learned nothing in {layer} (its B is zero), so noise on it shows nowhere; train it, or "
+            "leave that layer out of lora_target_modules"
+        )
+    return directions_Rk
+
+
+def _facts(search: Search, change: AnchorChange, rows: LabelledRows) -> dict[str, Any]:
+    in_errors = change.rise / change.standard_error if change.standard_error else None
+    return {
+        "sigma": search.accepted,
+        "rejected_sigma": search.rejected,
+        "anchor_rows": len(rows.labels_N),
+        "anchor_digest": rows.digest,
+        "anchor_nll_before": change.nll_before,
+        "anchor_nll_after": change.nll_after,
+        "rise_in_standard_errors": in_errors,
+        "flip_rate": change.flip_rate,
+    }

@@ -1,0 +1,1 @@
+"""Floor 1: what is known of makers and their samples without the engine."""

@@ -1,0 +1,197 @@
+"""A run of samples made of a run's members: what `ensemble-uq posterior` and `Run.posterior` call."""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
+from ensemble_uq_llm.data.job import Job, PreparedSet
+from ensemble_uq_llm.data.tokenize import UNLABELLED
+from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.posteriors.maker import LabelledRows, Maker, Need, Parents, seeded
+from ensemble_uq_llm.posteriors.registry import maker_of
+from ensemble_uq_llm.posteriors.sample_folders import Lineage, parent_of, write_samples
+from ensemble_uq_llm.predictions.origin import titles
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
+from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord, posterior_folder, posterior_of
+from ensemble_uq_llm.training.from_config import base_name
+from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
+from ensemble_uq_llm.utils.provenance import with_stage
+from ensemble_uq_llm.utils.text import clipped
+
+
+def posterior(
+    config: Config, maker: str, *, samples: int, output: AnyPath | None, settings: Mapping[str, float]
+) -> Config:
+    """Make samples by a maker's name and settings, as Python's callers say them; see `make_posterior`."""
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ConfigError(f"samples: must be a whole number of at least 1, found {clipped(samples)}")
+    made_by = maker_of(maker, {key: str(value) for key, value in settings.items()})
+    return make_posterior(
+        config, made_by, samples=samples, output=None if output is None else as_path(output, "output")
+    )
+
+
+def make_posterior(
+    config: Config,
+    maker: Maker,
+    *,
+    samples: int,
+    output: Path | None = None,
+    adapters: Sequence[Path] = (),
+    seed: int = 0,
+    job: Job | None = None,
+) -> Config:
+    """Make samples of every member of a run at once, and a run of them; return that run's configuration.
+
+    Where these very samples are there already, they are left as they are.
+
+    Args:
+        config: of the run whose members are sampled.
+        maker: what makes the samples.
+        samples: of each member.
+        output: the new run's folder; beside the run without.
+        adapters: PEFT folders to sample in place of the run's members.
+        seed: another one draws other samples.
+        job: the configuration's data, where another stage has loaded them.
+
+    Raises:
+        ConfigError: a member that was not trained, or a folder that holds something else. DataError: rows that the
+            maker needs cannot be had. IntegrityError: a member was altered, or has no such samples.
+    """
+    started = time.monotonic()
+    folder = RunFolder(output or posterior_folder(config.output_dir, maker.name))
+    _check_output(folder, config)
+    loaded = load_members(config, adapters=adapters)
+    _check_are_trained(loaded)
+    record = PosteriorRecord(
+        maker=maker.name,
+        settings=asdict(maker),
+        samples=samples,
+        generator_seed=seed,
+        parents=loaded.weights,
+        parent_run=None if adapters else str(config.output_dir.absolute()),
+    )
+    own = config.model_copy(
+        update={
+            "output_dir": folder.root,
+            "seeds": tuple(member.seed for member in loaded.ensemble.members),
+            "num_ensemble_models": None,
+            "posterior": None,
+        }
+    )
+    with folder.owned("posterior"):
+        if _is_there(folder, record):
+            return own
+        for caution in record.cautions():
+            warnings.warn(f"{folder.root}: {caution}", stacklevel=2)
+        parents = _parents(loaded, maker, job or Job(config))
+        made = maker.make(parents, samples, seeded(maker.name, seed=seed))
+        lineage = _lineage(config, loaded, maker, adapters=adapters, seed=seed)
+        finished = replace(record, seconds=round(time.monotonic() - started, 3))
+        with folder.change() as change:
+            write_samples(loaded.ensemble, made, change, lineage=lineage)
+            new = RunFolder(change.root)
+            write_text(new.config, config_to_yaml(with_absolute_paths(own)))
+            write_json(new.run_record, _run_record(RunFolder(config.output_dir), loaded, finished))
+    return own
+
+
+def _check_output(folder: RunFolder, config: Config) -> None:
+    """Refuse a folder in which something else than samples is; raises ConfigError."""
+    if folder.root.absolute() == config.output_dir.absolute():
+        raise ConfigError(f"--output: {folder.root} is the run itself; name another folder for its samples")
+    if folder.holds_run() and posterior_of(folder.record()) is None:
+        raise ConfigError(f"--output: {folder.root} is a run that was trained; name another folder for the samples")
+
+
+def _check_are_trained(loaded: LoadedEnsemble) -> None:
+    if samples := [member for member in loaded.ensemble.members if member.sample]:
+        raise ConfigError(
+            f"{titles(samples[:3])}: made by a maker already, and samples are made of trained members; name the run "
+            "that trained them"
+        )
+
+
+def _is_there(folder: RunFolder, wanted: PosteriorRecord) -> bool:
+    """Tell whether a folder holds these very samples; raises ConfigError where it holds others."""
+    there = posterior_of(folder.record())
+    if there is None:
+        return False
+    if not there.is_made_like(wanted):
+        raise ConfigError(
+            f"--output: {folder.root} holds {there.samples} samples a member by {there.maker}, made otherwise (its "
+            "run.json says how); name another folder, or delete that one"
+        )
+    folder.check_members([each.seed for each in folder.members()])
+    return True
+
+
+def _parents(loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
+    """Return the members with the rows that the maker needs."""
+
+    def rows(need: Need, prepared: str) -> LabelledRows | None:
+        return _labelled(getattr(job, prepared), loaded) if need in maker.needs else None
+
+    return Parents(
+        ensemble=loaded.ensemble,
+        budget=loaded.budget,
+        anchor=rows(Need.ANCHOR_ROWS, "calibration"),
+        training=rows(Need.TRAINING_ROWS, "train"),
+        dropouts=loaded.dropouts,
+    )
+
+
+def _labelled(prepared: PreparedSet, loaded: LoadedEnsemble) -> LabelledRows:
+    tokens = prepared.tokens(loaded.tokenizer)
+    if (tokens.labels_N == UNLABELLED).any():
+        raise DataError("posterior: some of the rows that the maker needs have no label; give every row one")
+    return LabelledRows(
+        sequences=tokens.sequences, labels_N=tokens.labels_N, options_N=tokens.options_N, digest=prepared.digest
+    )
+
+
+def _lineage(config: Config, loaded: LoadedEnsemble, maker: Maker, *, adapters: Sequence[Path], seed: int) -> Lineage:
+    run, members = RunFolder(config.output_dir), loaded.ensemble.members
+    folders = list(adapters) or [run.member(member) for member in members]
+    return Lineage(
+        maker=maker,
+        generator_seed=seed,
+        parents=[
+            parent_of(folder, loaded.weights[member.folder_name])
+            for member, folder in zip(members, folders, strict=True)
+        ],
+        base_digest=loaded.base_digest,
+        data_digests=[None if adapters else _data_digest(run, member) for member in members],
+        base=base_name(config),
+    )
+
+
+def _data_digest(run: RunFolder, member: MemberId) -> str | None:
+    record = run.read_object(run.member_record(member), remedy="restore it")
+    digest = record.get("data_digest")
+    return digest if isinstance(digest, str) else None
+
+
+def _run_record(run: RunFolder, loaded: LoadedEnsemble, posterior: PosteriorRecord) -> Mapping[str, Any]:
+    """Return what the new run says of itself: the base's files are those that its parents' run knows."""
+    members = [
+        MemberId(member.seed, sample).folder_name
+        for member in loaded.ensemble.members
+        for sample in range(1, posterior.samples + 1)
+    ]
+    record = with_stage(
+        {"stages": []}, POSTERIOR, seconds=posterior.seconds, maker=posterior.maker, samples=posterior.samples
+    )
+    record |= {"state": "finished", "members": members, "failed": {}, POSTERIOR: asdict(posterior)}
+    if known := run.record().get("base_files"):
+        record["base_files"] = known
+    if loaded.answer_tokens is not None:
+        record[ANSWER_TOKENS] = list(loaded.answer_tokens)
+    return record
