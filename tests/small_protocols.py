@@ -25,7 +25,7 @@ KNOWN = Protocol(
     base="SmolLM2.gguf", base_digest="0123456789abcdef", dtype="bfloat16",
     prompt="Q: {question}\nA:", chat_template=False, max_length=1024,
     head="answer", answers=(" no", " yes"), answer_token_ids=(645, 4098), read_at="the last token of the prompt",
-    adapters="trained", modules=("q_proj", "lm_head"), layers="15-29", lora_r=8, lora_alpha=16.0,
+    adapters="trained", maker="training", modules=("q_proj", "lm_head"), layers="15-29", lora_r=8, lora_alpha=16.0,
     trained_on="train.jsonl", trained_on_digest="fedcba9876543210", train_rows=2250, train_rows_cut=0,
     steps=(141,), batch=16, epochs=1, keep="last", kept_epochs=(1,), learning_rate=5e-4,
     evaluated_on="sst2[validation]", evaluated_on_digest="aaaabbbbccccdddd", evaluated_rows=1000, evaluated_rows_cut=3,

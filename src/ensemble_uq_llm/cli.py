@@ -168,7 +168,7 @@ def validate(config: ConfigPath = None, overrides: Overrides = None, as_json: As
         print_json({"valid": True, **facts})
         return
     print_record({"configuration": "valid", **facts}, as_json=False)
-    say_next("train", *([config] if config else []), overrides=overrides)
+    say_next("predict" if "holds" in facts else "train", *([config] if config else []), overrides=overrides)
 
 
 @app.command("config", epilog=epilog("config"))

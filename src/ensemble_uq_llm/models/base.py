@@ -53,7 +53,8 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
         return local
     repository, file = hub_parts(name)
     patterns = [file] if file else [*_SMALL_FILES, *(_WEIGHTS if weights else ())]
-    folder = _download(repository, revision, cache_dir, patterns)
+    with _naming_file(name if file else None):
+        folder = _download(repository, revision, cache_dir, patterns)
     if file and not (folder / file).is_file():
         raise ModelError(f"model_name: {repository!r} on the hub has no file {file!r}; see its files there")
     return folder / file if file else folder
@@ -157,6 +158,18 @@ def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
         str(folder), use_safetensors=True, trust_remote_code=False, **settings
     )
     return found
+
+
+@contextmanager
+def _naming_file(name: str | None) -> Iterator[None]:
+    """Say that a GGUF file is not here, where it could not be had from the hub either: it may be a path with a slip."""
+    try:
+        yield
+    except ModelError as error:
+        if name is None:
+            raise
+        reason = str(error).removeprefix("model_name: ")
+        raise type(error)(f"model_name: there is no file {name} here, and on the hub {reason}") from error
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -16,6 +16,9 @@ from ensemble_uq_llm.run_folder import MEMBER_RECORD, RunFolder
 from ensemble_uq_llm.storage.change import Change
 from ensemble_uq_llm.utils.files import sha256_of, write_json
 
+_TRAINING: Final = ("settings", "steps", "kept_epoch", "final_train_loss")
+"""What of a member's record tells how it was trained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
@@ -24,7 +27,7 @@ class Lineage:
     maker: Maker
     generator_seed: int
     parents: Sequence[Mapping[str, Any]]
-    """Of each member in the order of the stack: `folder` and `weights_sha256`."""
+    """Of each member in the order of the stack: `parent_of` it."""
     base_digest: str
     data_digests: Sequence[str | None]
     """Of each member, the digest of what it was trained on, where that is known."""
@@ -90,6 +93,8 @@ def sample_settings(ensemble: StackedEnsemble) -> LoraSettings:
     )
 
 
-def parent_of(folder: Path, weights_sha256: str) -> dict[str, str]:
-    """Return what the lineage says of a parent."""
-    return {"folder": str(folder.absolute()), "weights_sha256": weights_sha256}
+def parent_of(folder: Path, weights_sha256: str, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the lineage says of a parent: where it lies, its weights' digest, and how it was trained, if known."""
+    told = {key: record[key] for key in _TRAINING if key in record} if record is not None else {}
+    training = {"training": told} if told else {}
+    return {"folder": str(folder.absolute()), "weights_sha256": weights_sha256, **training}

@@ -160,37 +160,35 @@ def _labelled(prepared: PreparedSet, loaded: LoadedEnsemble) -> LabelledRows:
 def _lineage(config: Config, loaded: LoadedEnsemble, maker: Maker, *, adapters: Sequence[Path], seed: int) -> Lineage:
     run, members = RunFolder(config.output_dir), loaded.ensemble.members
     folders = list(adapters) or [run.member(member) for member in members]
+    records = [None if adapters else run.read_object(run.member_record(each), remedy="restore it") for each in members]
+    digests = [None if record is None else record.get("data_digest") for record in records]
     return Lineage(
         maker=maker,
         generator_seed=seed,
         parents=[
-            parent_of(folder, loaded.weights[member.folder_name])
-            for member, folder in zip(members, folders, strict=True)
+            parent_of(folder, loaded.weights[member.folder_name], record)
+            for member, folder, record in zip(members, folders, records, strict=True)
         ],
         base_digest=loaded.base_digest,
-        data_digests=[None if adapters else _data_digest(run, member) for member in members],
+        data_digests=digests,
         base=base_name(config),
     )
 
 
-def _data_digest(run: RunFolder, member: MemberId) -> str | None:
-    record = run.read_object(run.member_record(member), remedy="restore it")
-    digest = record.get("data_digest")
-    return digest if isinstance(digest, str) else None
-
-
 def _run_record(run: RunFolder, loaded: LoadedEnsemble, posterior: PosteriorRecord) -> Mapping[str, Any]:
-    """Return what the new run says of itself: the base's files are those that its parents' run knows."""
+    """Return what the new run says of itself, with how its parents were trained, and their base's files."""
     members = [
         MemberId(member.seed, sample).folder_name
         for member in loaded.ensemble.members
         for sample in range(1, posterior.samples + 1)
     ]
+    own = run.record()
+    trained = [stage for stage in own["stages"] if posterior.parent_run and stage.get("stage") == "train"]
     record = with_stage(
-        {"stages": []}, POSTERIOR, seconds=posterior.seconds, maker=posterior.maker, samples=posterior.samples
+        {"stages": trained}, POSTERIOR, seconds=posterior.seconds, maker=posterior.maker, samples=posterior.samples
     )
     record |= {"state": "finished", "members": members, "failed": {}, POSTERIOR: asdict(posterior)}
-    if known := run.record().get("base_files"):
+    if known := own.get("base_files"):
         record["base_files"] = known
     if loaded.answer_tokens is not None:
         record[ANSWER_TOKENS] = list(loaded.answer_tokens)

@@ -25,6 +25,7 @@ def test_a_run_tells_base_data_and_training_by_their_names(tmp_path):
         "evaluated_on": "dev.jsonl",
         "evaluated_rows_cut": 2,
         "answer_token_ids": (645, 4098),
+        "maker": "training",
         "steps": (12,),
         "batch": 16,
         "epochs": 3,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.evaluation.protocol.known_of_predictions import common, typed, typed_list
+from ensemble_uq_llm.evaluation.protocol.protocol_in_words import TRAINING
 from ensemble_uq_llm.evaluation.protocol.protocols_beside import protocols_beside
 from ensemble_uq_llm.evaluation.records import Protocol, RunComparison
 from ensemble_uq_llm.member import member_of_folder
@@ -44,7 +45,11 @@ def known_of_run(folder: RunFolder, name: str, origin: Origin | None) -> dict[st
     if "answers" in origin.settings:
         known["answer_token_ids"] = typed_list(record.get(ANSWER_TOKENS), int)
     if members:
-        known |= _known_of_members(members)
+        known["maker"] = typed(common(_makers(members)).get("maker"), str)
+        if all("settings" in each for each in members.values()):
+            known |= _known_of_members(members)
+        else:  # samples of adapters that were made elsewhere
+            known.pop("trained_on", None)
     return {field: value for field, value in known.items() if value not in (None, ())}
 
 
@@ -72,10 +77,20 @@ def _member_records(folder: RunFolder, origin: Origin) -> dict[str, dict[str, An
         member = member_of_folder(folder_name)
         if member is None or not folder.has(path := folder.member_record(member)):
             return {}
-        found[folder_name] = folder.read_object(
-            path, remedy=f"delete {path.parent} and train again to get the member back"
-        )
+        record = folder.read_object(path, remedy=f"delete {path.parent} and train again to get the member back")
+        found[folder_name] = _with_training_of_parent(record)
     return found
+
+
+def _makers(members: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {"maker": record.get("maker", TRAINING)} for name, record in members.items()}
+
+
+def _with_training_of_parent(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a member's record; of a sample, with what its parent's says of training."""
+    parent = record.get("parent")
+    training = parent.get("training") if isinstance(parent, dict) else None
+    return {**training, **record} if isinstance(training, dict) else record
 
 
 def _known_of_config(config: Config, origin: Origin, *, is_own_base: bool) -> dict[str, Any]:

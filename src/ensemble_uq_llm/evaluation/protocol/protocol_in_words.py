@@ -7,6 +7,9 @@ from typing import Final
 from ensemble_uq_llm.evaluation.records import Protocol, SetMetrics
 from ensemble_uq_llm.utils.text import counted, cut, enumerated
 
+TRAINING: Final = "training"
+"""The maker of members that are as they were trained."""
+
 NOT_KNOWN: Final = "not known"
 
 DIGEST: Final = 12
@@ -84,6 +87,7 @@ def _members(protocol: Protocol) -> str:
         {
             "number": None if number is None else f"{number:,}",
             "pooling": "" if number == 1 else protocol.pooling and f"their {protocol.pooling} averaged",
+            "maker": f"samples by {protocol.maker}" if protocol.maker not in (None, TRAINING) else "",
             "origin": "adapters made elsewhere" if protocol.adapters == "given" else "",
             "adapters": _adapters(protocol),
         }

@@ -12,7 +12,17 @@ _CLIP: Final = 60
 _UNKNOWN: Final = (None, ())
 _OF_ANSWER_HEADS: Final = ("answers", "answer_token_ids")
 _OF_ADAPTERS: Final = (
-    *("modules", "layers", "lora_r", "lora_alpha", "trained_on", "trained_on_digest", "train_rows", "train_rows_cut"),
+    *(
+        "maker",
+        "modules",
+        "layers",
+        "lora_r",
+        "lora_alpha",
+        "trained_on",
+        "trained_on_digest",
+        "train_rows",
+        "train_rows_cut",
+    ),
     *("steps", "batch", "epochs", "keep", "kept_epochs", "learning_rate"),
 )
 
@@ -24,6 +34,7 @@ _IN_WORDS: Final = {
     "max_length": "the longest prompt",
     "answer_token_ids": "the answers' tokens",
     "read_at": "where the answer is read",
+    "maker": "what made the weights",
     "modules": "the adapted layers' kinds",
     "layers": "the adapted layers",
     "lora_r": "the rank",

@@ -23,6 +23,8 @@ class Protocol:
     """Where in the prompt the logits are read."""
     adapters: Literal["trained", "given", "none"] | None = None
     """Trained in this run, given as folders made elsewhere, or none: the base alone."""
+    maker: str | None = None
+    """What the weights are of: `training`, or the maker of samples of trained members."""
     modules: tuple[str, ...] = ()
     layers: str | None = None
     """Of the decoder, from 0: `all`, or `15-29`, or `2, 5-7`."""
