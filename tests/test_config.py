@@ -21,6 +21,7 @@ OUT_OF_RANGE = {
     "warmup_steps": [-1, 0.5],
     "learning_rate": [0, -1e-4, math.nan, math.inf, "fast", True, None],
     "weight_decay": [-0.1, math.nan, False],
+    "prior_precision": [-1, math.nan, math.inf],
     "max_grad_norm": [-1, math.inf],
     "lora_r": [0],
     "lora_alpha": [0, -1],

@@ -159,6 +159,9 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         100, description="Optimiser steps of linear warm-up; linear decay to zero follows."
     )
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.01, description="AdamW's decoupled weight decay.")
+    prior_precision: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="Precision of a Gaussian prior on all that is trained, in the loss (MAP); 0 is none."
+    )
     max_grad_norm: Annotated[Number, Field(ge=0)] = Field(
         1.0, description="Each member's gradient is clipped to this norm; 0 is off."
     )

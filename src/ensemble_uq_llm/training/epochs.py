@@ -63,6 +63,7 @@ def train_epochs(
         data=data.train,
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
+        prior_precision=config.prior_precision,
         trunk=_trunk(state, data.train),
         divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )

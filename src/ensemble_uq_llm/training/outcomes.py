@@ -23,8 +23,8 @@ SETTINGS: Final = (
     "calibration_fraction", "calibration_seed", "stopping_fraction", "keep", "early_stopping_patience",
     "class_weights",
     "batch_size", "gradient_accumulation_steps",
-    "learning_rate", "num_epochs", "warmup_steps", "weight_decay", "max_grad_norm", "lora_r", "lora_alpha",
-    "lora_dropout", "lora_target_modules", "lora_layers", "use_bf16",
+    "learning_rate", "num_epochs", "warmup_steps", "weight_decay", "prior_precision", "max_grad_norm", "lora_r",
+    "lora_alpha", "lora_dropout", "lora_target_modules", "lora_layers", "use_bf16",
 )  # fmt: skip
 """The keys that make a member what it is; members of one ensemble agree in all of them."""
 
