@@ -1,6 +1,7 @@
 """K members over one frozen base: a pack of tokens in, the logits of every sequence out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,7 +15,14 @@ from ensemble_uq_llm.models.layers.lean import LeanLastLayer, LeanLayer
 from ensemble_uq_llm.models.layers.ops import rotary_table
 from ensemble_uq_llm.models.layers.parity import can_be_lean
 from ensemble_uq_llm.models.lora.spec import AdapterSpec, decoder_layers
-from ensemble_uq_llm.models.lora.stacked import ActivePass, Generators, LoraSpec, LoraStack, StackedLoraLinear
+from ensemble_uq_llm.models.lora.stacked import (
+    ActivePass,
+    Generators,
+    LoraSpec,
+    LoraStack,
+    StackedLoraLinear,
+    StackedProjection,
+)
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.models.pack import Pack
 from ensemble_uq_llm.utils.seeding import derive_seed
@@ -110,6 +118,14 @@ class StackedEnsemble(nn.Module):
             yield f"{name}.lora_A.weight", adapter.lora_a_MRI
             yield f"{name}.lora_B.weight", adapter.lora_b_MOR
         yield from self.head.named_stacks()
+
+    def rescale(self, *, scaling: float, dropout: float) -> None:
+        """Set what all members' adapters share: their outputs' scale, and the dropout on their inputs."""
+        self.spec = replace(self.spec, scaling=scaling, dropout=dropout)
+        self._lora = LoraSpec(scaling, dropout)
+        for module in self.modules():
+            if isinstance(module, StackedProjection) and module.stacks:
+                module.spec = self._lora
 
     def initialise_member(self, index: int, seed: int) -> None:
         """Give a member the initial weights of `seed`: PEFT's for the adapters, its head's own."""

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens
+from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -66,6 +67,8 @@ class Parents:
     training: LabelledRows | None = None
     dropouts: Sequence[float] = ()
     """The dropout that each member was trained with, as its folder says."""
+    walk: Callable[[WalkPlan], Sequence[MemberMoments]] | None = None
+    """Lets all members train further, and returns the moments of each one's weights on the way."""
 
     @property
     def members(self) -> tuple[MemberId, ...]:

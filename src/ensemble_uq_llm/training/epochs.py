@@ -153,8 +153,8 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
     trained = [outcome for outcome in state.outcomes if outcome.is_training]
-    measured = list(_measured(state, data.validation))
-    stopping = [] if state.best is None or data.stopping is None else list(_measured(state, data.stopping))
+    measured = list(measure_members(state, data.validation))
+    stopping = [] if state.best is None or data.stopping is None else list(measure_members(state, data.stopping))
     # From here on nothing stops us before the epoch is noted as a whole.
     for outcome, loss, accuracy in measured:
         event.validation_loss[outcome.seed] = loss
@@ -171,8 +171,12 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     yield event
 
 
-def _measured(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
-    """Yield every member in training with its mean loss and accuracy on the labelled examples, where there are any."""
+def measure_members(state: TrainingState, examples: TokenizedExamples) -> Iterator[tuple[MemberOutcome, float, float]]:
+    """Yield every member in training with its mean loss and accuracy on the labelled examples, where there are any.
+
+    Raises:
+        StopRequested: between two passes.
+    """
     labelled = np.flatnonzero(examples.labels_N >= 0)
     if labelled.size > 0:
         sequences = [examples.sequences[row] for row in labelled]

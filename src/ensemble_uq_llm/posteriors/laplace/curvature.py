@@ -101,7 +101,8 @@ def contrasts(classes: int) -> Array:
     """Return Helmert's orthonormal contrasts [C, E]: together with the constant they are a basis."""
     basis_CE = np.triu(-np.ones((classes, classes - 1)))
     basis_CE[np.arange(1, classes), np.arange(classes - 1)] = np.arange(1, classes)
-    return basis_CE / np.linalg.norm(basis_CE, axis=0)
+    unit_CE: Array = basis_CE / np.linalg.norm(basis_CE, axis=0)
+    return unit_CE
 
 
 def curvature_of(features_NH: Array, probs_NC: Array, *, largest: int = LARGEST) -> Curvature:
