@@ -23,8 +23,8 @@ def test_settings_are_read_from_texts():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("tfb", {"round": "3"}, "--with: tfb has no setting 'round', did you mean|--with: tfb has no setting 'round'"),
-        ("tfb", {"zzzzzz": "3"}, r"it has tolerance, standard_errors, largest"),
+        ("tfb", {"round": "3"}, "--with: tfb has no setting 'round'.*'rounds'"),
+        ("tfb", {"zzzzzz": "3"}, "it has 'tolerance', 'standard_errors', 'largest'"),
         ("tfb", {"rounds": "3.5"}, "--with: rounds of tfb: .*, found '3.5'"),
         ("tfb", {"tolerance": "much"}, "--with: tolerance of tfb: .*, found 'much'"),
         ("tfb", {"tolerance": "nan"}, "--with: tolerance of tfb must be a finite number, found 'nan'"),

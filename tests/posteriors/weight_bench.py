@@ -29,15 +29,14 @@ def ensemble_of(seeds: Sequence[int] = SEEDS, *, dtype: torch.dtype = torch.floa
 def parents_of(
     seeds: Sequence[int] = SEEDS, *, anchor: int = 0, dtype: torch.dtype = torch.float32, **adapters
 ) -> Parents:
-    """Return randomised members, and so many anchor rows whose labels are what the first trained member would say."""
+    """Return randomised members, and so many anchor rows whose labels are what the members together say."""
     parents = Parents(ensemble=ensemble_of(seeds, dtype=dtype, **adapters), budget=4096, dropouts=(0.1,) * len(seeds))
     return replace(parents, anchor=anchor_rows(anchor)) if anchor else parents
 
 
 def anchor_rows(count: int) -> LabelledRows:
     sequences = random_sequences(count, seed=5, lowest=3, highest=12)
-    judge = ensemble_of((7,))
-    labels_N = member_logits(judge, sequences, budget=4096)[0].argmax(axis=1)
+    labels_N = member_logits(ensemble_of(), sequences, budget=4096).mean(axis=0).argmax(axis=1)
     return LabelledRows(sequences=sequences, labels_N=labels_N, options_N=None, digest="anchor")
 
 
