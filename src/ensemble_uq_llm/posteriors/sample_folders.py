@@ -94,7 +94,7 @@ def sample_settings(ensemble: StackedEnsemble) -> LoraSettings:
 
 
 def parent_of(folder: Path, weights_sha256: str, record: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the lineage says of a parent: where it lies, its weights' digest, and how it was trained, if known."""
+    """Return what the lineage says of a parent: place, digest, and how it was trained where that is known."""
     told = {key: record[key] for key in _TRAINING if key in record} if record is not None else {}
     training = {"training": told} if told else {}
     return {"folder": str(folder.absolute()), "weights_sha256": weights_sha256, **training}

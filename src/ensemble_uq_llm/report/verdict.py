@@ -9,6 +9,7 @@ from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.report.formats import show_interval, show_value
 from ensemble_uq_llm.report.source import ReportSource
 from ensemble_uq_llm.report.words.findings_in_words import findings_in_words
+from ensemble_uq_llm.report.words.posterior_in_words import posterior_in_words
 from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES
 from ensemble_uq_llm.utils.text import counted
@@ -16,7 +17,12 @@ from ensemble_uq_llm.utils.text import counted
 
 def verdict(source: ReportSource) -> Markup:
     """Return how good the ensemble is on the main set, whether it knows, and whether it notices other data."""
-    sentences = [_quality(source), *findings_in_words(source.main, source.class_labels), _gain(source.main)]
+    sentences = [
+        _quality(source),
+        *map(Markup.escape, posterior_in_words(source.record)),
+        *findings_in_words(source.main, source.class_labels),
+        _gain(source.main),
+    ]
     sentences.append(_abstention(source.main))
     sentences += shift_in_words(source.others)
     for metrics in source.others.values():

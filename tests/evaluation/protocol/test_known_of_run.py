@@ -129,3 +129,17 @@ def test_a_record_that_was_altered_is_refused(tmp_path):
     folder.run_record.write_text(json.dumps({"stages": []}))
     with pytest.raises(IntegrityError, match=r"run\.json"):
         known_of_run(folder, "validation", ORIGIN)
+
+
+def test_samples_tell_their_maker_and_how_their_parents_were_trained(tmp_path):
+    trained = member_record(42)
+    training = {key: trained.pop(key) for key in ("settings", "steps", "kept_epoch")}
+    origin = replace(ORIGIN, weights={"seed_42": "w"})
+    record = trained | {"maker": "tfb", "parent": {"folder": "x", "training": training}}
+    known = known_of_run(run_of(tmp_path / "sampled", members={42: record}), "validation", origin)
+    of_training = known_of_run(run_of(tmp_path / "run", members={42: member_record(42)}), "validation", origin)
+    assert known == of_training | {"maker": "tfb"}
+    del record["parent"]["training"]
+    given = known_of_run(run_of(tmp_path / "given", members={42: record}), "validation", origin)
+    assert given["maker"] == "tfb"
+    assert given.keys() & {"trained_on", "steps", "lora_r", "epochs", "learning_rate"} == set()

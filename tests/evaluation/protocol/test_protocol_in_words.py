@@ -34,7 +34,7 @@ def test_of_nothing_known_every_part_says_so():
 def test_no_field_can_change_or_vanish_unseen(name):
     value = getattr(KNOWN, name)
     named = {each for name in ("base", "trained_on", "evaluated_on") for each in (name, f"{name}_digest")}
-    if name not in named | {"base_revision", "kept_epochs", "keep", "adapters"}:
+    if name not in named | {"base_revision", "kept_epochs", "keep", "adapters", "maker"}:
         gone = protocol_line(replace(KNOWN, **{name: () if isinstance(value, tuple) else None}))
         assert NOT_KNOWN in gone or "by tokens of the base" in gone
     other = {bool: True, int: 77, float: 0.77, str: "other", tuple: ()}[type(value)] if value is not None else "other"
@@ -69,3 +69,8 @@ def test_another_set_is_told_by_what_it_has_otherwise():
         "Protocol of far: the same, but evaluated 1 row of far.jsonl (111111111111), 3 cut."
     )
     assert other_protocol_line("same", KNOWN, KNOWN) == ""
+
+
+def test_samples_are_told_with_their_maker_and_trained_members_without():
+    assert "averaged, samples by tfb, LoRA of rank 8" in protocol_line(replace(KNOWN, maker="tfb"))
+    assert "averaged, LoRA of rank 8" in protocol_line(KNOWN)

@@ -1,9 +1,9 @@
 import pytest
-from ensemble_uq_llm.report.words.posterior_in_words import posterior_in_words
 
 from ensemble_uq_llm.errors import IntegrityError
 from ensemble_uq_llm.report.source import read_source
 from ensemble_uq_llm.report.verdict import verdict
+from ensemble_uq_llm.report.words.posterior_in_words import posterior_in_words
 from recording import recorded
 from small_metrics import main_metrics, write_run
 from small_runs import put

@@ -12,18 +12,8 @@ _CLIP: Final = 60
 _UNKNOWN: Final = (None, ())
 _OF_ANSWER_HEADS: Final = ("answers", "answer_token_ids")
 _OF_ADAPTERS: Final = (
-    *(
-        "maker",
-        "modules",
-        "layers",
-        "lora_r",
-        "lora_alpha",
-        "trained_on",
-        "trained_on_digest",
-        "train_rows",
-        "train_rows_cut",
-    ),
-    *("steps", "batch", "epochs", "keep", "kept_epochs", "learning_rate"),
+    *("modules", "layers", "lora_r", "lora_alpha", "trained_on", "trained_on_digest", "train_rows", "train_rows_cut"),
+    *("steps", "batch", "epochs", "keep", "kept_epochs", "learning_rate", "maker"),
 )
 
 _IN_WORDS: Final = {
