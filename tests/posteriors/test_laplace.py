@@ -173,7 +173,7 @@ def test_evidence_without_a_peak_is_told():
 def test_a_sample_of_a_run_is_a_folder_that_predicts(own_run, tmp_path, call):
     """Its logits, and `peft`'s own, are those of the drawn weights."""
     samples = tmp_path / "samples"
-    code, _, said = call("posterior", own_run, "--maker", "laplace", "--samples", 3, "--output", samples)
+    code, _, said = call("posterior", own_run, "--maker", "laplace", "--samples", 5, "--output", samples)
     assert (code, "train 4 members or more" in " ".join(said.split())) == (0, True), said
     record = json.loads((samples / "seed_42_sample_2" / "member.json").read_text())
     assert record["facts"]["layer"] == "score.weight"

@@ -16,5 +16,5 @@ def test_what_makes_no_samples_is_told_where_it_is(name):
 
 
 def test_other_names_are_refused_with_the_list():
-    with pytest.raises(ConfigError, match="--maker: 'zzzzzzz' is no maker; there are 'mc_dropout', 'tfb'"):
+    with pytest.raises(ConfigError, match="--maker: 'zzzzzzz' is no maker; there are 'laplace', 'mc_dropout', 'swag', 'tfb'"):
         check_maker("zzzzzzz")

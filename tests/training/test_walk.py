@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ensemble_uq_llm.models.heads.everything_else import EverythingElse
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
 from ensemble_uq_llm.training.epochs import TrainingData
@@ -148,3 +149,14 @@ def test_a_trajectory_that_over_trains_ends_before_its_mean_is_worse_than_its_pa
     for index, own in enumerate(moments):
         assert own.count == 0 or loss_of(ensemble, index, own.means) <= losses[index] * (1 + 1e-6)
     assert max(loss_of(ensemble, index, unchecked[index].means) / losses[index] for index in ended) > 1
+
+
+def test_a_head_that_tells_of_everything_else_is_trained_on_the_answers_alone(tiny_base: Path):
+    settings = config(num_epochs=1, head="answer", lora_target_modules=("q_proj", "lm_head"))
+    ensemble = trained_stack(tiny_base, settings)
+    expected = walk(ensemble, TO_STOP, settings, PLAN)
+    ensemble.head.rest = EverythingElse(ensemble.head.lm_head, answer_tokens(settings), device=torch.device("cpu"))
+    ensemble.head.width += 1
+    found = walk(ensemble, TO_STOP, settings, PLAN)
+    assert all(equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert (ensemble.head.width, ensemble.head.rest is None) == (3, False)

@@ -56,6 +56,15 @@ class TokenizedExamples:
         return f"{len(self):,} prompts of {mean:.0f} tokens on average, {longest} at most, {cut}"
 
 
+NO_EXAMPLES: Final = TokenizedExamples(
+    ids=(),
+    tokens_T=np.empty(0, np.int32),
+    lengths_N=np.empty(0, np.int64),
+    labels_N=np.empty(0, np.int64),
+    is_cut_N=np.empty(0, np.bool_),
+)
+
+
 def tokenize_examples(
     examples: Sequence[Example],
     *,

@@ -26,7 +26,7 @@ class Swag(Maker):
     """
 
     name: ClassVar[str] = "swag"
-    needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_STEPS})
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_STEPS})
     epochs: int = 4
     """Of further training."""
     rate: float = 0.5

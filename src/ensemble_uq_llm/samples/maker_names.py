@@ -6,12 +6,13 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
-MakerName = Literal["laplace", "mc_dropout", "tfb"]
+MakerName = Literal["laplace", "mc_dropout", "swag", "tfb"]
 """The makers that `posteriors/registry.py` holds."""
 
 MAKERS: Final[dict[str, str]] = {
     "laplace": "a Gaussian around the last layer, as wide as the training rows and a prior by evidence leave it",
     "mc_dropout": "dropout of an adapter's inputs kept on, one mask a layer and sample",
+    "swag": "a Gaussian of the weights along further training at a constant rate",
     "tfb": "the largest noise on an adapter's update that a calibration split does not notice",
 }
 """What each maker does, in words."""

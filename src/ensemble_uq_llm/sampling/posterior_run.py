@@ -20,6 +20,7 @@ from ensemble_uq_llm.posteriors.sample_folders import Lineage, parent_of, write_
 from ensemble_uq_llm.predictions.origin import titles
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord, posterior_folder, posterior_of
+from ensemble_uq_llm.sampling.further_training import further_training
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
 from ensemble_uq_llm.utils.provenance import with_stage
@@ -91,7 +92,7 @@ def make_posterior(
             return own
         for caution in record.cautions():
             warnings.warn(f"{folder.root}: {caution}", stacklevel=2)
-        parents = _parents(loaded, maker, job or Job(config))
+        parents = _parents(config, loaded, maker, job or Job(config))
         made = maker.make(parents, samples, seeded(maker.name, seed=seed))
         lineage = _lineage(config, loaded, maker, adapters=adapters, seed=seed)
         finished = replace(record, seconds=round(time.monotonic() - started, 3))
@@ -133,7 +134,7 @@ def _is_there(folder: RunFolder, wanted: PosteriorRecord) -> bool:
     return True
 
 
-def _parents(loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
+def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
     """Return the members with the rows that the maker needs."""
 
     def rows(need: Need, prepared: str) -> LabelledRows | None:
@@ -145,6 +146,7 @@ def _parents(loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
         anchor=rows(Need.ANCHOR_ROWS, "calibration"),
         training=rows(Need.TRAINING_ROWS, "train"),
         dropouts=loaded.dropouts,
+        walk=further_training(config, loaded, job) if Need.TRAINING_STEPS in maker.needs else None,
     )
 
 

@@ -5,7 +5,8 @@ so the other rows of B, which start at zero, never get a gradient, and no more t
 PEFT folder B has all V rows again, zeros in the place of the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,16 @@ class AnswerHead(Head):
         ]
         logits_BC = self.lm_head.shaped(torch.cat(logits))
         return logits_BC if self.rest is None else torch.cat([logits_BC, self.rest(hidden_BH)[:, None]], dim=1)
+
+    @contextmanager
+    def answers_alone(self) -> Iterator[None]:
+        """Return no logit of everything else as long as this lasts."""
+        kept = (self.rest, self.width)
+        self.rest, self.width = None, self.width - (self.rest is not None)
+        try:
+            yield
+        finally:
+            self.rest, self.width = kept
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the base.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Head(nn.Module, ABC):
 
         With `generators`, one a member, the adapters' dropout is on.
         """
+
+    @contextmanager
+    def answers_alone(self) -> Iterator[None]:
+        """Return no logit of everything else as long as this lasts: the loss of training is over the classes."""
+        yield
 
     def named_stacks(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what is trained beside adapters, stacked over the members, with PEFT's name of a member's slice."""

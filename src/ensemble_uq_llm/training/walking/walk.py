@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.tokenize import TokenizedExamples
+from ensemble_uq_llm.data.tokenize import NO_EXAMPLES, TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
 from ensemble_uq_llm.training.epochs import TrainingData, measure_members, train_epochs
@@ -23,14 +22,6 @@ from ensemble_uq_llm.training.walking.snapshots import Snapshots
 WARMUP: Final = 10
 """The rate rises over the first of so many parts of the steps, in which no snapshot is taken: AdamW's own moments are
 not kept with a member, and begin anew."""
-
-_NOTHING: Final = TokenizedExamples(
-    ids=(),
-    tokens_T=np.empty(0, np.int32),
-    lengths_N=np.empty(0, np.int64),
-    labels_N=np.empty(0, np.int64),
-    is_cut_N=np.empty(0, np.bool_),
-)
 
 
 def walk(
@@ -70,7 +61,7 @@ def walk(
             rank=plan.rank,
             **_limits(state, data.stopping, plan),
         )
-        train_epochs(state, replace(data, validation=_NOTHING), settings, listeners=[*listeners, snapshots])
+        train_epochs(state, replace(data, validation=NO_EXAMPLES), settings, listeners=[*listeners, snapshots])
     return [each.scaled(lambda name: factor if ".lora_B." in name else 1.0) for each in snapshots.moments]
 
 
@@ -106,7 +97,8 @@ def as_trained(ensemble: StackedEnsemble, config: Config) -> Iterator[float]:
                 if ".lora_B." in name:
                     stack.div_(factor)
         ensemble.rescale(scaling=ensemble.spec.scaling * factor, dropout=config.lora_dropout)
-        yield factor
+        with ensemble.head.answers_alone():
+            yield factor
     finally:
         ensemble.rescale(scaling=before[0], dropout=before[1])
         with torch.no_grad():

@@ -1,0 +1,32 @@
+"""The members of a run train further, for makers that ask for that: by the run's own data and settings."""
+
+from collections.abc import Callable, Sequence
+
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.job import Job
+from ensemble_uq_llm.data.prepare import class_weights
+from ensemble_uq_llm.data.tokenize import NO_EXAMPLES
+from ensemble_uq_llm.inference.members import LoadedEnsemble
+from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.training.epochs import TrainingData
+from ensemble_uq_llm.training.walking.walk import walk
+
+
+def further_training(
+    config: Config, loaded: LoadedEnsemble, job: Job
+) -> Callable[[WalkPlan], Sequence[MemberMoments]] | None:
+    """Return what lets all members train further; None of foreign members, whose training is not known."""
+    if loaded.foreign:
+        return None
+
+    def walk_on(plan: WalkPlan) -> Sequence[MemberMoments]:
+        stopping = job.stopping
+        data = TrainingData(
+            train=job.train.tokens(loaded.tokenizer),
+            validation=NO_EXAMPLES,
+            stopping=None if stopping is None else stopping.tokens(loaded.tokenizer),
+            class_weights=class_weights(config, job.train.examples),
+        )
+        return walk(loaded.ensemble, data, config, plan)
+
+    return walk_on
