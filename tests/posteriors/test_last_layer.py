@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from bench import BenchError, Gaussian, check_all, check_scale
-from scipy import special
+from bench import BenchError, Gaussian, check_all, check_scale, wasserstein
+from scipy import optimize, special
 
 from ensemble_uq_llm.posteriors.laplace.curvature import contrasts
 from ensemble_uq_llm.posteriors.laplace.last_layer import LayerRows, fit_last_layer
@@ -100,3 +100,54 @@ def test_a_large_layer_says_that_it_is_a_product():
     facts = fit_last_layer(rows, weights_CH, largest=8, precision=1.5).facts
     assert (facts["structure"], facts["precision"], facts["precision_by"]) == ("kronecker", 1.5, "setting")
     assert fit_last_layer(rows, weights_CH, largest=9).facts["structure"] == "full"
+
+
+def integrated(rows: LayerRows, near: Gaussian, precision: float) -> Gaussian:
+    """Mean and covariance of the true posterior of two classes and two features, on a grid of eight deviations."""
+    axis = np.linspace(-8, 8, 121)
+    steps_GP = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    grid_GP = near.mean + steps_GP @ np.linalg.cholesky(near.covariance).T
+    log_density = -precision / 2 * (grid_GP**2).sum(1)
+    for feature, label in zip(rows.features_NH, rows.labels_N, strict=True):
+        log_density += special.log_expit((2 * label - 1) * 2**0.5 * (grid_GP @ feature))
+    density = special.softmax(log_density)
+    mean = density @ grid_GP
+    return Gaussian(mean, (grid_GP - mean).T @ ((grid_GP - mean) * density[:, None]))
+
+
+def at_the_optimum(examples: int, seed: int) -> tuple[LayerRows, np.ndarray]:
+    """Rows of two classes, and the weights that the posterior of a prior of precision 1 has its peak at."""
+    rng = np.random.default_rng(seed)
+    features_NH = rng.standard_normal((examples, 2))
+    labels_N = (rng.random(examples) < special.expit(features_NH @ [1.0, -0.5])).astype(np.int64)
+
+    def loss(weights: np.ndarray) -> float:
+        likelihood = special.log_expit((2.0 * labels_N - 1) * 2**0.5 * (features_NH @ weights)).sum()
+        return float((weights**2).sum() / 2 - likelihood)
+
+    weights_CH = contrasts(2) @ optimize.minimize(loss, np.zeros(2), tol=1e-12).x[None]
+    log_probs_NC = special.log_softmax(features_NH @ weights_CH.T, axis=1)
+    return LayerRows(features_NH=features_NH, log_probs_NC=log_probs_NC, labels_N=labels_N), weights_CH
+
+
+def distance_to_the_truth(examples: int, *, covariance_times: float = 1.0, seeds: int = 4) -> float:
+    """Wasserstein's distance of the fitted Gaussian, in deviations of the true posterior; the mean over data sets."""
+    found = []
+    for seed in range(seeds):
+        rows, weights_CH = at_the_optimum(examples, seed)
+        posterior = fit_last_layer(rows, weights_CH, precision=1.0)
+        columns = [posterior.curvature.to_weights(each).ravel() for each in np.eye(2)]
+        vectors = np.stack(columns, axis=1)
+        covariance = (vectors / (posterior.curvature.eigenvalues + posterior.precision)) @ vectors.T
+        fitted = Gaussian((contrasts(2).T @ weights_CH).ravel(), covariance_times * covariance)
+        true = integrated(rows, fitted, precision=1.0)
+        found.append(wasserstein(fitted, true) / np.trace(true.covariance) ** 0.5)
+    return float(np.mean(found))
+
+
+def test_it_comes_near_the_true_posterior_with_the_root_of_the_rows():
+    """Laplace's error in deviations falls as N^(-1/2): by half for four times the rows; a wrong scale stays."""
+    first, second, third = (distance_to_the_truth(examples) for examples in (80, 320, 1280))
+    assert 1.6 < first / second < 2.5
+    assert 1.6 < second / third < 2.5
+    assert distance_to_the_truth(1280, covariance_times=2.0) > 10 * third

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from bench import BenchError, Gaussian, check_all, check_members_differ, check_scale
+from bench import BenchError, Gaussian, LinearGaussian, check_all, check_members_differ, check_scale, wasserstein
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import trained
@@ -120,3 +120,26 @@ def test_settings_without_a_trajectory(setting):
     [name] = setting
     with pytest.raises(ConfigError, match=f"{name}: must be"):
         Swag(**setting)
+
+
+def test_along_langevin_dynamics_it_is_half_the_posterior_and_half_its_diagonal():
+    """A trajectory whose stationary covariance is 1 / (1 - rate / 2) times that of the closed-form posterior.
+
+    So SWAG's distance to the posterior is that of (covariance + its diagonal) / 2, which is what it approximates.
+    """
+    posterior = LinearGaussian.drawn(rows=60, weights=5).posterior
+    root = np.linalg.cholesky(posterior.covariance)
+    rate = 0.05  # all directions forget alike, so that 95 steps on, where .008 is left, points are independent
+    rng = np.random.default_rng(0)
+    weights, moments = posterior.mean.copy(), MemberMoments(rank=2000)
+    for step in range(200_000):
+        weights += rate * (posterior.mean - weights) + (2 * rate) ** 0.5 * (root @ rng.standard_normal(5))
+        if step >= 10_000 and step % 95 == 0:
+            moments.note({"a": torch.tensor(weights[:4]).reshape(2, 2), "b": torch.tensor(weights[4:])})
+    mixed = Gaussian(posterior.mean, (posterior.covariance + np.diag(np.diag(posterior.covariance))) / 2)
+    scale = np.trace(posterior.covariance) ** 0.5
+    assert wasserstein(stored(moments), mixed) / scale < 0.1
+    assert wasserstein(mixed, posterior) / scale == pytest.approx(
+        wasserstein(stored(moments), posterior) / scale, abs=0.1
+    )
+    assert wasserstein(Gaussian(mixed.mean, 2 * mixed.covariance), mixed) / scale > 0.3

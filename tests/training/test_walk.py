@@ -9,6 +9,7 @@ import torch
 from ensemble_uq_llm.models.heads.everything_else import EverythingElse
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EpochEnded, Stepped
 from ensemble_uq_llm.training.walking.walk import as_trained, walk
@@ -160,3 +161,19 @@ def test_a_head_that_tells_of_everything_else_is_trained_on_the_answers_alone(ti
     found = walk(ensemble, TO_STOP, settings, PLAN)
     assert all(equal(one, other) for one, other in zip(found, expected, strict=True))
     assert (ensemble.head.width, ensemble.head.rest is None) == (3, False)
+
+
+def test_a_request_to_stop_is_heard_after_the_step_and_leaves_the_ensemble_as_it_was(tiny_base: Path):
+    settings = config(num_epochs=1)
+    ensemble = trained_stack(tiny_base, settings)
+    before, steps = weights(ensemble, 0), []
+
+    def ask(event):
+        if isinstance(event, Stepped):
+            steps.append(event.step)
+            stop.request("SIGTERM")
+
+    with stop.listening(), pytest.raises(stop.StopRequested, match="SIGTERM"):
+        walk(ensemble, TO_STOP, settings, PLAN, listeners=[ask])
+    assert len(steps) == 1
+    assert all(torch.equal(each, before[name]) for name, each in weights(ensemble, 0).items())

@@ -14,6 +14,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import NO_EXAMPLES, TokenizedExamples
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData, measure_members, train_epochs
 from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.state import TrainingState, new_state
@@ -37,6 +38,9 @@ def walk(
     The epochs are those that would have followed the configured ones. `data.stopping` ends trajectories that
     over-train; a warning says so where there is none. The ensemble is left as it was, and its moments are
     those of the weights as it holds them.
+
+    Raises:
+        StopRequested: after the step in which somebody asked for it; nothing of the trajectories is kept.
     """
     steps_in_epoch = config.optimizer_steps(len(data.train)) // config.num_epochs
     steps = steps_in_epoch * plan.epochs
@@ -61,7 +65,12 @@ def walk(
             rank=plan.rank,
             **_limits(state, data.stopping, plan),
         )
-        train_epochs(state, replace(data, validation=NO_EXAMPLES), settings, listeners=[*listeners, snapshots])
+        train_epochs(
+            state,
+            replace(data, validation=NO_EXAMPLES),
+            settings,
+            listeners=[*listeners, snapshots, lambda _event: stop.check()],
+        )
     return [each.scaled(lambda name: factor if ".lora_B." in name else 1.0) for each in snapshots.moments]
 
 
