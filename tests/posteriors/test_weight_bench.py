@@ -17,27 +17,30 @@ from weight_bench import (
 from ensemble_uq_llm.models.pack import make_pack
 from ensemble_uq_llm.posteriors.maker import seeded
 from ensemble_uq_llm.posteriors.tfb import _Noise
+from ensemble_uq_llm.utils.seeding import derive_seed
 from tiny_models import random_sequences
 
-NAME = "model.layers.0.self_attn.q_proj.lora_A.weight"
+LAYER = "model.layers.0.self_attn.q_proj"
+ZERO, VARIANCE = torch.zeros(1), torch.full((1,), 0.1**2)
 SEQUENCES = random_sequences(5, seed=3, lowest=4, highest=12)
 
 
 def drawn(generator_for, *, samples=60, scale=1.0):
-    """Return the noise of TFB's samples, [M, S, D], with sigma 0.1, and its variance."""
-    parents = parents_of()
-    noise = _Noise(parents, generator_for)
+    """Return what TFB's samples with sigma 0.1 add to their parents' rotated A, [M, S, R, I]."""
+    noise = _Noise(parents_of(), generator_for)
     sampled = [noise.sample([0.1 * scale] * len(SEEDS), sample) for sample in range(1, samples + 1)]
-    stack = parents.stacks()[NAME]
-    noise_MSRI = torch.stack([torch.stack([own[index][NAME] for own in sampled]) - stack[index] for index in range(3)])
-    variance_MR = torch.stack([(0.1 * each).square().sum(dim=1) for each in noise._directions[NAME]])
-    return noise_MSRI.double(), variance_MR[:, :, None].expand(-1, -1, stack.shape[2])
+    return torch.stack(
+        [
+            torch.stack([own[index][f"{LAYER}.lora_A.weight"] for own in sampled]) - noise._rotated[LAYER][index].a_RI
+            for index in range(len(SEEDS))
+        ]
+    )
 
 
 def test_samples_as_they_should_be_pass():
-    noise_MSRI, variance_MRI = drawn(seeded("tfb"))
-    for noise_SRI, variance_RI in zip(noise_MSRI, variance_MRI, strict=True):
-        check_moments(noise_SRI.flatten(1), mean_D=torch.zeros(1), variance_D=variance_RI.flatten())
+    noise_MSRI = drawn(seeded("tfb"))
+    for noise_SRI in noise_MSRI:
+        check_moments(noise_SRI.flatten(1), mean_D=ZERO, variance_D=VARIANCE)
     check_members_are_independent(noise_MSRI)
     check_samples_are_independent(noise_MSRI.flatten(2))
     check_is_one_set_of_weights(logits_of(ensemble_of()), SEQUENCES)
@@ -45,30 +48,30 @@ def test_samples_as_they_should_be_pass():
 
 @pytest.mark.parametrize("scale", [2**0.5, 2**-0.5])
 def test_a_scale_off_by_the_root_of_two_is_found(scale):
-    noise_MSRI, variance_MRI = drawn(seeded("tfb"), scale=scale)
+    noise_MSRI = drawn(seeded("tfb"), scale=scale)
     with pytest.raises(AssertionError, match=r"the variance is (2\.0|1\.9|0\.5|0\.4)\d+ times what it should be"):
-        check_moments(noise_MSRI[0].flatten(1), mean_D=torch.zeros(1), variance_D=variance_MRI[0].flatten())
+        check_moments(noise_MSRI[0].flatten(1), mean_D=ZERO, variance_D=VARIANCE)
 
 
 def test_a_mean_that_is_not_the_parents_is_found():
-    noise_MSRI, variance_MRI = drawn(seeded("tfb"))
+    noise_MSRI = drawn(seeded("tfb"))
     with pytest.raises(AssertionError, match="the mean is off by"):
-        check_moments(noise_MSRI[0].flatten(1) + 0.5, mean_D=torch.zeros(1), variance_D=variance_MRI[0].flatten())
+        check_moments(noise_MSRI[0].flatten(1) + 0.5, mean_D=ZERO, variance_D=VARIANCE)
 
 
 def test_noise_that_members_share_is_found():
     def shared(_member, sample, use):
-        return Generator().manual_seed(hash((sample, use)) % 2**31)
+        return Generator().manual_seed(derive_seed(sample, use))
 
     with pytest.raises(AssertionError, match="the noise of two members goes together"):
-        check_members_are_independent(torch.stack([*standardised(shared)]))
+        check_members_are_independent(drawn(shared))
 
 
 def test_noise_that_samples_share_is_found():
     def same(member, _sample, use):
         return seeded("tfb")(member, 1, use)
 
-    noise_MSRI, _ = drawn(same)
+    noise_MSRI = drawn(same)
     with pytest.raises(AssertionError, match="the noise of two members goes together"):
         check_samples_are_independent(noise_MSRI.flatten(2))
 
@@ -85,15 +88,3 @@ def test_a_sample_that_is_another_for_every_token_is_found():
 
     with pytest.raises(AssertionError, match="a row's logits depend on where it stands"):
         check_is_one_set_of_weights(token_wise, SEQUENCES)
-
-
-def standardised(generator_for):
-    """Return every member's noise as the z that was drawn, which is what sharing shares."""
-    parents = parents_of()
-    noise = _Noise(parents, generator_for)
-    sampled = [noise.sample([0.1] * len(SEEDS), sample) for sample in range(1, 61)]
-    for index in range(len(SEEDS)):
-        b_OR = parents.stacks()[NAME.replace("lora_A", "lora_B")][index].double()
-        u_OR = b_OR @ noise._directions[NAME][index]
-        added = torch.stack([own[index][NAME] for own in sampled]).double() - parents.stacks()[NAME][index]
-        yield u_OR.t() @ (b_OR @ added)

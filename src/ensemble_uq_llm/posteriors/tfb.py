@@ -5,6 +5,7 @@ the z of a sample is the same at every sigma, and those of the search are those 
 loss that is told is that of these very samples, and what is returned was accepted, never merely near what was not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.posteriors.anchor import AnchorChange, change_of_member, pooled_answers, put_back
 from ensemble_uq_llm.posteriors.largest_accepted import Search
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents, Weights
-from ensemble_uq_llm.posteriors.noise_directions import noise_directions, with_noise
+from ensemble_uq_llm.posteriors.rotated_adapter import RotatedAdapter, rotated
 
 
 @dataclass(frozen=True)
@@ -97,45 +98,47 @@ class _Noise:
 
     def __init__(self, parents: Parents, generator_for: GeneratorFor) -> None:
         self._parents, self._generator_for = parents, generator_for
-        adapters = parents.ensemble.adapters
-        self.kept = {f"{name}.lora_A.weight": each.lora_a_MRI.detach().clone() for name, each in adapters.items()}
-        self._directions = {
-            f"{name}.lora_A.weight": [
-                _directions_of(member.title, name, each.lora_a_MRI[index], each.lora_b_MOR[index])
+        stacks = parents.stacks()
+        pairs = {name: (f"{name}.lora_A.weight", f"{name}.lora_B.weight") for name in parents.ensemble.adapters}
+        self.kept = {name: stacks[name].clone() for pair in pairs.values() for name in pair}
+        self._rotated = {
+            layer: [
+                _rotated(member.title, layer, stacks[a][index], stacks[b][index])
                 for index, member in enumerate(parents.members)
             ]
-            for name, each in adapters.items()
+            for layer, (a, b) in pairs.items()
         }
 
-    def sample(self, sigmas: list[float], sample: int) -> list[Weights]:
-        """Return a sample of every member, each with its own sigma."""
-        return [
-            {
-                name: with_noise(
-                    a_MRI[index], self._directions[name][index], sigma, self._generator_for(member, sample, name)
-                )
-                for name, a_MRI in self.kept.items()
-            }
-            for index, (member, sigma) in enumerate(zip(self._parents.members, sigmas, strict=True))
-        ]
+    def sample(self, sigmas: Sequence[float], sample: int) -> list[Weights]:
+        """Return a sample of every member, each with its own sigma; where that is 0 it is the member as it is."""
+        return [self._sample_of(index, sigma, sample) if sigma else {} for index, sigma in enumerate(sigmas)]
+
+    def _sample_of(self, index: int, sigma: float, sample: int) -> Weights:
+        weights: Weights = {}
+        for name, each in self._rotated.items():
+            generator = self._generator_for(self._parents.members[index], sample, name)
+            a_RI, b_OR = each[index].with_noise(sigma, generator)
+            weights |= {f"{name}.lora_A.weight": a_RI, f"{name}.lora_B.weight": b_OR}
+        return weights
 
     @torch.no_grad()
-    def put_on(self, sigmas: list[float], sample: int) -> None:
+    def put_on(self, sigmas: Sequence[float], sample: int) -> None:
         """Give the members the weights of a sample."""
         drawn = self.sample(sigmas, sample)
         for name, stack in self._parents.ensemble.named_stacks():
             if name in self.kept:
-                stack.copy_(torch.stack([weights[name] for weights in drawn]))
+                for index, weights in enumerate(drawn):
+                    stack[index].copy_(weights.get(name, self.kept[name][index]))
 
 
-def _directions_of(title: str, layer: str, a_RI: Tensor, b_OR: Tensor) -> Tensor:
-    directions_Rk = noise_directions(a_RI.detach(), b_OR.detach())
-    if directions_Rk is None:
+def _rotated(title: str, layer: str, a_RI: Tensor, b_OR: Tensor) -> RotatedAdapter:
+    adapter = rotated(a_RI, b_OR)
+    if adapter is None:
         raise IntegrityError(
-            f"tfb: {title} has learned nothing in {layer} (its B is zero), so noise on it shows nowhere; train it, or "
-            "leave that layer out of lora_target_modules"
+            f"tfb: {title} has learned nothing in {layer} (its B is zero), so noise has no directions; train it, "
+            "or leave that layer out of lora_target_modules"
         )
-    return directions_Rk
+    return adapter
 
 
 def _facts(search: Search, change: AnchorChange, rows: LabelledRows) -> dict[str, Any]:
