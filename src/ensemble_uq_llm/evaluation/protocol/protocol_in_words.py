@@ -114,7 +114,20 @@ def _training(protocol: Protocol) -> str:
         epochs += f", the best kept ({_numbers(protocol.kept_epochs) or NOT_KNOWN})"
     rows = _rows(protocol.train_rows, protocol.trained_on, protocol.trained_on_digest, protocol.train_rows_cut)
     rate = None if protocol.learning_rate is None else f"rate {protocol.learning_rate:g}"
-    return _said({**rows, "steps": _steps(protocol), "epochs": epochs, "rate": rate})
+    return _said({**rows, "steps": _steps(protocol), "epochs": epochs, "rate": rate, **_regularised(protocol)})
+
+
+def _regularised(protocol: Protocol) -> dict[str, str | None]:
+    """Return what keeps training in bounds; class weights are said where there are any."""
+    warmup, decay, norm = protocol.warmup_steps, protocol.weight_decay, protocol.max_grad_norm
+    dropout, weights = protocol.lora_dropout, protocol.class_weights
+    return {
+        "warm-up": None if warmup is None else counted(warmup, "warm-up step"),
+        "weight decay": None if decay is None else f"weight decay {decay:g}",
+        "clipping": None if norm is None else f"gradients clipped at {norm:g}" if norm else "gradients not clipped",
+        "dropout": None if dropout is None else f"dropout {dropout:g}",
+        "class weights": "" if weights == "none" else weights and f"class weights {cut(weights, _NAME)}",
+    }
 
 
 def _steps(protocol: Protocol) -> str | None:
