@@ -98,3 +98,8 @@ def test_one_that_the_base_does_not_have_is_refused():
         ConfigError, match=r"the token of ' no' has the id \d+, and the base's ids end at 99; use the m"
     ):
         answer_token_ids(config(), base)
+
+
+def test_of_an_answer_of_many_pieces_the_first_are_shown():
+    with pytest.raises(ConfigError, match=r"' abcdefghijkl' is \['Ġ', 'a', 'b', 'c', 'd', 'e', 'f', 'g'\] and 5 more; "):
+        answer_token_ids(config(answers=(" abcdefghijkl", " no")), tokenizer())

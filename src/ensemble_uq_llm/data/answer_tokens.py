@@ -15,6 +15,7 @@ _STAND_INS: Final = ("text", "A text.", "7", "why?")
 """What stands in the place of every column. The answers' tokens must be the same after each: rows have any text."""
 
 _MOST_SHOWN: Final = 5
+_MOST_PIECES: Final = 8
 
 
 def answer_token_ids(config: Config, tokenizer: Any) -> tuple[int, ...] | None:
@@ -63,7 +64,7 @@ def _check_one_each(
     answers: Sequence[str], pieces: Sequence[tuple[int, ...]], tokenizer: Any, prompt: str, frame: Frame
 ) -> None:
     shown = [
-        f"{clipped(answer)} is {tokenizer.convert_ids_to_tokens(list(own))}"
+        f"{clipped(answer)} is {_in_pieces(own, tokenizer)}"
         for answer, own in zip(answers, pieces, strict=True)
         if len(own) != 1
     ]
@@ -81,6 +82,11 @@ def _check_one_each(
                 f"answers: {clipped(other)} and {clipped(answer)} are one and the same token after the prompt, "
                 f"{tokenizer.convert_ids_to_tokens(list(own))}; give every class its own"
             )
+
+
+def _in_pieces(own: Sequence[int], tokenizer: Any) -> str:
+    shown = f"{tokenizer.convert_ids_to_tokens(list(own[:_MOST_PIECES]))}"
+    return shown if len(own) <= _MOST_PIECES else f"{shown} and {len(own) - _MOST_PIECES} more"
 
 
 def _that_would_do(answers: Sequence[str], tokenizer: Any, prompt: str, frame: Frame) -> str:
