@@ -190,7 +190,10 @@ def test_a_copy_of_the_bias_of_phis_head_is_checked_and_left_out(tmp_path, targe
     assert (LM_HEAD in read.lora) == (LM_HEAD in targets)
     held = load_file(tmp_path / "adapter" / WEIGHTS)
     [name] = [each for each in held if each.endswith(".bias") and LM_HEAD in each]
-    for other, message in ((held[name] + 1, "holds other numbers than the base"), (held[name][:5], r"has shape \(5,\)")):
+    for other, message in (
+        (held[name] + 1, "holds other numbers than the base"),
+        (held[name][:5], r"has shape \(5,\)"),
+    ):
         save_file(held | {name: other.clone()}, tmp_path / "adapter" / WEIGHTS)
         with pytest.raises(IntegrityError, match=rf"lm_head\.(base_layer\.)?bias {message}"):
             read_adapter(tmp_path / "adapter", head_kind=kind_of(tmp_path / "base"))
