@@ -108,7 +108,8 @@ def _gap(plain: str, replied: str) -> str:
 @lru_cache(maxsize=8)
 def _rendered(template: str, tokens: tuple[tuple[str, str], ...]) -> tuple[str, str, str]:
     asked = {
-        "template": template, "contents": STAND_INS, "reply": REPLY, "values": dict(tokens) | {"enable_thinking": False},
+        "template": template, "contents": STAND_INS, "reply": REPLY,
+        "values": dict(tokens) | {"enable_thinking": False},
         "path": [each for each in sys.path if each], "seconds": SECONDS, "megabytes": MEGABYTES, "longest": LONGEST,
     }  # fmt: skip
     child = [sys.executable, "-I", "-c", _CHILD]

@@ -94,7 +94,7 @@ class LmHead:
         return self._as_held(weight_CH, bias_C)
 
     def equals(self, copy: Tensor, *, embedding: bool = False) -> bool:
-        """Tell whether a copy of all weights [V, H] (or of the embedding's) is the base's own, be it rounded on its way.
+        """Tell whether a copy of all weights [V, H] (or of the embedding's) is the base's own, rounded or not.
 
         A copy of one dimension [V] is one of the bias.
 
