@@ -1,10 +1,11 @@
 """A protocol in words: its parts with their titles, and all of them as the one sentence that stands at every table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ensemble_uq_llm.evaluation.records import Protocol, SetMetrics
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.utils.text import counted, cut, enumerated
 
 NOT_KNOWN: Final = "not known"
@@ -95,9 +96,18 @@ def _adapters(protocol: Protocol) -> str | None:
         return None
     rank = "rank not known" if protocol.lora_r is None else f"rank {protocol.lora_r}"
     alpha = f"alpha {NOT_KNOWN}" if protocol.lora_alpha is None else f"alpha {protocol.lora_alpha:g}"
-    where = ", ".join(name.removesuffix("_proj") for name in protocol.modules) or f"modules {NOT_KNOWN}"
+    return f"LoRA of {rank} and {alpha} on {enumerated(list(_places(protocol)))}"
+
+
+def _places(protocol: Protocol) -> Iterator[str]:
+    """Yield where adapters are: modules of layers, and the LM head, which is of none."""
     layers = f"layers {NOT_KNOWN}" if protocol.layers is None else _layers_in_words(protocol.layers)
-    return f"LoRA of {rank} and {alpha} on {where} of {layers}"
+    if in_layers := [name.removesuffix("_proj") for name in protocol.modules if name != LM_HEAD]:
+        yield f"{', '.join(in_layers)} of {layers}"
+    elif not protocol.modules:
+        yield f"modules {NOT_KNOWN} of {layers}"
+    if LM_HEAD in protocol.modules:
+        yield "the LM head"
 
 
 def _layers_in_words(layers: str) -> str:
