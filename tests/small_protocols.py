@@ -28,6 +28,7 @@ KNOWN = Protocol(
     adapters="trained", maker="training", modules=("q_proj", "lm_head"), layers="15-29", lora_r=8, lora_alpha=16.0,
     trained_on="train.jsonl", trained_on_digest="fedcba9876543210", train_rows=2250, train_rows_cut=0,
     steps=(141,), batch=16, epochs=1, keep="last", kept_epochs=(1,), learning_rate=5e-4,
+    warmup_steps=10, weight_decay=0.01, max_grad_norm=1.0, lora_dropout=0.1, class_weights="none",
     evaluated_on="sst2[validation]", evaluated_on_digest="aaaabbbbccccdddd", evaluated_rows=1000, evaluated_rows_cut=3,
     calibration_rows=250, members=4, pooling="probabilities", ece_bins=15,
 )  # fmt: skip

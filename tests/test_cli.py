@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from huggingface_hub import constants
 
 from ensemble_uq_llm.cli import main
@@ -515,6 +516,23 @@ def test_members_from_other_folders(cli, own_run):
     answer = cli("predict", own_run, "--adapter", own_run / "metrics")
     assert answer.code == 5
     assert "is not a PEFT adapter folder" in answer.err
+
+
+def test_members_from_other_folders_in_a_folder_of_their_own(cli, own_run, tmp_path):
+    """The command that comes next works, and classes and data have their names."""
+    words = ["predict", own_run, "--set", f"output_dir={tmp_path / 'theirs'}", "--adapter", own_run / "seed_43"]
+    answer = cli(*words)
+    assert f"next: ensemble-uq evaluate {tmp_path / 'theirs'}" in answer.out
+    assert cli("evaluate", tmp_path / "theirs").code == 0
+    assert cli("verify", tmp_path / "theirs").code == 0
+    found = json.loads((tmp_path / "theirs/metrics/validation.json").read_text())
+    ours = yaml.safe_load((own_run / "config.yaml").read_text())
+    assert found["protocol"]["base"] == Path(ours["model_name"]).name
+    assert found["protocol"]["evaluated_on"] == Path(ours["validation_file"]).name
+    assert found["protocol"]["adapters"] == "given"
+    assert "trained_on" not in found["protocol"]
+    assert cli(*words, "--set", "max_length=256").code == 0
+    assert yaml.safe_load((tmp_path / "theirs/config.yaml").read_text())["max_length"] == 256
 
 
 @pytest.fixture

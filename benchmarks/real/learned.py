@@ -9,19 +9,22 @@ def verdict(task: TaskResults, found: EnsembleResults) -> str:
     """Return whether an ensemble answers better than who does not look at the question.
 
     It does where its accuracy is surely above that of the class frequencies (paired on the same rows), and in multiple
-    choice above guessing, too. Where only its NLL is below that of the frequencies, its probabilities say something.
+    choice above guessing, too. Where only its NLL is below that of the frequencies, and of guessing, its probabilities
+    say something.
     """
     compared = found.against.get("majority") or {}
     if not compared:
         return "not known: class frequencies not run"
     accuracy, nll = (compared["metrics"][name]["difference"] for name in ("accuracy", "nll"))
     beaten = _surely(accuracy, above=True)
-    interval = found.metrics.ensemble["accuracy"].ci95
-    guessing = task.guessing["accuracy"] if task.plan.is_choice and task.guessing else None
-    if beaten and guessing is not None and (interval is None or interval[0] <= guessing):
-        return f"no: accuracy not surely above guessing ({guessing:.1%})"
+    guessing = task.guessing if task.plan.is_choice else None
+    correct, loss = (found.metrics.ensemble[name].ci95 for name in ("accuracy", "nll"))
+    if beaten and guessing and (correct is None or correct[0] <= guessing["accuracy"]):
+        return f"no: accuracy not surely above guessing ({guessing['accuracy']:.1%})"
     if beaten:
         return "yes"
+    if _surely(nll, above=False) and guessing and (loss is None or loss[1] >= guessing["nll"]):
+        return f"no: NLL surely below the frequencies', but not below guessing ({guessing['nll']:.3f})"
     if _surely(nll, above=False):
         return "in its probabilities only: accuracy not surely above the commonest class, NLL below the frequencies'"
     return "no: neither accuracy nor NLL surely better than the class frequencies"

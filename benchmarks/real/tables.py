@@ -13,7 +13,7 @@ from real.stages import ZERO_SHOT
 
 NOTHING: Final = "—"
 FORMATS: Final = {"accuracy": ".1%", "nll": ".3f", "brier": ".3f", "ece": ".3f", "aurc": ".3f", "auroc": ".3f"}
-HEADER: Final = ("who answers", "accuracy", "NLL", "Brier", "ECE", "of which noise", "AURC")
+HEADER: Final = ("who answers", "accuracy", "NLL", "Brier", "ECE", "if calibrated", "AURC")
 SCORES: Final = ("one_minus_confidence", "entropy", "mutual_information", "one_minus_answer_mass")
 COMMAND: Final = "python benchmarks/real_tasks.py --data DATA --base BASE"
 
@@ -184,12 +184,15 @@ def _difference(compared: dict[str, Any], name: str) -> str:
 
 
 def _test(name: str, difference: Mapping[str, Any] | None) -> str:
-    """Return a difference with its interval and p-value."""
-    form = "+.1%" if name == "accuracy" else "+.3f"
+    """Return a difference with its interval and p-value; of accuracies in points of a percent."""
     if difference is None or difference["value"] is None:
         return NOTHING
-    p = "" if difference["p_value"] is None else f", {p_in_words(difference['p_value'])}"
-    return f"{difference['value']:{form}} {_interval(difference['ci95'], form)}{p}"
+    scale, form, unit = (100, "+.1f", " points") if name == "accuracy" else (1, "+.3f", "")
+    ci95 = difference["ci95"] and [scale * each for each in difference["ci95"]]
+    told = f"{scale * difference['value']:{form}}{unit} {_interval(ci95, form)}".rstrip()
+    if difference["p_value"] is None:
+        return told
+    return f"{told}, {p_in_words(difference['p_value'], at_floor=difference.get('at_floor', False))}"
 
 
 def _cell(name: str, value: float | None, ci95: Sequence[float] | None) -> str:

@@ -12,7 +12,7 @@ from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.embedded import synthetic
 from ensemble_uq_llm.data.job import Job, PreparedSet
 from ensemble_uq_llm.errors import ConfigError, DataError, MembersFailedError
-from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
+from ensemble_uq_llm.inference.members import LoadedEnsemble, begin_given, load_members
 from ensemble_uq_llm.inference.predict import prediction_settings, write_set
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
 from ensemble_uq_llm.inference.zero_shot import begin_baseline, load_zero_shot
@@ -184,6 +184,8 @@ def _predict(
         loaded = load_zero_shot(config) if zero_shot else load_members(config, adapters=adapters)
         if zero_shot:
             begin_baseline(config, loaded)
+        elif adapters:
+            begin_given(config)
         return [_predict_set(loaded, each, config, console) for each in wanted]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import real.plans
 import real.stages
+import real.tables
 import real_tasks
 import real_tasks_table
 from ensemble_uq_llm import load_predictions
@@ -128,6 +129,11 @@ def check_tables(text, out):
     scaled = metrics["temperature"]["pooled"]["after"]["nll"]
     shown = "{:.3f} ({:.3f} to {:.3f})".format(scaled["value"], *scaled["ci95"])
     assert cells["classification head: ensemble, with temperature"][1] == shown
+    compared = json.loads((out / "boolq/comparisons/classification_against_zero_shot.json").read_text())
+    change = compared["metrics"]["accuracy"]["difference"]
+    low, high = (100 * each for each in change["ci95"])
+    shown = f"{100 * change['value']:+.1f} points ({low:+.1f} to {high:+.1f}), p "
+    assert cells["classification head: ensemble - zero-shot"][0].startswith(shown)
     zero_shot = json.loads((out / "boolq/base_zero_shot/metrics/validation.json").read_text())
     mass = 1 - zero_shot["uncertainty"]["average_one_minus_answer_mass"]
     assert f"Answer mass: zero-shot {mass:.3f}." in text
@@ -139,6 +145,12 @@ def check_tables(text, out):
     assert [row[3] for row in rows if row[0] == "rte"] == ["—", "—"]
     assert "not run: `python benchmarks/real_tasks.py --data DATA --base BASE --task rte`" in text
     assert all(len(row) == len(rows[n]) for n, row in enumerate(rows))
+
+
+def test_the_smallest_p_value_of_so_many_draws_is_a_bound():
+    change = {"value": 0.11, "ci95": (0.083, 0.134), "p_value": 2 / 1001, "at_floor": True}
+    assert real.tables._test("accuracy", change) == "+11.0 points (+8.3 to +13.4), p < 0.002"
+    assert real.tables._test("nll", change | {"ci95": None, "p_value": 0.04, "at_floor": False}) == "+0.110, p = 0.040"
 
 
 def test_a_page_without_markers_is_left_alone(tmp_path, capsys):

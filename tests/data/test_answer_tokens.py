@@ -1,6 +1,7 @@
 """Which token an answer is, after the prompt, and the answers that are not one."""
 
 import re
+import warnings
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -98,3 +99,26 @@ def test_one_that_the_base_does_not_have_is_refused():
         ConfigError, match=r"the token of ' no' has the id \d+, and the base's ids end at 99; use the m"
     ):
         answer_token_ids(config(), base)
+
+
+def test_of_an_answer_of_many_pieces_the_first_are_shown():
+    with pytest.raises(
+        ConfigError, match=r"' abcdefghijkl' is \['Ġ', 'a', 'b', 'c', 'd', 'e', 'f', 'g'\] and 5 more; "
+    ):
+        answer_token_ids(config(answers=(" abcdefghijkl", " no")), tokenizer())
+
+
+def test_names_without_the_space_with_which_replies_begin_are_warned_of_and_the_advice_works():
+    base = tokenizer(words=(" yes", " no", "yes", "no"))
+    base.tokenizer.chat_template = (
+        "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[' + message['content'] + ']' }}"
+        "{% else %}{{ ' ' + message['content'] }}{% endif %}{% endfor %}"
+    )
+    with pytest.warns(UserWarning, match=r"begins replies with ' ', and .*; set answers: \[' no', ' yes'\]$"):
+        assert answer_token_ids(config(chat_template=True), base) == ids(base, "no", "yes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert answer_token_ids(config(chat_template=True, answers=(" no", " yes")), base) == ids(base, "Ġno", "Ġyes")
+        few = tokenizer(words=("yes", "no"))
+        few.tokenizer.chat_template = base.tokenizer.chat_template
+        assert answer_token_ids(config(chat_template=True), few) == ids(few, "no", "yes"), "no better answers to set"

@@ -132,6 +132,12 @@ def test_what_the_base_says_of_tokens_is_heeded(tokenizer):
         tokenize(Config(), EXAMPLES[:1], replace(tokenizer, embeddings=first + 1))
 
 
+def test_the_answer_head_reads_the_last_token_even_if_it_is_the_bases_padding(tokenizer):
+    config = Config(head="answer")
+    whole = tokenize(config, EXAMPLES[:1], tokenizer).tokens_T.tolist()
+    assert tokenize(config, EXAMPLES[:1], replace(tokenizer, pad_token=whole[-1])).tokens_T.tolist() == whole
+
+
 def test_the_digest_knows_ids_texts_labels_and_order():
     digest = digest_of(EXAMPLES)
     assert digest == digest_of([replace(example) for example in EXAMPLES])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ensemble_uq_llm.evaluation.classes.constant_answers import constant_family
+from ensemble_uq_llm.evaluation.classes.constant_weights import fitting_weights
 from ensemble_uq_llm.evaluation.decisions.conformal import fit_rules, include
 from ensemble_uq_llm.evaluation.decisions.temperature import fit_temperature, fit_temperatures
 from ensemble_uq_llm.evaluation.evaluate import evaluate_sets
@@ -157,10 +158,23 @@ def test_labels_drawn_for_the_noise_floor_are_never_lacking():
 def test_constant_answers_are_among_the_rows_own_classes():
     counts_C = np.bincount(LABELS_N, minlength=CLASSES)
     values = constant_family(LABELS_N, CLASSES, lacks_NC=lacks(LOGITS_MNC[0]))(WEIGHTS_DN)
-    by_hand = values_by_hand(lambda n, probs, label: -math.log(counts_C[label] / counts_C[: len(probs)].sum()))
+    weights_C = fitting_weights(LABELS_N, lacks(LOGITS_MNC[0]))
+    by_hand = values_by_hand(lambda n, probs, label: -math.log(weights_C[label] / weights_C[: len(probs)].sum()))
     np.testing.assert_allclose(values["nll"], by_hand)
     right = values_by_hand(lambda n, probs, label: float(counts_C[: len(probs)].argmax() == label))
     np.testing.assert_allclose(values["accuracy"], right)
+
+
+def test_who_guesses_among_the_options_is_not_better_than_constant_answers():
+    rng = np.random.default_rng(4)
+    options_N = rng.choice([2, 3, 5], size=600)
+    labels_N = np.array([rng.integers(options) for options in options_N])
+    guessed_MNC = masked(rng.normal(scale=0.02, size=(2, 600, 5)), options_N)
+    predictions = Predictions.from_arrays(logits=guessed_MNC, labels=labels_N)
+
+    metrics = evaluate_sets({"validation": predictions}, draws=200)["validation"].metrics
+
+    assert {each.kind for each in metrics.findings} >= {"not_above_majority", "not_below_prior"}
 
 
 def evaluated(logits_MNC, labels_N):

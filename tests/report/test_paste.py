@@ -40,7 +40,7 @@ def unescaped_latex(text):
     commands = {
         r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textbar{}": "|",
         r"\textless{}": "<", r"\textgreater{}": ">", "{[}": "[", r"$\uparrow$": "↑", r"$\downarrow$": "↓", "---": "—",
-        "--": "–",  # noqa: RUF001 (an en dash is what a range has)
+        "--": "–", "$-$": "−",  # noqa: RUF001 (what ranges have, and negative numbers)
     } | {f"\\{mark}": mark for mark in "%&_#${}"}  # fmt: skip
     pattern = "|".join(re.escape(each) for each in sorted(commands, key=len, reverse=True))
     assert not re.search(r"[%&_#$~^\\{}|<>]", re.sub(pattern, "", text)), text

@@ -1,5 +1,6 @@
 """Which token is a class' answer: the one by which the prompt grows when the answer follows it."""
 
+import warnings
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Any, Final
@@ -15,13 +16,15 @@ _STAND_INS: Final = ("text", "A text.", "7", "why?")
 """What stands in the place of every column. The answers' tokens must be the same after each: rows have any text."""
 
 _MOST_SHOWN: Final = 5
+_MOST_PIECES: Final = 8
 
 
 def answer_token_ids(config: Config, tokenizer: Any) -> tuple[int, ...] | None:
     """Return each class' answer token, in the order of the classes; None without the answer head.
 
     `tokenizer` is a base's (`load_tokenizer`). The tokens are those in context: a bare `True` and one that follows a
-    colon and a space are two different tokens.
+    colon and a space are two different tokens. Warns of class names as answers in a chat whose replies begin with a
+    space.
 
     Raises:
         ConfigError: answers that are not one token each after the prompt, and each a different one; the message shows
@@ -42,6 +45,8 @@ def answer_token_ids(config: Config, tokenizer: Any) -> tuple[int, ...] | None:
         )
     tokens = tuple(token for (token,) in found[0])
     _check_known(answers, tokens, tokenizer.embeddings)
+    if config.answers is None:
+        _warn_of_gap(answers, tokenizer.tokenizer, prompts[0], frame)
     return tokens
 
 
@@ -63,7 +68,7 @@ def _check_one_each(
     answers: Sequence[str], pieces: Sequence[tuple[int, ...]], tokenizer: Any, prompt: str, frame: Frame
 ) -> None:
     shown = [
-        f"{clipped(answer)} is {tokenizer.convert_ids_to_tokens(list(own))}"
+        f"{clipped(answer)} is {_in_pieces(own, tokenizer)}"
         for answer, own in zip(answers, pieces, strict=True)
         if len(own) != 1
     ]
@@ -81,6 +86,22 @@ def _check_one_each(
                 f"answers: {clipped(other)} and {clipped(answer)} are one and the same token after the prompt, "
                 f"{tokenizer.convert_ids_to_tokens(list(own))}; give every class its own"
             )
+
+
+def _warn_of_gap(answers: Sequence[str], tokenizer: Any, prompt: str, frame: Frame) -> None:
+    """Warn of answers without the space with which replies begin, if each were one token with it, too."""
+    spaced = [frame.gap + answer for answer in answers]
+    if frame.gap and all(len(own) == 1 for own in _following(tokenizer, prompt, spaced, frame)):
+        warnings.warn(
+            f"answers: by its chat template the base begins replies with {clipped(frame.gap)}, and the classes' names "
+            f"are read without it, which it would hardly say; set answers: [{listed(spaced, most=len(spaced))}]",
+            stacklevel=3,
+        )
+
+
+def _in_pieces(own: Sequence[int], tokenizer: Any) -> str:
+    shown = f"{tokenizer.convert_ids_to_tokens(list(own[:_MOST_PIECES]))}"
+    return shown if len(own) <= _MOST_PIECES else f"{shown} and {len(own) - _MOST_PIECES} more"
 
 
 def _that_would_do(answers: Sequence[str], tokenizer: Any, prompt: str, frame: Frame) -> str:

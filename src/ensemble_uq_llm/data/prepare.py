@@ -118,7 +118,8 @@ def tokenize(config: Config, examples: list[Example], tokenizer: Any) -> "Tokeni
         template=config.prompt_template,
         max_length=config.max_length,
         cut_column=config.cut_column,
-        pad_token=tokenizer.pad_token,
+        # A language model is read at its last token, whichever that is: only classifiers look for one before padding.
+        pad_token=None if config.head == "answer" else tokenizer.pad_token,
         embeddings=tokenizer.embeddings,
         frame=frame_of(config, tokenizer.tokenizer),
     )

@@ -80,9 +80,9 @@ def tokenize_examples(
 
     A prompt of more than `max_length` tokens loses the end of `cut_column`'s text (default: see
     `prompts.default_cut_column`), and keeps as many tokens as fit: what stands after that text, such as a final
-    `Answer:`, is never cut. What follows the last token that is not `pad_token`, the base's padding, is left out:
-    transformers' classifiers read that token's state, which what follows cannot reach; of nothing but padding they
-    read the first. Warns of prompts that begin with two begin-of-text tokens.
+    `Answer:`, is never cut. What follows the last token that is not `pad_token` is left out, where one is given, the
+    base's padding: transformers' classifiers read that token's state, which what follows cannot reach; of nothing but
+    padding they read the first. Warns of prompts that begin with two begin-of-text tokens.
 
     Raises:
         DataError: a prompt that is too long without that text, that has no token at all, or with a token beyond the

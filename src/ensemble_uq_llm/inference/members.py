@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.errors import ConfigError, IntegrityError
 from ensemble_uq_llm.member import MemberId, member_of_folder
@@ -19,10 +20,10 @@ from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, Adapter, adapter_of
 from ensemble_uq_llm.models.memory import naming_memory, token_budget
 from ensemble_uq_llm.predictions.freshness import absent_members, check_same_scale, warn_of_absent_members
 from ensemble_uq_llm.predictions.origin import scale_of
-from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
+from ensemble_uq_llm.predictions.zero_shot_config import ZERO_SHOT, is_zero_shot
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.utils.device import devices_of
-from ensemble_uq_llm.utils.files import expanded, sha256_of
+from ensemble_uq_llm.utils.files import expanded, sha256_of, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,18 @@ def _checked_base(
                 "or train on this one in another output_dir"
             )
     return digest
+
+
+def begin_given(config: Config) -> None:
+    """Write the configuration into a folder where only given adapters predict, so that it is evaluated as a run is.
+
+    A folder of a run or of a zero-shot baseline has its own already, and keeps it.
+    """
+    folder = RunFolder(config.output_dir)
+    if folder.members() or folder.record().keys() & {"state", ZERO_SHOT}:
+        return
+    with folder.change() as change:
+        write_text(RunFolder(change.root).config, config_to_yaml(with_absolute_paths(config)))
 
 
 def _foreign(adapters: Sequence[Path]) -> dict[MemberId, Path]:

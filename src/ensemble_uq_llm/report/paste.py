@@ -21,7 +21,7 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     # A bracket after a row's end would be taken for the argument of the line break.
     | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "\n": " "}
-    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "—": "---"}  # noqa: RUF001 (an en dash is what a range has)
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "—": "---", "−": "$-$"}  # noqa: RUF001 (what ranges have, and negative numbers)
 )
 
 

@@ -44,6 +44,25 @@ def test_the_tokens_are_those_of_transformers(tokenizer, template, content):
     assert frame.trims is (template == TRIMMING)
 
 
+MISTRAL = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+GAPS = {
+    "none": (CHATML, ""),
+    "a space": (MISTRAL, " "),
+    "a line break": (CHATML.replace("|>\n' }}{% endif", "|>' }}{% endif"), ""),
+    "no replies": (CHATML + "{% if messages | length > 1 %}{{ raise_exception('no') }}{% endif %}", ""),
+    "something else": (MISTRAL.replace("{{ ' ' +", "{{ ' so ' +"), ""),
+}
+
+
+@pytest.mark.parametrize(("template", "gap"), GAPS.values(), ids=GAPS)
+def test_the_spaces_with_which_replies_begin_are_known(tokenizer, template, gap):
+    tokenizer.chat_template = template
+    assert chat_frame(tokenizer).gap == gap
+
+
 @pytest.mark.parametrize("template", [CHATML, TRIMMING])
 def test_a_cut_prompt_keeps_the_turns_the_question_and_the_cue(tokenizer, template):
     tokenizer.chat_template = template

@@ -32,11 +32,25 @@ def test_a_run_tells_base_data_and_training_by_their_names(tmp_path):
         "keep": "last",
         "kept_epochs": (3,),
         "learning_rate": 2e-4,
+        "warmup_steps": 100,
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "lora_dropout": 0.1,
+        "class_weights": "none",
         "modules": ("q_proj", "v_proj"),
         "layers": "2, 5-7",
         "lora_r": 8,
         "lora_alpha": 16.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"), [("balanced", "balanced"), ([1, 2.5], "1, 2.5"), ({"odd": 1}, None), ([True], None)]
+)
+def test_the_weights_of_classes(tmp_path, weights, told):
+    members = {42: member_record(42, class_weights=weights)}
+    origin = replace(ORIGIN, weights={"seed_42": "weights of 42"}, scales={"seed_42": {}})
+    assert known_of_run(run_of(tmp_path / "run", members=members), "validation", origin).get("class_weights") == told
 
 
 def test_members_that_took_unlike_many_steps_are_told_one_by_one(tmp_path):

@@ -16,11 +16,17 @@ def test_the_whole_sentence():
     assert protocol_line(KNOWN) == (
         r"Protocol: base SmolLM2.gguf (0123456789ab), bfloat16; prompt 'Q: {question}\nA:', no chat template, 1,024 "
         "tokens at most; answers by the base's own tokens ' no' (token 645), ' yes' (token 4098), read at the last "
-        "token of the prompt; members 4, their probabilities averaged, LoRA of rank 8 and alpha 16 on q, lm_head of "
-        "layers 15-29; training 2,250 rows of train.jsonl (fedcba987654), none cut, 141 steps x 16 rows, 1 epoch, rate "
-        "0.0005; evaluated 1,000 rows of sst2[validation] (aaaabbbbcccc), 3 cut; calibration on 250 rows; ECE in 15 "
-        "bins of equal width."
+        "token of the prompt; members 4, their probabilities averaged, LoRA of rank 8 and alpha 16 on q of "
+        "layers 15-29 and the LM head; training 2,250 rows of train.jsonl (fedcba987654), none cut, 141 steps x 16 "
+        "rows, 1 epoch, rate 0.0005, 10 warm-up steps, weight decay 0.01, gradients clipped at 1, dropout 0.1; "
+        "evaluated 1,000 rows of sst2[validation] (aaaabbbbcccc), 3 cut; calibration on 250 rows; ECE in 15 bins of "
+        "equal width."
     )
+
+
+def test_what_is_switched_off_is_not_given_a_number():
+    said = dict(protocol_parts(replace(KNOWN, max_grad_norm=0.0, class_weights="balanced")))["Training"]
+    assert said.endswith("gradients not clipped, dropout 0.1, class weights balanced")
 
 
 def test_of_nothing_known_every_part_says_so():

@@ -82,6 +82,15 @@ def test_a_copy_of_it_is_known_in_any_precision(tmp_path, monkeypatch, kind):
         assert not head.equals(other)
 
 
+def test_a_copy_of_the_bias_is_known_too(tmp_path):
+    model = saved(tmp_path / "phi", "phi", tie_word_embeddings=False)
+    head = opened(tmp_path / "phi")
+    assert head.equals(model.lm_head.bias.bfloat16().float())
+    assert not head.equals(model.lm_head.bias + 1)
+    saved(tmp_path / "llama")
+    assert not opened(tmp_path / "llama").equals(model.lm_head.bias), "LLaMA's has none"
+
+
 def test_a_copy_whose_parts_are_of_different_precision_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(lm_head, "ROWS_AT_ONCE", 40)
     model = saved(tmp_path)

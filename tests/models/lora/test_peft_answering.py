@@ -32,6 +32,8 @@ from tiny_models import (
     randomise,
     save_tiny_llama,
     sequence_classifier,
+    tiny_causal_lm,
+    tiny_config,
     tiny_llama,
 )
 
@@ -176,6 +178,25 @@ def test_adapters_of_peft_mix_in_one_ensemble(base, foreign):
         expected = peft_logits(base, folder)
         assert (expected - untrained).abs().max() > 0.1
         assert_close(logits, expected)
+
+
+@pytest.mark.parametrize("targets", [["q_proj"], ["q_proj", LM_HEAD]])
+def test_a_copy_of_the_bias_of_phis_head_is_checked_and_left_out(tmp_path, targets):
+    model = tiny_causal_lm(tiny_config("phi"), attention="eager")
+    model.save_pretrained(tmp_path / "base")
+    lora = peft.LoraConfig(task_type=peft.TaskType.CAUSAL_LM, r=2, target_modules=targets)
+    peft.get_peft_model(model, lora).save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=True)
+    read = read_adapter(tmp_path / "adapter", head_kind=kind_of(tmp_path / "base"))
+    assert (LM_HEAD in read.lora) == (LM_HEAD in targets)
+    held = load_file(tmp_path / "adapter" / WEIGHTS)
+    [name] = [each for each in held if each.endswith(".bias") and LM_HEAD in each]
+    for other, message in (
+        (held[name] + 1, "holds other numbers than the base"),
+        (held[name][:5], r"has shape \(5,\)"),
+    ):
+        save_file(held | {name: other.clone()}, tmp_path / "adapter" / WEIGHTS)
+        with pytest.raises(IntegrityError, match=rf"lm_head\.(base_layer\.)?bias {message}"):
+            read_adapter(tmp_path / "adapter", head_kind=kind_of(tmp_path / "base"))
 
 
 def test_a_copy_of_the_base_in_half_precision_is_the_bases(base, foreign, tmp_path):

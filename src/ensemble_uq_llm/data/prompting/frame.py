@@ -21,6 +21,8 @@ class Frame:
     """Whether white space at the prompt's two ends is left out, as many chat templates do."""
     is_chat: bool = False
     """A chat's special tokens stand in its text, so the tokenizer adds none of its own."""
+    gap: str = ""
+    """The spaces with which a chat's replies begin, such as Mistral's; they are none of the prompt's."""
     ends: bool = False
     """Whether the tokenizer's end-of-text token comes last. It never does unasked."""
 

@@ -1,14 +1,16 @@
 """What answering without looking would earn: always the commonest class, or always the classes' frequencies.
 
 The frequencies are those of the evaluated labels themselves: the best that constant answers could be, known only in
-hindsight. That flatters them, by about 1/sqrt(n), so who is better than they are has learned something.
+hindsight. That flatters them, by about 1/sqrt(n), so who is better than they are has learned something. Where examples
+lack classes, the probabilities of those they have are such that each class is expected as often as it is the label.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_uq_llm.evaluation.classes.constant_weights import fitting_weights
 from ensemble_uq_llm.evaluation.quality.metrics import METRICS
 from ensemble_uq_llm.evaluation.records import BesideConstant, ConstantAnswers
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
@@ -21,26 +23,35 @@ COMPARED: Final = tuple(metric for metric in METRICS if metric.name in ("accurac
 """The metrics that mean something of constant answers: those that rank say 0.5, and calibration errors 0."""
 
 
-def constant_log_probs(
-    labels_N: NDArray[np.int64], classes: int, lacks_NC: NDArray[np.bool_] | None
-) -> NDArray[np.float64]:
-    """Return the log-frequencies of the classes for every example [N, C]; among its own classes where it lacks some."""
-    frequencies_C = np.bincount(labels_N, minlength=classes) / len(labels_N)
-    log_probs_C = np.log(np.where(frequencies_C > 0, frequencies_C, np.finfo(np.float64).tiny))
-    log_probs_NC = np.broadcast_to(log_probs_C, (len(labels_N), classes))
-    return log_probs_NC if lacks_NC is None else log_softmax(np.where(lacks_NC, LACKING, log_probs_NC))
-
-
 def constant_family(
     labels_N: NDArray[np.int64], classes: int, *, lacks_NC: NDArray[np.bool_] | None = None
 ) -> Family[str]:
     """Return the metrics of `COMPARED` of the constant answers, as a family.
 
-    The majority class is the one of highest frequency, so one predictor serves all: its NLL is the entropy of the
-    frequencies, its Brier score their Gini impurity (half of it for two classes).
+    The NLL is the entropy of the frequencies, the Brier score their Gini impurity (half of it for two classes), where
+    no example lacks a class.
     """
-    log_probs_NC = constant_log_probs(labels_N, classes, lacks_NC)
-    return family_of({metric.name: metric.statistic(log_probs_NC, labels_N) for metric in COMPARED})
+    count_C = np.bincount(labels_N, minlength=classes)
+    commonest_NC = _shared_out(count_C, labels_N, lacks_NC)
+    probable_NC = (
+        commonest_NC if lacks_NC is None else _shared_out(fitting_weights(labels_N, lacks_NC), labels_N, lacks_NC)
+    )
+    return family_of(
+        {
+            metric.name: metric.statistic(commonest_NC if metric.name == "accuracy" else probable_NC, labels_N)
+            for metric in COMPARED
+        }
+    )
+
+
+def _shared_out(
+    weight_C: NDArray[Any], labels_N: NDArray[np.int64], lacks_NC: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
+    """Return the log-probabilities of every example [N, C], as the weights of the classes that it has."""
+    share_C = weight_C / weight_C.sum()
+    log_share_C = np.log(np.where(share_C > 0, share_C, np.finfo(np.float64).tiny))
+    log_share_NC = np.broadcast_to(log_share_C, (len(labels_N), len(weight_C)))
+    return log_share_NC if lacks_NC is None else log_softmax(np.where(lacks_NC, LACKING, log_share_NC))
 
 
 def measure_constant(

@@ -149,11 +149,23 @@ def _known_of_members(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         "batch": None if micro is None or several is None else micro * several,
         "epochs": epochs,
         "learning_rate": typed(settings.get("learning_rate"), float),
+        "warmup_steps": typed(settings.get("warmup_steps"), int),
+        "weight_decay": typed(settings.get("weight_decay"), float),
+        "max_grad_norm": typed(settings.get("max_grad_norm"), float),
+        "lora_dropout": typed(settings.get("lora_dropout"), float),
+        "class_weights": _class_weights(settings),
         "modules": typed_list(settings.get("lora_target_modules"), str),
         "layers": _ALL if layers is None else _ranges(typed_list(layers, int)),
         "lora_r": typed(settings.get("lora_r"), int),
         "lora_alpha": typed(settings.get("lora_alpha"), float),
     }
+
+
+def _class_weights(settings: Mapping[str, Any]) -> str | None:
+    weights = settings.get("class_weights", ())
+    if weights is None:
+        return "none"
+    return typed(weights, str) or ", ".join(f"{each:g}" for each in typed_list(weights, float)) or None
 
 
 def _alike(values: tuple[int, ...]) -> tuple[int, ...]:

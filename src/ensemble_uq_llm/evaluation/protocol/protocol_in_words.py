@@ -1,10 +1,11 @@
 """A protocol in words: its parts with their titles, and all of them as the one sentence that stands at every table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ensemble_uq_llm.evaluation.records import Protocol, SetMetrics
+from ensemble_uq_llm.labels.answer_keys import LM_HEAD
 from ensemble_uq_llm.utils.text import counted, cut, enumerated
 
 TRAINING: Final = "training"
@@ -99,9 +100,18 @@ def _adapters(protocol: Protocol) -> str | None:
         return None
     rank = "rank not known" if protocol.lora_r is None else f"rank {protocol.lora_r}"
     alpha = f"alpha {NOT_KNOWN}" if protocol.lora_alpha is None else f"alpha {protocol.lora_alpha:g}"
-    where = ", ".join(name.removesuffix("_proj") for name in protocol.modules) or f"modules {NOT_KNOWN}"
+    return f"LoRA of {rank} and {alpha} on {enumerated(list(_places(protocol)))}"
+
+
+def _places(protocol: Protocol) -> Iterator[str]:
+    """Yield where adapters are: modules of layers, and the LM head, which is of none."""
     layers = f"layers {NOT_KNOWN}" if protocol.layers is None else _layers_in_words(protocol.layers)
-    return f"LoRA of {rank} and {alpha} on {where} of {layers}"
+    if in_layers := [name.removesuffix("_proj") for name in protocol.modules if name != LM_HEAD]:
+        yield f"{', '.join(in_layers)} of {layers}"
+    elif not protocol.modules:
+        yield f"modules {NOT_KNOWN} of {layers}"
+    if LM_HEAD in protocol.modules:
+        yield "the LM head"
 
 
 def _layers_in_words(layers: str) -> str:
@@ -118,7 +128,20 @@ def _training(protocol: Protocol) -> str:
         epochs += f", the best kept ({_numbers(protocol.kept_epochs) or NOT_KNOWN})"
     rows = _rows(protocol.train_rows, protocol.trained_on, protocol.trained_on_digest, protocol.train_rows_cut)
     rate = None if protocol.learning_rate is None else f"rate {protocol.learning_rate:g}"
-    return _said({**rows, "steps": _steps(protocol), "epochs": epochs, "rate": rate})
+    return _said({**rows, "steps": _steps(protocol), "epochs": epochs, "rate": rate, **_regularised(protocol)})
+
+
+def _regularised(protocol: Protocol) -> dict[str, str | None]:
+    """Return what keeps training in bounds; class weights are said where there are any."""
+    warmup, decay, norm = protocol.warmup_steps, protocol.weight_decay, protocol.max_grad_norm
+    dropout, weights = protocol.lora_dropout, protocol.class_weights
+    return {
+        "warm-up": None if warmup is None else counted(warmup, "warm-up step"),
+        "weight decay": None if decay is None else f"weight decay {decay:g}",
+        "clipping": None if norm is None else f"gradients clipped at {norm:g}" if norm else "gradients not clipped",
+        "dropout": None if dropout is None else f"dropout {dropout:g}",
+        "class weights": "" if weights == "none" else weights and f"class weights {cut(weights, _NAME)}",
+    }
 
 
 def _steps(protocol: Protocol) -> str | None:

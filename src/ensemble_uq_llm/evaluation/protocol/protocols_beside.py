@@ -13,7 +13,8 @@ _UNKNOWN: Final = (None, ())
 _OF_ANSWER_HEADS: Final = ("answers", "answer_token_ids")
 _OF_ADAPTERS: Final = (
     *("modules", "layers", "lora_r", "lora_alpha", "trained_on", "trained_on_digest", "train_rows", "train_rows_cut"),
-    *("steps", "batch", "epochs", "keep", "kept_epochs", "learning_rate", "maker"),
+    *("steps", "batch", "epochs", "keep", "kept_epochs", "learning_rate"),
+    *("warmup_steps", "weight_decay", "max_grad_norm", "lora_dropout", "class_weights", "maker"),
 )
 
 _IN_WORDS: Final = {
@@ -38,6 +39,11 @@ _IN_WORDS: Final = {
     "keep": "which epoch is kept",
     "kept_epochs": "the epochs that were kept",
     "learning_rate": "the learning rate",
+    "warmup_steps": "warm-up steps",
+    "weight_decay": "the weight decay",
+    "max_grad_norm": "the clipping of gradients",
+    "lora_dropout": "the dropout",
+    "class_weights": "the classes' weights in the loss",
     "evaluated_on": "the evaluated data's name",
     "evaluated_on_digest": "the evaluated data",
     "evaluated_rows": "evaluated rows",

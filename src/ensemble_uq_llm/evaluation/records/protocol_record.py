@@ -44,6 +44,12 @@ class Protocol:
     kept_epochs: tuple[int, ...] = ()
     """The epochs that were kept: one number, or a member's each."""
     learning_rate: float | None = None
+    warmup_steps: int | None = None
+    weight_decay: float | None = None
+    max_grad_norm: float | None = None
+    lora_dropout: float | None = None
+    class_weights: str | None = None
+    """Of the loss: `none`, `balanced`, or a number a class."""
     evaluated_on: str | None = None
     evaluated_on_digest: str | None = None
     evaluated_rows: int | None = None

@@ -29,8 +29,9 @@ LORA_B: Final = f"{LM_HEAD}.lora_B.weight"
 """PEFT's name for B on the LM head."""
 
 _EMBEDDING: Final = "model.embed_tokens.weight"
-_BASES_OWN: Final = (f"{LM_HEAD}.base_layer.weight", f"{LM_HEAD}.weight", _EMBEDDING)
-"""What PEFT stores of the base beside adapters on the LM head, or where it is told to."""
+_BIASES: Final = (f"{LM_HEAD}.base_layer.bias", f"{LM_HEAD}.bias")
+_BASES_OWN: Final = (f"{LM_HEAD}.base_layer.weight", f"{LM_HEAD}.weight", _EMBEDDING, *_BIASES)
+"""What PEFT stores of the base beside adapters on the LM head, or where it is told to; Phi's head has a bias."""
 
 
 class AnswerHead(Head):
@@ -146,14 +147,15 @@ class AnswerKind(HeadKind):
                 )
         return kept
 
-    def _check_is_the_bases(self, name: str, stored_VH: Tensor, path: Path) -> None:
-        wanted = (self.lm_head.vocabulary, self.lm_head.hidden)
-        if tuple(stored_VH.shape) != wanted:
+    def _check_is_the_bases(self, name: str, stored: Tensor, path: Path) -> None:
+        """Demand that a stored weight [V, H] or bias [V] is the base's."""
+        wanted = (self.lm_head.vocabulary, *(() if name in _BIASES else (self.lm_head.hidden,)))
+        if tuple(stored.shape) != wanted:
             raise IntegrityError(
-                f"{path}: {name} has shape {tuple(stored_VH.shape)}, and the base's has {wanted}; was the adapter "
+                f"{path}: {name} has shape {tuple(stored.shape)}, and the base's has {wanted}; was the adapter "
                 "trained on another base?"
             )
-        if not self.lm_head.equals(stored_VH, embedding=name == _EMBEDDING):
+        if not self.lm_head.equals(stored, embedding=name == _EMBEDDING):
             raise IntegrityError(
                 f"{path}: {name} holds other numbers than the base: adapters are read, and no weights that were "
                 "trained whole; was the adapter trained on another base, or with modules_to_save?"

@@ -93,16 +93,21 @@ class LmHead:
             bias_C = None if bias is None else torch.cat([bias[token : token + 1] for token in tokens])
         return self._as_held(weight_CH, bias_C)
 
-    def equals(self, copy_VH: Tensor, *, embedding: bool = False) -> bool:
-        """Tell whether a copy of all weights (or of the embedding's) is the base's own, be it rounded on its way.
+    def equals(self, copy: Tensor, *, embedding: bool = False) -> bool:
+        """Tell whether a copy of all weights [V, H] (or of the embedding's) is the base's own, rounded or not.
+
+        A copy of one dimension [V] is one of the bias.
 
         Raises:
             ModelError: as `rows`.
         """
         kinds = {torch.float32, torch.bfloat16, torch.float16}
-        with self._opened(embedding=embedding) as (weight, _):
+        with self._opened(embedding=embedding) as (weight, bias):
+            stored = weight if copy.dim() > 1 else bias
+            if stored is None:
+                return False
             for start in range(0, self.vocabulary, ROWS_AT_ONCE):
-                own, theirs = (each[start : start + ROWS_AT_ONCE] for each in (weight, copy_VH))
+                own, theirs = (each[start : start + ROWS_AT_ONCE] for each in (stored, copy))
                 kinds = {kind for kind in kinds if torch.equal(own.to(kind).float(), theirs.float())}
         return bool(kinds)
 
