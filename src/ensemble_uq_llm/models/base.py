@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,11 +53,9 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
     if (local := local_folder(name)) is not None:
         return local
     repository, file = hub_parts(name)
-    patterns = [file] if file else [*_SMALL_FILES, *(_WEIGHTS if weights else ())]
-    folder = _download(repository, revision, cache_dir, patterns)
-    if file and not (folder / file).is_file():
-        raise ModelError(f"model_name: {repository!r} on the hub has no file {file!r}; see its files there")
-    return folder / file if file else folder
+    if file:
+        return _download_gguf(name, repository, file, revision=revision, cache_dir=cache_dir)
+    return _download(repository, revision, cache_dir, [*_SMALL_FILES, *(_WEIGHTS if weights else ())])
 
 
 def load_tokenizer(folder: Path) -> BaseTokenizer:
@@ -170,6 +169,20 @@ def _named_panic(folder: Path) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
+
+
+def _download_gguf(name: str, repository: str, file: str, *, revision: str | None, cache_dir: Path | None) -> Path:
+    """Return one file of a hub model; whoever meant a path on this machine is told that nothing is there."""
+    nowhere = f"model_name: there is no file {name} here"
+    try:
+        path = _download(repository, revision, cache_dir, [escape(file)]) / file
+    except ModelError as error:
+        raise type(error)(f"{nowhere}, and of the hub: {str(error).removeprefix('model_name: ')}") from error
+    if path.is_file():
+        return path
+    if silence := why_hub_is_silent():
+        raise UnreachableModelError(f"{nowhere} nor in the cache, and {silence}; correct the path, or connect")
+    raise ModelError(f"{nowhere}, and {repository!r} on the hub has none {file!r}; correct the path, or see its files there")
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, patterns: list[str]) -> Path:

@@ -58,12 +58,15 @@ def hub_parts(name: str) -> tuple[str, str | None]:
 
 
 def _local_file(name: str, path: Path) -> Path | None:
-    """Return a GGUF file that is here; None if it can only be one on the hub: `owner/model/file.gguf`."""
+    """Return a GGUF file that is here; None if it can only be one on the hub: `owner/model/file.gguf`.
+
+    A name is meant to be here if its folder is.
+    """
     if path.exists() or path.is_symlink():
         if reason := obstacle(path, folder=path.resolve().parent):
             raise ModelError(f"model_name: {path} {reason}")
         return path
-    if name.startswith((".", "/", "~")) or name.count("/") < 2:
+    if name.startswith((".", "/", "~")) or name.count("/") < 2 or path.parent.is_dir():
         beside = (each.name for each in path.parent.glob(f"*{SUFFIX}")) if path.parent.is_dir() else ()
         advice = (
             did_you_mean(path.name, beside) or "; correct the path, or name one on the hub as owner/model/file.gguf"
