@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from glob import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +20,9 @@ from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_to
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.gguf.gguf_decoder import load_gguf_decoder
-from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_header import SUFFIX, is_gguf, read_gguf_header
 from ensemble_uq_llm.models.gguf.gguf_tokenizer import gguf_tokenizer
-from ensemble_uq_llm.models.local import embedded_folder, hub_parts, local_folder
+from ensemble_uq_llm.models.local import embedded_folder, hub_parts, hub_patterns, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
@@ -31,9 +30,6 @@ from ensemble_uq_llm.utils.hub import why_hub_is_silent
 
 PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
 """A text that every tokenizer must be able to read."""
-
-_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.jinja", "*.tiktoken", "merges.txt", "vocab.txt")
-_WEIGHTS: Final = ("*.safetensors",)
 
 
 def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weights: bool = True) -> Path:
@@ -55,7 +51,13 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
     repository, file = hub_parts(name)
     if file:
         return _download_gguf(name, repository, file, revision=revision, cache_dir=cache_dir)
-    return _download(repository, revision, cache_dir, [*_SMALL_FILES, *(_WEIGHTS if weights else ())])
+    folder = _download(repository, revision, cache_dir, hub_patterns(weights=weights))
+    if not (folder / "config.json").exists():
+        raise ModelError(
+            f"model_name: {repository!r} on the hub has no config.json, so it is no Hugging Face model; if it holds "
+            f"{SUFFIX} files, name one of them as {repository}/file{SUFFIX}"
+        )
+    return folder
 
 
 def load_tokenizer(folder: Path) -> BaseTokenizer:
@@ -175,14 +177,16 @@ def _download_gguf(name: str, repository: str, file: str, *, revision: str | Non
     """Return one file of a hub model; whoever meant a path on this machine is told that nothing is there."""
     nowhere = f"model_name: there is no file {name} here"
     try:
-        path = _download(repository, revision, cache_dir, [escape(file)]) / file
+        path = _download(repository, revision, cache_dir, hub_patterns(file)) / file
     except ModelError as error:
         raise type(error)(f"{nowhere}, and of the hub: {str(error).removeprefix('model_name: ')}") from error
     if path.is_file():
         return path
     if silence := why_hub_is_silent():
         raise UnreachableModelError(f"{nowhere} nor in the cache, and {silence}; correct the path, or connect")
-    raise ModelError(f"{nowhere}, and {repository!r} on the hub has none {file!r}; correct the path, or see its files there")
+    raise ModelError(
+        f"{nowhere}, and none {file!r} in {repository!r} on the hub; correct the path, or see its files there"
+    )
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, patterns: list[str]) -> Path:
