@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedM
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
-from ensemble_uq_llm.errors import ModelError, UnreachableModelError
+from ensemble_uq_llm.errors import ModelError, UnreachableModelError, is_panic
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
@@ -162,13 +162,13 @@ def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
 
 @contextmanager
 def _named_panic(folder: Path) -> Iterator[None]:
-    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    """Name the tokenizer that fails, be it by a panic."""
     try:
         yield
     except ModelError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
 
