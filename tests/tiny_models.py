@@ -5,8 +5,9 @@ forgotten one shows. Token 0 is padding: `random_sequences` never draws it.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peft
@@ -287,3 +288,15 @@ def assert_close(actual: Tensor, expected: Tensor, *, relative: float = 1e-5) ->
     assert largest > 0, "nothing but zeros is expected, which proves nothing"
     error = (actual.double() - expected.double()).abs().max().item()
     assert error <= relative * largest, f"off by {error:.2e}, and the largest entry is {largest:.2e}"
+
+
+def train_and_save(model: Any, lora: peft.LoraConfig, loss_of: Callable[[Any], Tensor], folder: Path) -> Path:
+    """Train an adapter for a few large steps with `peft` alone, save it, and return its folder."""
+    adapted = peft.get_peft_model(model, lora).train()
+    optimizer = torch.optim.Adam([each for each in adapted.parameters() if each.requires_grad], lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss_of(adapted).backward()
+        optimizer.step()
+    adapted.save_pretrained(str(folder))
+    return folder

@@ -187,7 +187,8 @@ def _test(name: str, difference: Mapping[str, Any] | None) -> str:
     """Return a difference with its interval and p-value; of accuracies in points of a percent."""
     if difference is None or difference["value"] is None:
         return NOTHING
-    scale, form, unit = (100, "+.1f", " points") if name == "accuracy" else (1, "+.3f", "")
+    # z: there is no minus before a zero.
+    scale, form, unit = (100, "+z.1f", " points") if name == "accuracy" else (1, "+z.3f", "")
     ci95 = difference["ci95"] and [scale * each for each in difference["ci95"]]
     told = f"{scale * difference['value']:{form}}{unit} {_interval(ci95, form)}".rstrip()
     if difference["p_value"] is None:
@@ -206,7 +207,7 @@ def _interval(ci95: Sequence[float] | None, form: str) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.3f}"
+    return NOTHING if value is None else f"{value:+z.3f}"
 
 
 def markdown(header: Row, rows: Sequence[Row]) -> str:

@@ -8,6 +8,11 @@ of ours and exits with 1.
 from ensemble_uq_llm.outgoing.safe_text import safe_text
 
 
+def is_panic(error: BaseException) -> bool:
+    """Tell whether a library written in Rust has given up. That is no `Exception`, and known by its name alone."""
+    return type(error).__name__ == "PanicException"
+
+
 class EnsembleUQError(Exception):
     """Base of all errors that are the user's to solve; what they say holds no secret and nothing invisible."""
 

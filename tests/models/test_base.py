@@ -114,6 +114,34 @@ def test_a_path_that_is_not_there_is_not_asked_of_the_hub(name):
         local_base(name)
 
 
+def test_a_gguf_file_that_is_not_in_its_folder_is_not_asked_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("base/model").mkdir(parents=True)
+    Path("base/model/a.Q4_0.gguf").touch()
+    with pytest.raises(ModelError, match=r"there is no file base/model/a\.Q4_1\.gguf; did you mean 'a\.Q4_0\.gguf'\?"):
+        local_base("base/model/a.Q4_1.gguf")
+
+
+def test_a_gguf_file_that_is_nowhere_is_said_not_to_be_here(hub, tmp_path):
+    """`base/model/file.gguf` may be a path as well as a file on the hub."""
+    hub.repos["model", "tests/files"] = Repo(kind="model", name="tests/files", files={"a.gguf": b"GGUF"})
+    cache = tmp_path / "cache"
+    names = ("base/model/a.gguf", "tests/files/b.gguf", "tests/files/*.gguf", "tests/files")
+    unknown, absent, pattern, folder = ask(
+        hub.environment(tmp_path / "home"), cache, *({"model_name": name} for name in names)
+    )
+    offline = hub.environment(tmp_path / "home") | {"HF_HUB_OFFLINE": "1"}
+    (first,) = ask(offline, cache, {"model_name": "base/model/a.gguf"})
+
+    here = "there is no file {} here"
+    assert f"{here.format(names[0])}, and of the hub: 'base/model' is neither" in unknown["error"]
+    assert f"{here.format(names[0])}, and of the hub: 'base/model' is not in the cache" in first["error"]
+    assert f"{here.format(names[1])}, and none 'b.gguf' in 'tests/files' on the hub" in absent["error"]
+    assert f"{here.format(names[2])}, and none '*.gguf'" in pattern["error"]
+    assert "name one of them as tests/files/file.gguf" in folder["error"]
+    assert not any(each.startswith("GET") and each.endswith(".gguf") for each in hub.requests)
+
+
 def test_the_hub_gives_a_model_once_and_says_why_not(hub, tmp_path):
     complete = tiny_llama_files()
     for name, files in {
@@ -199,6 +227,7 @@ def test_offline_mode_is_named_as_the_reason(tmp_path, monkeypatch):
 
 def test_a_silent_hub_is_not_asked_again(monkeypatch, tmp_path):
     asked = []
+    (tmp_path / "config.json").touch()
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **how: asked.append(how) or tmp_path)
     for silence in ("nobody answers", None):
         monkeypatch.setattr(base, "why_hub_is_silent", lambda silence=silence: silence)

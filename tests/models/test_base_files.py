@@ -208,3 +208,21 @@ def test_what_is_no_file_of_the_folder_is_never_opened(folder, reason, monkeypat
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"nowhere cannot be read \(No such file or directory\)"):
         base_files(tmp_path / "nowhere")
+
+
+def test_a_gguf_file_is_known_by_its_bytes_and_not_by_its_name(tmp_path):
+    first, renamed, other = (tmp_path / f"{name}.gguf" for name in ("first", "renamed", "other"))
+    for path, body in ((first, b"GGUF a"), (renamed, b"GGUF a"), (other, b"GGUF b")):
+        path.write_bytes(body)
+    files = base_files(first)
+
+    assert digest_of(base_files(renamed, files)) == digest_of(base_files(renamed, files, full=True)) == digest_of(files)
+    assert differing(base_files(renamed, files), files) == {}
+    assert differing(base_files(other, files), files) == {"first.gguf": "altered"}
+
+
+def test_a_folder_in_place_of_a_file_is_not_the_base(folder, tmp_path):
+    (tmp_path / "some.gguf").write_bytes(b"GGUF")
+    file = base_files(tmp_path / "some.gguf")
+    assert differing(base_files(folder, file), file) == {"": "not the base"}
+    assert differing(file, base_files(folder)) == {"": "not the base"}

@@ -103,33 +103,31 @@ def train_with_peft(
     }
 
 
+def assert_equals_separate_peft_runs(base: Path, settings: Config) -> None:
+    """Hold that members trained together have the losses and weights of runs of `peft`, one after another."""
+    fresh = stack(base, settings, SEEDS)
+    trained, losses = run(base, settings, SEEDS)
+    for member, seed in enumerate(SEEDS):
+        peer_losses, peer_weights = train_with_peft(base, fresh, member, settings)
+        assert len(peer_losses) >= 20
+        np.testing.assert_allclose(losses[seed], peer_losses, rtol=1e-5)
+        assert largest_difference(weights_of(trained, seed), peer_weights) < 1e-4
+        assert largest_difference(weights_of(fresh, seed), peer_weights) > 0.05, "training must have moved the member"
+
+
 @pytest.mark.parametrize(("budget", "class_weights"), [(60, None), (300, None), (100_000, None), (300, (0.2, 5.0))])
 def test_joint_training_equals_separate_peft_runs(
     tiny_base: Path, budget: int, class_weights: tuple[float, float] | None
 ) -> None:
     settings = config(tokens_per_pass=budget, class_weights=class_weights)
-    fresh = stack(tiny_base, settings, SEEDS)
-    trained, losses = run(tiny_base, settings, SEEDS)
-    for member, seed in enumerate(SEEDS):
-        peer_losses, peer_weights = train_with_peft(tiny_base, fresh, member, settings)
-        assert len(peer_losses) >= 20
-        np.testing.assert_allclose(losses[seed], peer_losses, rtol=1e-5)
-        assert largest_difference(weights_of(trained, seed), peer_weights) < 1e-4
-        assert largest_difference(weights_of(fresh, seed), peer_weights) > 0.05, "training must have moved the member"
+    assert_equals_separate_peft_runs(tiny_base, settings)
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
 @pytest.mark.parametrize("targets", [QV, (*QV, "lm_head")], ids=str)
 def test_joint_training_with_the_answer_head_equals_separate_peft_runs(tiny_base: Path, targets) -> None:
     settings = config(head="answer", lora_target_modules=targets)
-    fresh = stack(tiny_base, settings, SEEDS)
-    trained, losses = run(tiny_base, settings, SEEDS)
-    for member, seed in enumerate(SEEDS):
-        peer_losses, peer_weights = train_with_peft(tiny_base, fresh, member, settings)
-        assert len(peer_losses) >= 20
-        np.testing.assert_allclose(losses[seed], peer_losses, rtol=1e-5)
-        assert largest_difference(weights_of(trained, seed), peer_weights) < 1e-4
-        assert largest_difference(weights_of(fresh, seed), peer_weights) > 0.05, "training must have moved the member"
+    assert_equals_separate_peft_runs(tiny_base, settings)
 
 
 COMPANIES = ((3,), (3, 7), (9, 8, 7, 6, 5, 4, 3, 2, 1, 0), (4, 0, 3, 8, 1, 9, 2, 6, 5, 7))

@@ -18,7 +18,7 @@ def found(folder):
 
 def test_what_is_looked_at(tmp_path):
     checks = found(tmp_path)
-    assert {"python", "torch", "transformers", "commit", "device", "cores", "disk", "hub"} <= set(checks)
+    assert {"python", "torch", "transformers", "gguf", "commit", "device", "cores", "disk", "hub"} <= set(checks)
     assert checks["device"].ok
     assert "GiB free" in checks["device"].finding
     assert "bfloat16 matrix instructions" in checks["cores"].finding

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -12,8 +14,20 @@ from ensemble_uq_llm.storage.sealed_folder import new_sealed_folder
 from ensemble_uq_llm.utils.files import sha256_of, write_json
 from ensemble_uq_llm.verification.acceptance import accept
 from ensemble_uq_llm.verification.verify import verify
+from hub_server import Repo
 from recording import recorded
 
+CACHED = """
+import sys
+from pathlib import Path
+from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.models.base import find_base
+from ensemble_uq_llm.verification.outside import _in_the_hubs_cache
+for name in ("tests/files/some.gguf", "tests/tiny-llama"):
+    config = Config(model_name=name, cache_dir=Path(sys.argv[1]))
+    downloaded = find_base(name, revision=None, cache_dir=config.cache_dir)
+    print(_in_the_hubs_cache(config) == downloaded)
+"""
 WEIGHTS = "seed_42/adapter_model.safetensors"
 
 
@@ -232,3 +246,15 @@ def test_a_checkpoint_in_the_place_of_another_is_found(run):
     assert verify(run).lines() == [
         "checkpoints/from_seed_44/step_2: written as 'step_1', so it is not in its place",
     ]
+
+
+def test_a_base_in_the_hubs_cache_is_found_though_not_all_of_the_repository_is_there(hub, tmp_path):
+    """Of a model only what computes is downloaded, and not its README."""
+    hub.repos["model", "tests/files"] = Repo(
+        kind="model", name="tests/files", files={"some.gguf": b"GGUF", "README.md": b"x", "other.gguf": b"GGUF other"}
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", CACHED, str(tmp_path / "cache")],
+        env=hub.environment(tmp_path / "home"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.stdout.split() == ["True", "True"], told.stderr

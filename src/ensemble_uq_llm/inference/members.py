@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from ensemble_uq_llm.config import EMBEDDED_MODEL, Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.answer_tokens import answer_token_ids
@@ -63,7 +65,7 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
     run = RunFolder(config.output_dir)
     records = {} if adapters else _own(config)
     folders = _foreign(adapters) if adapters else {member: run.member(member) for member in records}
-    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    base = base_of(config)
     digest = _checked_base(run, base, records, templated=config.chat_template)  # before anything reads it
     tokenizer = load_tokenizer(base)
     tokens = answer_token_ids(config, tokenizer)
@@ -80,13 +82,12 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
                 f"{each.folder}: its head has {each.classes} classes, and num_labels is {config.num_labels}"
             )
     _warn_of_other_bases(adapters_read, config.model_name, base)
-    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
-    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
+    decoder, budget = load_base(config, base)
     return LoadedEnsemble(
         ensemble=ensemble_of(decoder, adapters_read, members=list(folders)).eval(),
         tokenizer=tokenizer,
         answer_tokens=tokens,
-        budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
+        budget=budget,
         base=base,
         base_digest=digest,
         weights={member.folder_name: sha256_of(folder / WEIGHTS) for member, folder in folders.items()},
@@ -94,6 +95,22 @@ def load_members(config: Config, *, adapters: Sequence[Path] = ()) -> LoadedEnse
         dropouts=[float(each.settings.get("lora_dropout") or 0) for each in adapters_read],
         foreign=bool(adapters),
     )
+
+
+def base_of(config: Config) -> Path:
+    """Return where the configured base is; see `models.base.find_base`."""
+    return find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+
+
+def load_base(config: Config, base: Path) -> tuple[PreTrainedModel, int]:
+    """Return a base's decoder on the first of the configured devices, and how many tokens a pass may have there.
+
+    Raises:
+        ModelError: as `models.base.load_decoder`.
+    """
+    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
+    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
+    return decoder, token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device)
 
 
 def _own(config: Config) -> dict[MemberId, dict[str, Any]]:

@@ -6,17 +6,16 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.answer_tokens import answer_token_ids
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.inference.members import LoadedEnsemble
+from ensemble_uq_llm.inference.members import LoadedEnsemble, base_of, load_base
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.models.base import find_base, load_decoder, load_tokenizer
+from ensemble_uq_llm.models.base import load_tokenizer
 from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.heads.head_kinds import head_kind_of
 from ensemble_uq_llm.models.lora.spec import AdapterSpec
-from ensemble_uq_llm.models.memory import naming_memory, token_budget
+from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.predictions.zero_shot_config import ZERO_SHOT
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
-from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import write_json, write_text
 
 THE_BASE: Final = MemberId(0)
@@ -30,18 +29,17 @@ def load_zero_shot(config: Config) -> LoadedEnsemble:
     Raises:
         ConfigError: the answers are not one token each. ModelError: the base cannot be had, or has no LM head.
     """
-    base = find_base(config.model_name, revision=config.model_revision, cache_dir=config.cache_dir)
+    base = base_of(config)
     tokenizer = load_tokenizer(base)
     tokens = answer_token_ids(config, tokenizer)
     head_kind = head_kind_of(base, tokens, bf16=config.use_bf16, tells_rest=config.answer_mass)
-    device = devices_of(config.device, num_gpus=config.num_gpus)[0]
-    decoder = load_decoder(base, device=device, bf16=config.use_bf16, allow_unproven=config.allow_unproven_model)
+    decoder, budget = load_base(config, base)
     nothing = AdapterSpec(rank=1, scaling=1.0, dropout=0.0, classes=config.num_labels, modules=(), head_kind=head_kind)
     return LoadedEnsemble(
         ensemble=StackedEnsemble(decoder, spec=nothing, members=(THE_BASE,)).eval(),
         tokenizer=tokenizer,
         answer_tokens=tokens,
-        budget=token_budget(decoder, wanted=config.tokens_per_pass, training=False, device=device),
+        budget=budget,
         base=base,
         base_digest=digest_of(base_files(base)),
         weights={},

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedM
 from transformers.utils import logging as transformers_logging
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
-from ensemble_uq_llm.errors import ModelError, UnreachableModelError
+from ensemble_uq_llm.errors import ModelError, UnreachableModelError, is_panic
 from ensemble_uq_llm.models.attention.packed import PACKED_ATTENTION
 from ensemble_uq_llm.models.checks.base_config import parse_base_config, read_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
@@ -20,9 +20,9 @@ from ensemble_uq_llm.models.checks.tokenizer_files import check_growth, check_to
 from ensemble_uq_llm.models.checks.weights import check_weights
 from ensemble_uq_llm.models.checks.whole_model import check_parity, check_runs
 from ensemble_uq_llm.models.gguf.gguf_decoder import load_gguf_decoder
-from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
+from ensemble_uq_llm.models.gguf.gguf_header import SUFFIX, is_gguf, read_gguf_header
 from ensemble_uq_llm.models.gguf.gguf_tokenizer import gguf_tokenizer
-from ensemble_uq_llm.models.local import embedded_folder, hub_parts, local_folder
+from ensemble_uq_llm.models.local import embedded_folder, hub_parts, hub_patterns, local_folder
 from ensemble_uq_llm.models.lora.spec import decoder_layers
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.tokenizer import BaseTokenizer
@@ -30,9 +30,6 @@ from ensemble_uq_llm.utils.hub import why_hub_is_silent
 
 PROBE: Final = "Is it 3.14 or not? " + "a" * 64 + "!\n\tÄ 漢 🙂 </s>"
 """A text that every tokenizer must be able to read."""
-
-_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.jinja", "*.tiktoken", "merges.txt", "vocab.txt")
-_WEIGHTS: Final = ("*.safetensors",)
 
 
 def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weights: bool = True) -> Path:
@@ -52,12 +49,15 @@ def find_base(name: str, *, revision: str | None, cache_dir: Path | None, weight
     if (local := local_folder(name)) is not None:
         return local
     repository, file = hub_parts(name)
-    patterns = [file] if file else [*_SMALL_FILES, *(_WEIGHTS if weights else ())]
-    with _naming_file(name if file else None):
-        folder = _download(repository, revision, cache_dir, patterns)
-    if file and not (folder / file).is_file():
-        raise ModelError(f"model_name: {repository!r} on the hub has no file {file!r}; see its files there")
-    return folder / file if file else folder
+    if file:
+        return _download_gguf(name, repository, file, revision=revision, cache_dir=cache_dir)
+    folder = _download(repository, revision, cache_dir, hub_patterns(weights=weights))
+    if not (folder / "config.json").exists():
+        raise ModelError(
+            f"model_name: {repository!r} on the hub has no config.json, so it is no Hugging Face model; if it holds "
+            f"{SUFFIX} files, name one of them as {repository}/file{SUFFIX}"
+        )
+    return folder
 
 
 def load_tokenizer(folder: Path) -> BaseTokenizer:
@@ -161,28 +161,32 @@ def _read_decoder(folder: Path, **settings: Any) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _naming_file(name: str | None) -> Iterator[None]:
-    """Say that a GGUF file is not here, where it could not be had from the hub either: it may be a path with a slip."""
-    try:
-        yield
-    except ModelError as error:
-        if name is None:
-            raise
-        reason = str(error).removeprefix("model_name: ")
-        raise type(error)(f"model_name: there is no file {name} here, and on the hub {reason}") from error
-
-
-@contextmanager
 def _named_panic(folder: Path) -> Iterator[None]:
-    """Name the tokenizer that fails. The library's panics are no `Exception`s: they are known by their name alone."""
+    """Name the tokenizer that fails, be it by a panic."""
     try:
         yield
     except ModelError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
         raise ModelError(f"model_name: no usable tokenizer in {folder}: {quoted(error)}") from error
+
+
+def _download_gguf(name: str, repository: str, file: str, *, revision: str | None, cache_dir: Path | None) -> Path:
+    """Return one file of a hub model; whoever meant a path on this machine is told that nothing is there."""
+    nowhere = f"model_name: there is no file {name} here"
+    try:
+        path = _download(repository, revision, cache_dir, hub_patterns(file)) / file
+    except ModelError as error:
+        raise type(error)(f"{nowhere}, and of the hub: {str(error).removeprefix('model_name: ')}") from error
+    if path.is_file():
+        return path
+    if silence := why_hub_is_silent():
+        raise UnreachableModelError(f"{nowhere} nor in the cache, and {silence}; correct the path, or connect")
+    raise ModelError(
+        f"{nowhere}, and none {file!r} in {repository!r} on the hub; correct the path, or see its files there"
+    )
 
 
 def _download(name: str, revision: str | None, cache_dir: Path | None, patterns: list[str]) -> Path:

@@ -60,8 +60,8 @@ def base_files(
     earlier = {} if full or known is None else known
     trust_hub = known is None and not full
     is_used = templated or known is None or TEMPLATE in known
-    paths = _paths(folder, (TEMPLATE,) if is_used else ())
-    return {path.name: _base_file(path, earlier.get(path.name), trust_hub=trust_hub) for path in paths}
+    paths = {_name_of(path, known): path for path in _paths(folder, (TEMPLATE,) if is_used else ())}
+    return {name: _base_file(path, earlier.get(name), trust_hub=trust_hub) for name, path in paths.items()}
 
 
 def path_of(base: Path, name: str) -> Path:
@@ -76,13 +76,24 @@ def digest_of(files: Mapping[str, BaseFile]) -> str:
 
 
 def differing(files: Mapping[str, BaseFile], wanted: Mapping[str, BaseFile]) -> dict[str, str]:
-    """Return the files whose contents are not those of `wanted`, by name: `altered`, `missing` or `added`."""
+    """Return the files whose contents are not those of `wanted`, by name: `altered`, `missing` or `added`.
+
+    Where not one name is the same, as between a folder and a GGUF file, it is the whole that is not the base.
+    """
+    if not files.keys() & wanted.keys():
+        return {"": "not the base"}
     differences = {
         name: "altered" for name in files.keys() & wanted.keys() if files[name]["sha256"] != wanted[name]["sha256"]
     }
     differences |= dict.fromkeys(wanted.keys() - files.keys(), "missing")
     differences |= dict.fromkeys(files.keys() - wanted.keys(), "added")
     return dict(sorted(differences.items()))
+
+
+def _name_of(path: Path, known: Mapping[str, BaseFile] | None) -> str:
+    """Return the name to record; a GGUF file keeps that of the record, as what it is called changes nothing in it."""
+    recorded = [name for name in known or {} if is_gguf(Path(name))]
+    return recorded[0] if is_gguf(path) and len(recorded) == 1 else path.name
 
 
 def _paths(base: Path, templates: Sequence[str]) -> list[Path]:

@@ -1,7 +1,9 @@
 """Bases that lie on this machine: the embedded one, folders, GGUF files. Light, so that a check needs no engine."""
 
+from glob import escape
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from ensemble_uq_llm.config import EMBEDDED_MODEL
 from ensemble_uq_llm.errors import ModelError
@@ -9,6 +11,9 @@ from ensemble_uq_llm.models.checks.folder_files import check_folder, obstacle
 from ensemble_uq_llm.models.gguf.gguf_header import SUFFIX
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.suggest import did_you_mean
+
+_SMALL_FILES: Final = ("*.json", "tokenizer.model", "*.jinja", "*.tiktoken", "merges.txt", "vocab.txt")
+_WEIGHTS: Final = ("*.safetensors",)
 
 
 def embedded_folder() -> Path:
@@ -57,8 +62,16 @@ def hub_parts(name: str) -> tuple[str, str | None]:
     return f"{owner}/{model}", file
 
 
+def hub_patterns(file: str | None = None, *, weights: bool = True) -> list[str]:
+    """Return which files of a model on the hub are a base: its GGUF file, or those of a folder with their `weights`."""
+    return [escape(file)] if file else [*_SMALL_FILES, *(_WEIGHTS if weights else ())]
+
+
 def _local_file(name: str, path: Path) -> Path | None:
-    """Return a GGUF file that is here; None if it can only be one on the hub: `owner/model/file.gguf`."""
+    """Return a GGUF file that is here; None if it can only be one on the hub: `owner/model/file.gguf`.
+
+    A name is meant to be here if its folder is.
+    """
     if path.exists() or path.is_symlink():
         if reason := obstacle(path, folder=path.resolve().parent):
             raise ModelError(f"model_name: {path} {reason}")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ensemble_uq_llm.outgoing.safe_text import safe_text
 
-LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "datasets", "numpy", "pyarrow")
+LIBRARIES: Final = ("ensemble-uq-llm", "torch", "transformers", "peft", "gguf", "datasets", "numpy", "pyarrow")
 
 
 def versions() -> dict[str, str]:

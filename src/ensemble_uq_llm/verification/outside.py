@@ -10,7 +10,7 @@ from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import DataError, ModelError
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of, path_of
-from ensemble_uq_llm.models.local import hub_parts, local_folder
+from ensemble_uq_llm.models.local import hub_parts, hub_patterns, local_folder
 from ensemble_uq_llm.utils.extras import how_to_install
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.text import first_line
@@ -82,7 +82,11 @@ def _in_the_hubs_cache(config: Config) -> Path:
     try:
         repository, file = hub_parts(config.model_name)
         folder = snapshot_download(
-            repository, revision=config.model_revision, cache_dir=config.cache_dir, local_files_only=True
+            repository,
+            revision=config.model_revision,
+            cache_dir=config.cache_dir,
+            allow_patterns=hub_patterns(file),  # without them all that is on the hub must be here
+            local_files_only=True,
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{config.model_name} is not in the cache ({first_line(error)})") from None

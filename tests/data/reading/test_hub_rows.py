@@ -77,6 +77,11 @@ def test_an_unreachable_hub_is_said_in_seconds(tmp_path, more, reason):
     assert found["seconds"] < 5
 
 
+def test_another_data_set_is_not_told_of_boolq(tmp_path):
+    found = load(client_environment("http://127.0.0.1:9", tmp_path), tmp_path / "cache", repo="stanfordnlp/sst2")
+    assert found["error"].endswith("or use local files: train_file=train.jsonl validation_file=dev.jsonl")
+
+
 def test_a_connection_that_breaks_half_way(hub, tmp_path):
     environment, cache = hub.environment(tmp_path / "home"), tmp_path / "cache"
     hub.cut_in = "validation"

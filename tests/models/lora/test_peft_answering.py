@@ -35,6 +35,7 @@ from tiny_models import (
     tiny_causal_lm,
     tiny_config,
     tiny_llama,
+    train_and_save,
 )
 
 pytestmark = [
@@ -151,16 +152,13 @@ def trained_by_peft(base: Path, folder: Path, **settings) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(str(folder)))
         lora = peft.LoraConfig(task_type=peft.TaskType.CAUSAL_LM, **settings)
-        model = peft.get_peft_model(language_model(base), lora).train()
-        optimizer = torch.optim.Adam([each for each in model.parameters() if each.requires_grad], lr=0.05)
-        for _ in range(3):
-            batch = padded(SEQUENCES)
-            logits = model(**batch).logits
-            optimizer.zero_grad()
-            F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["input_ids"][:, 1:].flatten()).backward()
-            optimizer.step()
-        model.save_pretrained(str(folder))
-    return folder
+        return train_and_save(language_model(base), lora, loss_of_next_tokens, folder)
+
+
+def loss_of_next_tokens(model) -> torch.Tensor:
+    batch = padded(SEQUENCES)
+    logits = model(**batch).logits
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["input_ids"][:, 1:].flatten())
 
 
 @pytest.fixture(scope="module")

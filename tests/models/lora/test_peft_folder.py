@@ -31,6 +31,7 @@ from tiny_models import (
     save_tiny_llama,
     sequence_classifier,
     tiny_llama,
+    train_and_save,
 )
 
 SEQUENCES = random_sequences(6, seed=11, highest=30)
@@ -172,15 +173,13 @@ def trained_by_peft(base: Path, folder: Path, *, classes: int = 2, **settings) -
         torch.manual_seed(len(str(folder)))
         model = sequence_classifier(base, classes=classes)
         lora = peft.LoraConfig(task_type=peft.TaskType.SEQ_CLS, **settings)
-        model = peft.get_peft_model(model, lora).train()
-        optimizer = torch.optim.Adam([each for each in model.parameters() if each.requires_grad], lr=0.05)
-        for _ in range(3):
-            labels = torch.arange(len(SEQUENCES)) % classes
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(**padded(SEQUENCES)).logits, labels).backward()
-            optimizer.step()
-        model.save_pretrained(str(folder))
-    return folder
+        labels = torch.arange(len(SEQUENCES)) % classes
+        return train_and_save(
+            model,
+            lora,
+            lambda each: torch.nn.functional.cross_entropy(each(**padded(SEQUENCES)).logits, labels),
+            folder,
+        )
 
 
 @pytest.fixture(scope="module")

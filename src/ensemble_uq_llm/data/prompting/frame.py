@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import DataError, is_panic
 from ensemble_uq_llm.utils.text import clipped, counted, first_line
-
-PANIC: Final = "PanicException"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +81,11 @@ def _tokenised(tokenizer: Any, texts: list[str], frame: Frame, **options: Any) -
 
 @contextmanager
 def _named_panic(number: int) -> Iterator[None]:
-    """Name a tokenizer that panics over texts. That is no `Exception`, and known by its name alone."""
+    """Name a tokenizer that panics over texts."""
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != PANIC:
+        if not is_panic(error):
             raise
         raise DataError(
             f"the tokenizer of the base fails at one of {counted(number, 'prompt')}: {clipped(first_line(error))}; "

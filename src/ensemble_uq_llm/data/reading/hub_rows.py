@@ -16,10 +16,8 @@ from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import first_line
 
 BOOLQ_REPO: Final = "google/boolq"
-LOCAL_FILES: Final = (
-    "or use local files: train_file=train.jsonl validation_file=dev.jsonl"
-    " (BoolQ's official files hold one object a line with question, passage and answer)"
-)
+LOCAL_FILES: Final = "or use local files: train_file=train.jsonl validation_file=dev.jsonl"
+OF_BOOLQ: Final = " (BoolQ's official files hold one object a line with question, passage and answer)"
 
 
 def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None, configuration: str | None = None) -> list[Record]:
@@ -76,6 +74,7 @@ def _explained(repo: str, split: str, silence: str | None, error: Exception) -> 
 
     token = "run `hf auth login` or set HF_TOKEN"
     why = first_line(error)
+    local = LOCAL_FILES + (OF_BOOLQ if repo == BOOLQ_REPO else "")
     # `datasets` drops the hub's own error for a gated repository and keeps only these words.
     if has(errors.GatedRepoError) or "gated dataset" in str(error):
         page = f"{constants.ENDPOINT}/datasets/{repo}"
@@ -86,13 +85,13 @@ def _explained(repo: str, split: str, silence: str | None, error: Exception) -> 
     if isinstance(error, ValueError) and "split" in why:
         return f"data set {repo!r} has no split {split!r}: {why}"
     if silence is not None and has(ConnectionError):
-        return f"data set {repo!r} is not in the cache, and {silence}; connect, {LOCAL_FILES}"
+        return f"data set {repo!r} is not in the cache, and {silence}; connect, {local}"
     if has(errors.LocalEntryNotFoundError, errors.FileMetadataError) or "LocalEntryNotFound" in why:
         wrong = "is not a Hugging Face hub, or a proxy stands between; check HF_ENDPOINT and the proxy"
-        return f"data set {repo!r}: what answers at {constants.ENDPOINT} {wrong}, {LOCAL_FILES}"
+        return f"data set {repo!r}: what answers at {constants.ENDPOINT} {wrong}, {local}"
     if any(_is_of_the_network(each) for each in chain) or "Consistency check" in why:
         again = "run the same command again: files that are complete are kept"
-        return f"the connection broke while {repo!r} was loaded ({why}); {again}; {LOCAL_FILES}"
+        return f"the connection broke while {repo!r} was loaded ({why}); {again}; {local}"
     return f"data set {repo!r}, split {split!r}, cannot be loaded: {type(error).__name__}: {why}"
 
 

@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+OUTPUT: Final = "output.weight"
+"""The tensor of the LM head; a file of a model whose head is its embedding has none."""
+
+TOKEN_EMBEDDING: Final = "token_embd.weight"
+
 USUAL_KEYS: Final = {
     "context_length": "max_position_embeddings",
     "block_count": "num_hidden_layers",

@@ -13,7 +13,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 from ensemble_uq_llm.errors import ModelError
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.settings_values import check_settings
-from ensemble_uq_llm.models.gguf.gguf_architectures import ARCHITECTURES, USUAL_KEYS, Architecture
+from ensemble_uq_llm.models.gguf.gguf_architectures import ARCHITECTURES, OUTPUT, USUAL_KEYS, Architecture
 from ensemble_uq_llm.models.gguf.gguf_header import SUFFIX, GgufHeader
 from ensemble_uq_llm.models.gguf.gguf_rope import READ, check_divisors, rope_settings
 from ensemble_uq_llm.utils.text import as_word, clipped
@@ -102,7 +102,7 @@ def _raw(header: GgufHeader, kind: str, architecture: Architecture) -> dict[str,
     tokens = {name: values.get(f"tokenizer.ggml.{key}") for key, name in TOKENS.items()}
     raw |= {name: number for name, number in tokens.items() if number is not None or name == "pad_token_id"}
     raw |= rope_settings(header, kind, architecture)
-    return raw | {"model_type": architecture.model_type, "tie_word_embeddings": "output.weight" not in header.tensors}
+    return raw | {"model_type": architecture.model_type, "tie_word_embeddings": OUTPUT not in header.tensors}
 
 
 def _numbers(architecture: Architecture) -> list[tuple[str, str]]:

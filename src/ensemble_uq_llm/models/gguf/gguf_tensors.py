@@ -7,7 +7,7 @@ from typing import Final
 from transformers import PreTrainedModel
 
 from ensemble_uq_llm.errors import ModelError
-from ensemble_uq_llm.models.gguf.gguf_architectures import USUAL_NAMES
+from ensemble_uq_llm.models.gguf.gguf_architectures import OUTPUT, USUAL_NAMES
 from ensemble_uq_llm.models.gguf.gguf_header import GgufHeader, GgufTensor
 from ensemble_uq_llm.models.gguf.gguf_rope import DIVISORS
 from ensemble_uq_llm.models.gguf.gguf_settings import architecture_of
@@ -15,9 +15,6 @@ from ensemble_uq_llm.utils.text import clipped, listed
 
 WHOLE: Final = {"token_embd": "embed_tokens", "output_norm": "norm"}
 """The names of what is there once, in GGUF and in transformers' decoders."""
-
-HEAD: Final = "output.weight"
-"""The LM head, which a decoder does without."""
 
 _NAME: Final = re.compile(r"(?:blk\.(?P<layer>0|[1-9]\d{0,5})\.)?(?P<part>\w+)\.(?P<end>weight|bias)")
 
@@ -53,7 +50,7 @@ def parameters_of(header: GgufHeader) -> dict[str, GgufTensor]:
     """
     _, architecture = architecture_of(header)
     names = {**USUAL_NAMES, **architecture.names}
-    apart = (HEAD, DIVISORS)
+    apart = (OUTPUT, DIVISORS)  # what a decoder does without
     return {_parameter(name, names): tensor for name, tensor in header.tensors.items() if name not in apart}
 
 

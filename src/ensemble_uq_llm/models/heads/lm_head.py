@@ -16,14 +16,12 @@ from ensemble_uq_llm.models.checks.base_config import parse_base_config
 from ensemble_uq_llm.models.checks.families import PROVEN
 from ensemble_uq_llm.models.checks.quotes import quoted
 from ensemble_uq_llm.models.checks.weights import FLOATING, weight_files
+from ensemble_uq_llm.models.gguf.gguf_architectures import OUTPUT, TOKEN_EMBEDDING
 from ensemble_uq_llm.models.gguf.gguf_header import is_gguf, read_gguf_header
 from ensemble_uq_llm.models.gguf.gguf_rows import GgufRows
 
 _EMBEDDING: Final = ("model.embed_tokens.weight", "embed_tokens.weight")
 """The names of the embedding, which a tied head shares; the second is that of a decoder saved by itself."""
-
-_GGUF_HEAD: Final = "output.weight"
-_GGUF_EMBEDDING: Final = "token_embd.weight"
 
 ROWS_AT_ONCE: Final = 8_192
 
@@ -159,8 +157,8 @@ class LmHead:
 
     def _in_gguf(self, *, embedding: bool) -> GgufRows:
         header = read_gguf_header(self.folder)
-        is_own = _GGUF_HEAD in header.tensors and not embedding
-        rows = GgufRows(header, _GGUF_HEAD if is_own else _GGUF_EMBEDDING)
+        is_own = OUTPUT in header.tensors and not embedding
+        rows = GgufRows(header, OUTPUT if is_own else TOKEN_EMBEDDING)
         if rows.shape != (self.vocabulary, self.hidden):
             raise ModelError(
                 f"model_name: the LM head in {self.folder} has shape {rows.shape}, and by its settings it should have "
