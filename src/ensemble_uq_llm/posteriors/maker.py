@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens
+from ensemble_uq_llm.models.taps.mean_field import MeanField, VariationalPlan
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
 from ensemble_uq_llm.utils.seeding import derive_seed
 
@@ -69,6 +70,8 @@ class Parents:
     """The dropout that each member was trained with, as its folder says."""
     walk: Callable[[WalkPlan], Sequence[MemberMoments]] | None = None
     """Lets all members train further, and returns the moments of each one's weights on the way."""
+    vary: Callable[[VariationalPlan], Sequence[MeanField]] | None = None
+    """Lets all members train further as Gaussians, and returns what each one has become."""
 
     @property
     def members(self) -> tuple[MemberId, ...]:

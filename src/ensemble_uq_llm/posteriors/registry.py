@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.posteriors.ivon import Ivon
 from ensemble_uq_llm.posteriors.laplace.laplace import Laplace
 from ensemble_uq_llm.posteriors.maker import Maker
 from ensemble_uq_llm.posteriors.mc_dropout import McDropout
@@ -16,7 +17,7 @@ from ensemble_uq_llm.samples.maker_names import check_maker
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, first_line, listed
 
-REGISTRY: Final[dict[str, type[Maker]]] = {kind.name: kind for kind in (Laplace, McDropout, Swag, Tfb)}
+REGISTRY: Final[dict[str, type[Maker]]] = {kind.name: kind for kind in (Ivon, Laplace, McDropout, Swag, Tfb)}
 """The makers; `samples/maker_names.py` describes each without the engine."""
 
 

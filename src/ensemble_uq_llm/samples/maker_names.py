@@ -6,10 +6,11 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
-MakerName = Literal["laplace", "mc_dropout", "swag", "tfb"]
+MakerName = Literal["ivon", "laplace", "mc_dropout", "swag", "tfb"]
 """The makers that `posteriors/registry.py` holds."""
 
 MAKERS: Final[dict[str, str]] = {
+    "ivon": "a Gaussian of each weight that further training finds by a variational objective, with a prior",
     "laplace": "a Gaussian around the last layer, as wide as the training rows and a prior by evidence leave it",
     "mc_dropout": "dropout of an adapter's inputs kept on, one mask a layer and sample",
     "swag": "a Gaussian of the weights along further training at a constant rate",

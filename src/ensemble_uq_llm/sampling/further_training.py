@@ -1,25 +1,32 @@
 """The members of a run train further, for makers that ask for that: by the run's own data and settings."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.data.prepare import class_weights
 from ensemble_uq_llm.data.tokenize import NO_EXAMPLES
 from ensemble_uq_llm.inference.members import LoadedEnsemble
-from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.training.epochs import TrainingData
-from ensemble_uq_llm.training.walking.walk import walk
+
+Plan = TypeVar("Plan")
+Found = TypeVar("Found")
 
 
 def further_training(
-    config: Config, loaded: LoadedEnsemble, job: Job
-) -> Callable[[WalkPlan], Sequence[MemberMoments]] | None:
-    """Return what lets all members train further; None of foreign members, whose training is not known."""
+    config: Config,
+    loaded: LoadedEnsemble,
+    job: Job,
+    *,
+    by: Callable[[StackedEnsemble, TrainingData, Config, Plan], Sequence[Found]],
+) -> Callable[[Plan], Sequence[Found]] | None:
+    """Return what lets all members train further `by` a walk; None of foreign members, whose training is not known."""
     if loaded.foreign:
         return None
 
-    def walk_on(plan: WalkPlan) -> Sequence[MemberMoments]:
+    def train_on(plan: Plan) -> Sequence[Found]:
         stopping = job.stopping
         data = TrainingData(
             train=job.train.tokens(loaded.tokenizer),
@@ -27,6 +34,6 @@ def further_training(
             stopping=None if stopping is None else stopping.tokens(loaded.tokenizer),
             class_weights=class_weights(config, job.train.examples),
         )
-        return walk(loaded.ensemble, data, config, plan)
+        return by(loaded.ensemble, data, config, plan)
 
-    return walk_on
+    return train_on

@@ -22,6 +22,8 @@ from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
 from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord, posterior_folder, posterior_of
 from ensemble_uq_llm.sampling.further_training import further_training
 from ensemble_uq_llm.training.from_config import base_name
+from ensemble_uq_llm.training.walking.variational_walk import variational_walk
+from ensemble_uq_llm.training.walking.walk import walk
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
 from ensemble_uq_llm.utils.provenance import with_stage
 from ensemble_uq_llm.utils.text import clipped
@@ -140,13 +142,15 @@ def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job) -> 
     def rows(need: Need, prepared: str) -> LabelledRows | None:
         return _labelled(getattr(job, prepared), loaded) if need in maker.needs else None
 
+    trains_on = Need.TRAINING_STEPS in maker.needs
     return Parents(
         ensemble=loaded.ensemble,
         budget=loaded.budget,
         anchor=rows(Need.ANCHOR_ROWS, "calibration"),
         training=rows(Need.TRAINING_ROWS, "train"),
         dropouts=loaded.dropouts,
-        walk=further_training(config, loaded, job) if Need.TRAINING_STEPS in maker.needs else None,
+        walk=further_training(config, loaded, job, by=walk) if trains_on else None,
+        vary=further_training(config, loaded, job, by=variational_walk) if trains_on else None,
     )
 
 

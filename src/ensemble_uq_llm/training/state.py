@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_linear_schedule_with_warmup
 
@@ -44,7 +44,7 @@ class TrainingState:
     """
 
     ensemble: StackedEnsemble
-    optimizer: AdamW
+    optimizer: Optimizer
     schedule: LambdaLR
     budget: PassBudget
     outcomes: list[MemberOutcome]

@@ -63,7 +63,7 @@ def walk(
             every=max(1, (steps - warmup) // plan.snapshots),
             beyond=state.steps + warmup,
             rank=plan.rank,
-            **_limits(state, data.stopping, plan),
+            **stopping_limits(state, data.stopping, tolerance=plan.tolerance),
         )
         train_epochs(
             state,
@@ -74,7 +74,8 @@ def walk(
     return [each.scaled(lambda name: factor if ".lora_B." in name else 1.0) for each in snapshots.moments]
 
 
-def _limits(state: TrainingState, stopping: TokenizedExamples | None, plan: WalkPlan) -> dict[str, Any]:
+def stopping_limits(state: TrainingState, stopping: TokenizedExamples | None, *, tolerance: float) -> dict[str, Any]:
+    """Return what ends trajectories that over-train, as `Snapshots` takes it; nothing, and a warning, without rows."""
     if stopping is None or len(stopping) == 0:
         warnings.warn(
             "no part of the data says when further training over-trains; set keep: best (with calibration_fraction), "
@@ -87,7 +88,7 @@ def _limits(state: TrainingState, stopping: TokenizedExamples | None, plan: Walk
         found = {id(outcome): loss for outcome, loss, _ in measure_members(state, stopping)}
         return [found.get(id(outcome), math.nan) for outcome in state.outcomes]
 
-    return {"losses": losses, "limits": [loss * (1 + plan.tolerance) for loss in losses()]}
+    return {"losses": losses, "limits": [loss * (1 + tolerance) for loss in losses()]}
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""IVON: every member's own variational Gaussian, found by further training (Shen et al. 2024, arXiv:2402.17641).
+
+With N training rows, a temperature T and a prior N(0, 1 / d) of precision d over all that a member trains, q is the
+Gaussian without correlations that makes
+
+    N E_q[mean loss] + T KL(q || N(0, 1 / d))
+
+least; divided by T this is the paper's equation 1 with lambda = N / T. Members begin at their trained weights, and
+with their Fisher information as the curvature h. A sample is m + scale^(1/2) s z, where s^2 = 1 / (N h / T + d) and z
+is standard normal: no weight's s is above the prior's own. With T = 1 the objective is the evidence bound; below, the
+posterior is a cold one. With a scale of 0 a sample is the mean.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from ensemble_uq_llm.errors import ConfigError
+from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.models.taps.mean_field import MeanField, VariationalPlan
+from ensemble_uq_llm.posteriors.maker import GeneratorFor, Made, Maker, Need, Parents, Weights
+
+
+@dataclass(frozen=True)
+class Ivon(Maker):
+    """Samples of each member's variational Gaussian.
+
+    Raises:
+        ConfigError: settings with which there is none; all of them at once.
+    """
+
+    name: ClassVar[str] = "ivon"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_STEPS})
+    epochs: int = 4
+    """Of further training."""
+    rate: float = 0.001
+    """The highest rate of a step; 1 is a whole Newton step."""
+    temperature: float = 0.001
+    """How much the divergence from the prior weighs; 1 is Bayes' rule."""
+    precision: float = 100.0
+    """The prior's."""
+    momentum: float = 0.9
+    memory: float = 0.9999
+    """How much of the curvature a step keeps."""
+    scale: float = 1.0
+    """Multiplies the samples' covariance."""
+    tolerance: float = 0.01
+    """A member's training ends before the loss of its mean on the stopping split rises by more than this of it."""
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise ConfigError("; ".join(problems))
+
+    def _problems(self) -> Iterator[str]:
+        for setting, least in (("epochs", 1), ("scale", 0), ("tolerance", 0)):
+            if not getattr(self, setting) >= least:
+                yield f"{setting}: must be at least {least}, found {getattr(self, setting)}"
+        for setting in ("rate", "temperature", "precision"):
+            if not getattr(self, setting) > 0:
+                yield f"{setting}: must be above 0, found {getattr(self, setting)}"
+        if self.rate > 1:
+            yield f"rate: must be at most 1, a whole Newton step, found {self.rate}"
+        if not 0 <= self.momentum < 1:
+            yield f"momentum: must be at least 0 and below 1, found {self.momentum}"
+        if not 0 <= self.memory <= 1:
+            yield f"memory: must be at least 0 and at most 1, found {self.memory}"
+
+    def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
+        """Return so many samples of every member, and how each one's further training ended.
+
+        Raises:
+            ConfigError: the members cannot be trained further, or no epoch of a member's is any good.
+        """
+        if parents.vary is None:
+            raise ConfigError(
+                "ivon: trains members further, which only the members of a run can be; leave out --adapter"
+            )
+        fields = parents.vary(
+            VariationalPlan(
+                epochs=self.epochs,
+                rate=self.rate,
+                temperature=self.temperature,
+                precision=self.precision,
+                momentum=self.momentum,
+                memory=self.memory,
+                tolerance=self.tolerance,
+            )
+        )
+        self._check_all_are_there(parents, fields)
+        return Made(
+            samples=[
+                [
+                    mean_field_sample(own, generator_for, member=member, sample=sample, scale=self.scale)
+                    for sample in range(1, samples + 1)
+                ]
+                for member, own in zip(parents.members, fields, strict=True)
+            ],
+            facts=[_facts(own) for own in fields],
+        )
+
+    def _check_all_are_there(self, parents: Parents, fields: Sequence[MeanField]) -> None:
+        lacking = [
+            f"{member.title}: {own.ended}"
+            for member, own in zip(parents.members, fields, strict=True)
+            if own.epochs == 0
+        ]
+        if lacking:
+            raise ConfigError(
+                f"ivon: no epoch of further training is any good: {'; '.join(lacking)}; lower the temperature (--with "
+                f"temperature={self.temperature / 10:.2g}) or the rate (--with rate={self.rate / 10:.2g}), or raise "
+                "the tolerance"
+            )
+
+
+def mean_field_sample(
+    field: MeanField, generator_for: GeneratorFor, *, member: MemberId, sample: int, scale: float
+) -> Weights:
+    """Return a sample: its noise is drawn tensor by tensor."""
+    return {
+        name: mean
+        + (scale * field.variances[name]).sqrt()
+        * torch.randn(mean.shape, generator=generator_for(member, sample, name)).to(mean.device)
+        for name, mean in field.means.items()
+    }
+
+
+def _facts(field: MeanField) -> dict[str, Any]:
+    weights = sum(mean.numel() for mean in field.means.values())
+    variance = sum(float(each.double().sum()) for each in field.variances.values()) / weights
+    facts = {"epochs": field.epochs, "mean_standard_deviation": variance**0.5}
+    return facts | ({"ended": field.ended} if field.ended else {})
