@@ -16,6 +16,6 @@ def test_what_makes_no_samples_is_told_where_it_is(name):
 
 
 def test_other_names_are_refused_with_the_list():
-    there_are = "there are 'laplace', 'mc_dropout', 'swag', 'tfb'"
+    there_are = "there are 'ivon', 'laplace', 'mc_dropout', 'swag', 'tfb'"
     with pytest.raises(ConfigError, match=f"--maker: 'zzzzzzz' is no maker; {there_are}"):
         check_maker("zzzzzzz")

@@ -19,6 +19,7 @@ EQUAL = 2e-6
 """Logits are equal up to this fraction of the largest; weights that differ must show a hundred times as much."""
 WORDS = {
     "laplace": [],
+    "ivon": ["--with", "epochs=2", "--with", "tolerance=10"],
     "swag": ["--with", "epochs=2", "--with", "tolerance=10"],
 }
 

@@ -7,8 +7,8 @@ Gaussian without correlations that makes
 
 least; divided by T this is the paper's equation 1 with lambda = N / T. Members begin at their trained weights, and
 with their Fisher information as the curvature h. A sample is m + scale^(1/2) s z, where s^2 = 1 / (N h / T + d) and z
-is standard normal: no weight's s is above the prior's own. With T = 1 the objective is the evidence bound; below, the
-posterior is a cold one. With a scale of 0 a sample is the mean.
+is standard normal: weights that do not matter spread like the prior. With T = 1 the objective is the evidence bound;
+below, the posterior is a cold one. With a scale of 0 a sample is the mean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,8 +35,8 @@ class Ivon(Maker):
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_STEPS})
     epochs: int = 4
     """Of further training."""
-    rate: float = 0.001
-    """The highest rate of a step; 1 is a whole Newton step."""
+    rate: float = 1.0
+    """Of the steps, at their highest; 1 lets the choice of a batch move a mean by less than its own width."""
     temperature: float = 0.001
     """How much the divergence from the prior weighs; 1 is Bayes' rule."""
     precision: float = 100.0
@@ -60,8 +60,6 @@ class Ivon(Maker):
         for setting in ("rate", "temperature", "precision"):
             if not getattr(self, setting) > 0:
                 yield f"{setting}: must be above 0, found {getattr(self, setting)}"
-        if self.rate > 1:
-            yield f"rate: must be at most 1, a whole Newton step, found {self.rate}"
         if not 0 <= self.momentum < 1:
             yield f"momentum: must be at least 0 and below 1, found {self.momentum}"
         if not 0 <= self.memory <= 1:

@@ -10,10 +10,11 @@ from torch import Tensor
 class VariationalPlan:
     """How members go on training past their end, as Gaussians: for `epochs`, at a `rate` that falls to none.
 
-    A rate of 1 is a whole Newton step. `temperature` weighs the divergence from the prior, whose precision is
-    `precision`, in the objective; `momentum` and `memory` are what a step keeps of the gradients and the curvatures
-    before. Training ends with the last epoch after which the mean's loss on the stopping split is at most `tolerance`
-    of itself above the parent's.
+    A rate of 1 is a batch's share of the rows that the likelihood counts as, and never more than a whole Newton step:
+    then what the choice of a batch moves a mean by is less than the Gaussian's own width. `temperature` weighs the
+    divergence from the prior, whose precision is `precision`, in the objective; `momentum` and `memory` are what a
+    step keeps of the gradients and the curvatures before. Training ends with the last epoch after which the mean's
+    loss on the stopping split is at most `tolerance` of itself above the parent's.
     """
 
     epochs: int

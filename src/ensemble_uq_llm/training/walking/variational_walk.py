@@ -52,7 +52,7 @@ def variational_walk(
     with as_trained(ensemble, settings) as factor:
         state = new_state(ensemble, settings, steps=steps_in_epoch * plan.epochs)
         limits = stopping_limits(state, data.stopping, tolerance=plan.tolerance)
-        newton = _newton(state, data, plan)
+        newton = _newton(state, data, plan, batch=config.effective_batch_size)
         state.optimizer = newton
         state.schedule = _schedule(newton, steps_in_epoch * plan.epochs)
         state.epoch, state.steps = config.num_epochs, steps_in_epoch * config.num_epochs
@@ -86,7 +86,8 @@ def _schedule(newton: VariationalNewton, steps: int) -> LambdaLR:
     return LambdaLR(newton, lambda step: min((step + 1) / warmup, (steps - step) / (steps - warmup + 1)))
 
 
-def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan) -> VariationalNewton:
+def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan, *, batch: int) -> VariationalNewton:
+    strength = len(data.train) / plan.temperature
     stacks = dict(state.ensemble.named_stacks())
     device = state.ensemble.trainable()[0].device
     members = state.ensemble.members
@@ -100,8 +101,8 @@ def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan) -> 
     return VariationalNewton(
         stacks,
         _curvatures(state, data, stacks),
-        rate=plan.rate,
-        strength=len(data.train) / plan.temperature,
+        rate=min(1.0, plan.rate * batch / strength),
+        strength=strength,
         precision=plan.precision,
         momentum=plan.momentum,
         memory=plan.memory,
