@@ -1,6 +1,7 @@
 """Makers that train further, through the command: members of a run, and foreign folders."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def swag(call, *words: object) -> tuple[int, str]:
-    code, _, said = call("posterior", *words, "--maker", "swag", "--with", "epochs=2", "--with", "tolerance=10")
+def train_on(call, *words: object, maker: str = "swag") -> tuple[int, str]:
+    code, _, said = call("posterior", *words, "--maker", maker, "--with", "epochs=2", "--with", "tolerance=10")
     return code, " ".join(said.split())
 
 
@@ -22,11 +23,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_runs_members_train_further_and_a_scale_of_none_gives_their_mean(own_run, tmp_path, call):
-    code, said = swag(call, own_run, "--samples", 5, "--output", tmp_path / "swag")
+    code, said = train_on(call, own_run, "--samples", 5, "--output", tmp_path / "swag")
     assert (code, "set keep: best" in said) == (0, True), said
     record = json.loads((tmp_path / "swag" / "seed_43_sample_2" / "member.json").read_text())
     assert (record["maker"], record["maker_settings"]["epochs"], record["facts"]["snapshots"] > 2) == ("swag", 2, True)
-    code, said = swag(call, own_run, "--samples", 5, "--with", "scale=0", "--output", tmp_path / "swa")
+    code, said = train_on(call, own_run, "--samples", 5, "--with", "scale=0", "--output", tmp_path / "swa")
     assert code == 0, said
     first, second = (weights(tmp_path / "swa" / f"seed_43_sample_{number}") for number in (1, 2))
     drawn = weights(tmp_path / "swag" / "seed_43_sample_1")
@@ -36,7 +37,20 @@ def test_a_runs_members_train_further_and_a_scale_of_none_gives_their_mean(own_r
     assert code == 0, said
 
 
-def test_foreign_members_are_refused(own_run, tmp_path, call):
-    code, said = swag(call, own_run, "--adapter", own_run / "seed_42", "--output", tmp_path / "swag")
+def test_members_train_on_as_gaussians_and_each_has_samples_of_its_own(own_run, tmp_path, call):
+    code, said = train_on(call, own_run, "--samples", 5, "--output", tmp_path / "ivon", maker="ivon")
+    assert (code, "set keep: best" in said) == (0, True), said
+    record = json.loads((tmp_path / "ivon" / "seed_43_sample_2" / "member.json").read_text())
+    assert (record["maker"], record["maker_settings"]["epochs"], record["facts"]["epochs"]) == ("ivon", 2, 2)
+    drawn = [weights(tmp_path / "ivon" / name) for name in ("seed_42_sample_1", "seed_42_sample_2", "seed_43_sample_1")]
+    for first, second in pairwise([*drawn, weights(own_run / "seed_42")]):
+        assert not any(torch.equal(first[name], second[name]) for name in first)
+    code, _, said = call("verify", tmp_path / "ivon")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("maker", ["ivon", "swag"])
+def test_foreign_members_are_refused(own_run, tmp_path, call, maker):
+    code, said = train_on(call, own_run, "--adapter", own_run / "seed_42", "--output", tmp_path / "swag", maker=maker)
     assert (code, "leave out --adapter" in said) == (2, True), said
     assert not (tmp_path / "swag").exists() or not list((tmp_path / "swag").glob("seed_*"))
