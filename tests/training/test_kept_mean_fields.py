@@ -42,16 +42,16 @@ def end(kept: KeptMeanFields, epoch: int) -> None:
     kept(EpochEnded(epoch=epoch, validation_loss={}, validation_accuracy={}))
 
 
-def test_an_epoch_whose_mean_is_worse_ends_its_member_alone_and_says_why(state):
-    losses = iter([[0.5, 0.5, 0.5], [0.5, 0.7, 0.6], [0.5, math.nan, 0.61]])
+def test_an_epoch_whose_mean_is_worse_does_not_count_and_says_why_where_it_is_the_last(state):
+    losses = iter([[0.7, 0.5, 0.5], [0.5, math.nan, 0.6], [0.5, 0.7, 0.61]])
     newton = newton_on(state)
     kept = KeptMeanFields(state, newton, losses=lambda: next(losses), limits=[0.6, 0.6, 0.6])
     for epoch in (1, 2, 3):
         step(state, newton)
         end(kept, epoch)
     assert [each.epochs for each in kept.fields] == [3, 1, 2]
-    assert [outcome.stopped_after for outcome in state.outcomes] == [None, 2, 3]
-    assert kept.fields[1].ended == "its mean has a loss of 0.7, above 0.6, after epoch 2"
+    assert all(outcome.is_training for outcome in state.outcomes)
+    assert kept.fields[1].ended == "after epoch 3 its mean has a loss of 0.7, above 0.6"
     assert kept.fields[0].ended == ""
     for name, mean in newton.means(0).items():
         assert torch.equal(kept.fields[0].means[name], mean)

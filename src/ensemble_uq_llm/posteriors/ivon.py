@@ -5,7 +5,7 @@ Gaussian without correlations that makes
 
     N E_q[mean loss] + T KL(q || N(0, 1 / d))
 
-least; divided by T this is the paper's equation 1 with lambda = N / T. Members begin at their trained weights, and
+least: T times the paper's objective with lambda = N / T. Members begin at their trained weights, and
 with their Fisher information as the curvature h. A sample is m + scale^(1/2) s z, where s^2 = 1 / (N h / T + d) and z
 is standard normal: weights that do not matter spread like the prior. With T = 1 the objective is the evidence bound;
 below, the posterior is a cold one. With a scale of 0 a sample is the mean.
@@ -37,7 +37,7 @@ class Ivon(Maker):
     """Of further training."""
     rate: float = 1.0
     """Of the steps, at their highest; 1 lets the choice of a batch move a mean by less than its own width."""
-    temperature: float = 0.001
+    temperature: float = 0.01
     """How much the divergence from the prior weighs; 1 is Bayes' rule."""
     precision: float = 100.0
     """The prior's."""
@@ -46,8 +46,8 @@ class Ivon(Maker):
     """How much of the curvature a step keeps."""
     scale: float = 1.0
     """Multiplies the samples' covariance."""
-    tolerance: float = 0.01
-    """A member's training ends before the loss of its mean on the stopping split rises by more than this of it."""
+    tolerance: float = 0.05
+    """Epochs count after which the loss of the mean, on the stopping split, has risen by no more than this of it."""
 
     def __post_init__(self) -> None:
         if problems := list(self._problems()):

@@ -13,8 +13,8 @@ class VariationalPlan:
     A rate of 1 is a batch's share of the rows that the likelihood counts as, and never more than a whole Newton step:
     then what the choice of a batch moves a mean by is less than the Gaussian's own width. `temperature` weighs the
     divergence from the prior, whose precision is `precision`, in the objective; `momentum` and `memory` are what a
-    step keeps of the gradients and the curvatures before. Training ends with the last epoch after which the mean's
-    loss on the stopping split is at most `tolerance` of itself above the parent's.
+    step keeps of the gradients and the curvatures before. What counts is the Gaussian of the last epoch after which
+    the mean's loss on the stopping split is at most `tolerance` of itself above the parent's.
     """
 
     epochs: int
@@ -35,7 +35,7 @@ class MeanField:
     means: dict[str, Tensor] = field(default_factory=dict)
     variances: dict[str, Tensor] = field(default_factory=dict)
     ended: str = ""
-    """Why training ended before its time."""
+    """Why it is not that of the last epoch, where it is not."""
 
     def scaled(self, factor_of: Callable[[str], float]) -> "MeanField":
         """Return the Gaussian of the weights multiplied by a factor of each tensor."""

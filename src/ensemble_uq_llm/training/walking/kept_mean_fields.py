@@ -1,11 +1,10 @@
-"""A listener of variational training that keeps every member's Gaussian while its mean is good."""
+"""A listener of variational training that keeps every member's last Gaussian whose mean is good."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ensemble_uq_llm.models.taps.mean_field import MeanField
 from ensemble_uq_llm.training.events import EpochEnded, Event
-from ensemble_uq_llm.training.outcomes import MemberOutcome
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.training.walking.snapshots import Losses
 from ensemble_uq_llm.training.walking.variational_newton import VariationalNewton
@@ -14,8 +13,8 @@ from ensemble_uq_llm.training.walking.variational_newton import VariationalNewto
 class KeptMeanFields:
     """Keeps the Gaussians of the last epoch after which all is finite and the mean's loss within the member's limit.
 
-    A member for which that is not so trains no further. Without `losses` only the first matters. `fields` are what is
-    kept, in the order of the stack.
+    After an epoch that is worse a member trains on: on the way means still tremble, and come to rest at the end.
+    Without `losses` only the first matters. `fields` are what is kept, in the order of the stack.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class KeptMeanFields:
         if isinstance(event, EpochEnded):
             self._judge(event.epoch)
         for index, outcome in enumerate(self._state.outcomes):
-            if outcome.diverged_at is not None and not self.fields[index].ended:
+            if outcome.diverged_at is not None:
                 self.fields[index] = replace(self.fields[index], ended=f"it diverged {outcome.divergence}")
 
     def _judge(self, epoch: int) -> None:
@@ -53,14 +52,10 @@ class KeptMeanFields:
             if not _is_finite(found):
                 outcome.diverge("its weights are not finite")
             elif losses is not None and not losses[index] <= self._limits[index]:
-                self._end(index, outcome, epoch, why=f"a loss of {losses[index]:.4g}, above {self._limits[index]:.4g}")
+                why = f"after epoch {found.epochs} its mean has a loss of {losses[index]:.4g}"
+                self.fields[index] = replace(self.fields[index], ended=f"{why}, above {self._limits[index]:.4g}")
             else:
                 self.fields[index] = found
-
-    def _end(self, index: int, outcome: MemberOutcome, epoch: int, *, why: str) -> None:
-        outcome.stopped_after = epoch
-        after = epoch - self._first
-        self.fields[index] = replace(self.fields[index], ended=f"its mean has {why}, after epoch {after}")
 
 
 def _is_finite(found: MeanField) -> bool:

@@ -1,12 +1,12 @@
 """Improved variational online Newton (IVON): a step of all members' Gaussians at once (Shen et al. 2024).
 
-From the paper's equations (arXiv:2402.17641). Each member's q = N(m, s^2), without correlations, is looked for that
-makes
+After arXiv:2402.17641. Each member's q = N(m, s^2), without correlations, is looked for that makes
 
-    strength * E_q[mean loss] + KL(q || N(0, 1 / precision))                              (its equation 1)
+    strength * E_q[mean loss] + KL(q || N(0, 1 / precision))
 
-least: the variational bound of a likelihood that counts as `strength` rows, by one natural-gradient step on m and h
-together (its Algorithm 1), with s^2 = 1 / (strength (h + damping)) and damping = precision / strength:
+least: the variational bound of a likelihood that counts as `strength` rows (the paper's lambda). Each step moves m and
+h together by the natural gradient, with s^2 = 1 / (strength (h + damping)) and damping = precision / strength (its
+delta):
 
     g  gradient of the mean loss at one draw m + s e; c = g e / s, whose expectation is the curvature E_q[d2 loss / dm2]
     h <- b h + (1 - b) c + (1 - b)^2 (h - c)^2 / (2 (h + damping))      keeps h + damping above zero, whatever c is
