@@ -11,6 +11,7 @@ is standard normal: weights that do not matter spread like the prior. With T = 1
 below, the posterior is a cold one. With a scale of 0 a sample is the mean.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -87,6 +88,7 @@ class Ivon(Maker):
             )
         )
         self._check_all_are_there(parents, fields)
+        _tell_which_ended_early(parents, fields)
         return Made(
             samples=[
                 [
@@ -110,6 +112,16 @@ class Ivon(Maker):
                 f"temperature={self.temperature / 10:.2g}) or the rate (--with rate={self.rate / 10:.2g}), or raise "
                 "the tolerance"
             )
+
+
+def _tell_which_ended_early(parents: Parents, fields: Sequence[MeanField]) -> None:
+    early = [
+        f"{member.title} has the Gaussian of epoch {own.epochs}: {own.ended}"
+        for member, own in zip(parents.members, fields, strict=True)
+        if own.ended
+    ]
+    if early:
+        warnings.warn(f"ivon: {'; '.join(early)}", stacklevel=3)
 
 
 def mean_field_sample(

@@ -12,6 +12,7 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import NO_EXAMPLES
 from ensemble_uq_llm.labels.lacking_options import LACKING
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.models.taps.diagonal_fisher import diagonal_fisher
 from ensemble_uq_llm.models.taps.mean_field import MeanField, VariationalPlan
@@ -86,6 +87,7 @@ def _schedule(newton: VariationalNewton, steps: int) -> LambdaLR:
     return LambdaLR(newton, lambda step: min((step + 1) / warmup, (steps - step) / (steps - warmup + 1)))
 
 
+@naming_memory("the members' Gaussians", FEWER_MEMBERS, "lower lora_r")
 def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan, *, batch: int) -> VariationalNewton:
     strength = len(data.train) / plan.temperature
     stacks = dict(state.ensemble.named_stacks())
