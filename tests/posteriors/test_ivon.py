@@ -85,9 +85,7 @@ def varied(epochs=(3, 2), ended=("", "after epoch 3 its mean has a loss of 0.7, 
 
 def test_the_maker_asks_for_one_training_of_all_members_and_tells_how_far_each_went():
     parents, asked = varied()
-    with pytest.warns(
-        UserWarning, match="ivon: seed 43 has the Gaussian of epoch 2: after epoch 3 its mean"
-    ):
+    with pytest.warns(UserWarning, match="ivon: seed 43 has the Gaussian of epoch 2: after epoch 3 its mean"):
         made = Ivon(epochs=3, temperature=0.1).make(parents, 2, seeded("ivon"))
     assert [(plan.epochs, plan.temperature, plan.precision) for plan in asked] == [(3, 0.1, Ivon().precision)]
     assert [fact["epochs"] for fact in made.facts] == [3, 2]

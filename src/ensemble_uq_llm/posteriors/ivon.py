@@ -109,7 +109,7 @@ class Ivon(Maker):
         if lacking:
             raise ConfigError(
                 f"ivon: no epoch of further training is any good: {'; '.join(lacking)}; lower the temperature (--with "
-                f"temperature={self.temperature / 10:.2g}) or the rate (--with rate={self.rate / 10:.2g}), or raise "
+                f"temperature={self.temperature / 10:g}) or the rate (--with rate={self.rate / 10:g}), or raise "
                 "the tolerance"
             )
 
