@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import design_of
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import (
     digest_of,
@@ -24,6 +25,7 @@ from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
 from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
+    from ensemble_uq_llm.data.bags.drawn_bags import Bags
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
 
 
@@ -69,6 +71,16 @@ class Job:
     def train(self) -> PreparedSet:
         """What the members are trained on."""
         return PreparedSet(self.split.kept, self._config)
+
+    @cached_property
+    def bags(self) -> "Bags | None":
+        """Which of these rows each member is trained on; None where every member is trained on all."""
+        design = design_of(self._config)
+        if design is None:
+            return None
+        from ensemble_uq_llm.data.bags.drawn_bags import draw_bags  # NumPy, which `validate` does without
+
+        return draw_bags(design, len(self.train.examples))
 
     @cached_property
     def validation(self) -> PreparedSet:

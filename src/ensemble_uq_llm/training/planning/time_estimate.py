@@ -1,14 +1,13 @@
 """How long training will take, from one small step that is taken and thrown away: an estimate, and called one."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from ensemble_uq_llm.config import Config
-from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.models.base import load_decoder
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
@@ -17,7 +16,7 @@ from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.state import new_state
-from ensemble_uq_llm.training.step import Trainer, epoch_batches, train_step
+from ensemble_uq_llm.training.step import Trainer, train_step
 
 TOKENS: Final = 4096
 """About so many tokens of all members are trained on for the measurement."""
@@ -35,21 +34,25 @@ def estimate_seconds(
     ensemble = StackedEnsemble(decoder, spec=spec, members=trained(seeds))
     state = new_state(ensemble, config, steps=2)
     trainer = Trainer(state=state, data=data.train, max_grad_norm=config.max_grad_norm)
-    rows = _rows(data.train, seeds, config)
+    rows = _rows(data, seeds, config)
     train_step(trainer, rows)
     step = _seconds(lambda: train_step(trainer, rows)) / sum(int(data.train.lengths_N[own].sum()) for own in rows)
     sequences = [data.train.sequences[row] for row in rows[0]]
     answer = _seconds(lambda: member_logits(ensemble, sequences, budget=state.budget.tokens))
     answer /= len(seeds) * sum(map(len, sequences))
     validated = int(data.validation.lengths_N[data.validation.labels_N >= 0].sum())
-    return config.num_epochs * len(seeds) * (step * int(data.train.lengths_N.sum()) + answer * validated)
+    trained_on = sum(int(data.train.lengths_N[batch].sum()) for seed in seeds for batch in _epoch(data, seed, config))
+    return config.num_epochs * (step * trained_on + answer * len(seeds) * validated)
 
 
-def _rows(train: TokenizedExamples, seeds: Sequence[int], config: Config) -> list[Rows]:
+def _epoch(data: TrainingData, seed: int, config: Config) -> Iterator[Rows]:
+    return data.batches(seed, epoch=0, batch_size=config.effective_batch_size)
+
+
+def _rows(data: TrainingData, seeds: Sequence[int], config: Config) -> list[Rows]:
     """Return the rows of each member's first step, as many of them as the measurement takes."""
-    most = max(1, int(TOKENS / (len(seeds) * float(train.lengths_N.mean()))))
-    size = config.effective_batch_size
-    return [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=size))[:most] for seed in seeds]
+    most = max(1, int(TOKENS / (len(seeds) * float(data.train.lengths_N.mean()))))
+    return [next(_epoch(data, seed, config))[:most] for seed in seeds]
 
 
 def _seconds(work: Callable[[], object]) -> float:
