@@ -201,7 +201,7 @@ def test_members_with_a_row_more_step_as_often_and_see_every_row_of_their_bag_on
     sizes = []
     for seed in SEEDS:
         batches = [rows.tolist() for rows in data.batches(seed, epoch=0, batch_size=5)]
-        assert sorted(sum(batches, [])) == bags.rows_of(seed).tolist()
+        assert sorted(row for batch in batches for row in batch) == bags.rows_of(seed).tolist()
         assert batches != [rows.tolist() for rows in data.batches(seed, epoch=1, batch_size=5)]
         sizes.append(list(map(len, batches)))
     assert sorted(sizes) == [[5, 5], [5, 6], [5, 6]]

@@ -224,9 +224,7 @@ def check_same_making(
             differences += ["the base model's files differ"] if record.base_digest != digests.base else []
         if differences:
             if _other_company(settings[BOOTSTRAP], wanted[BOOTSTRAP]):
-                differences.append(
-                    "with bootstrap a member's rows depend on all seeds: none is added or left out later"
-                )
+                differences.append("with bootstrap a member's rows depend on all seeds: none is added or taken away")
             raise ConfigError(
                 f"output_dir: {folder.root} holds the member of {member.title}, made differently:\n  "
                 + "\n  ".join(differences)

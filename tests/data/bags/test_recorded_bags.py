@@ -44,7 +44,7 @@ def test_members_that_have_seen_all_rows_have_none(folder):
 
 
 def test_other_training_data_are_refused(folder):
-    with pytest.raises(ConfigError, match="seed 1 was trained on other data .*put the training data back"):
+    with pytest.raises(ConfigError, match=r"seed 1 was trained on other data .*put the training data back"):
         recorded(folder, data="other")
 
 
