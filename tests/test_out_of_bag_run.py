@@ -1,5 +1,6 @@
 """A run with `bootstrap: balanced`, from training to what is decided: no row is ever predicted by who has seen it."""
 
+import io
 import json
 import shutil
 
@@ -14,12 +15,18 @@ from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
+from ensemble_uq_llm.evaluation.files.metrics_json import read_metrics
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.inference.predict import predict_examples
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.pipeline import own_sets, predict, run_all
+from ensemble_uq_llm.posteriors.registry import maker_of
 from ensemble_uq_llm.predictions.parquet import read_predictions
+from ensemble_uq_llm.report.page import write_report
+from ensemble_uq_llm.report.terminal import headline_table
 from ensemble_uq_llm.run_folder import RunFolder
+from ensemble_uq_llm.sampling.further_training import further_training
+from ensemble_uq_llm.sampling.posterior_run import make_posterior
 from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.verification.verify import verify
 from small_runs import put, settings, weights
@@ -80,6 +87,12 @@ def test_the_run_calibrates_on_them_and_says_so(bagged):
     metrics = json.loads(folder.metrics("validation").read_text())
     assert metrics["temperature"]["calibration"] == {"name": "out_of_bag", "n": 24}
     assert not folder.metrics("out_of_bag").exists()
+    told = Console(record=True, width=400, quiet=False, file=io.StringIO())
+    told.print(headline_table("validation", read_metrics(folder.metrics("validation"))))
+    text = told.export_text()
+    assert "fitted on 24 training examples by the members that left them out, changes" in text
+    page = write_report(folder).read_text()
+    assert page.count("training examples, each by the members that left it out of their training") == 2
     assert verify(folder).lines() == []
 
 
@@ -146,6 +159,15 @@ def test_of_given_adapters_and_of_members_that_saw_all_nobody_can_say(config, ow
     whole = Config(**{**config.model_dump(), "bootstrap": None, "output_dir": own_run, "seeds": (42, 43)})
     with pytest.raises(DataError, match=r"was trained on all rows; set bootstrap: balanced and train in another"):
         predict(whole, ["out_of_bag"])
+
+
+def test_a_run_of_samples_has_none_and_further_training_keeps_to_the_bags(config, monkeypatch):
+    made = make_posterior(config, maker_of("mc_dropout", {"rate": "0.1"}), samples=1)
+    assert own_sets(made) == ["validation"]
+    seen = []
+    monkeypatch.setattr("ensemble_uq_llm.sampling.further_training.walk", lambda _, data, *__: seen.append(data) or [])
+    further_training(config, load_members(config), Job(config))(None)
+    assert (seen[0].bags.left_out_MN == draw_bags(design_of(config), 24).left_out_MN).all()
 
 
 def test_a_record_that_tells_of_other_rows_is_found(config):
