@@ -38,7 +38,7 @@ OUT_OF_RANGE = {
     "early_stopping_patience": [0, 1.5],
     "stopping_fraction": [0, 1.0, None],
     "bootstrap": ["ordinary", True],
-    "bootstrap_out": [0, 1.0, None],
+    "bootstrap_out": [0, 0.009, 1.0, None],
     "class_weights": ["even", (1, 0), (1, -1), (1, math.nan), (1, "a"), 3, True],
     "tokens_per_pass": [0],
     "model_name": ["", None, 7],

@@ -214,7 +214,7 @@ class Config(BaseModel, metaclass=RaisesOurErrors):
         description="`balanced` leaves each training row out of equally many members, which then predict it honestly: "
         "what a calibration split is for, without giving up rows. All `seeds` are fixed from the start.",
     )
-    bootstrap_out: Annotated[Number, Field(gt=0, lt=1)] = Field(
+    bootstrap_out: Annotated[Number, Field(ge=0.01, lt=1)] = Field(
         0.3, description="With `bootstrap`, the share of the members that each row is left out of, in whole members."
     )
 

@@ -208,7 +208,7 @@ def test_a_record_of_an_earlier_version_did_what_the_defaults_of_later_keys_do(f
         ),
         (
             {"num_ensemble_models": 3, "seeds": (40, 41, 42, 43)},
-            r"depend on all seeds: none is added or left out later",
+            r"depend on all seeds: none is added or taken away",
         ),
         ({"bootstrap_out": 0.7, "seeds": (42, 43, 44, 45)}, r"'out': 1, .* there, .*'out': 3, .* now\nUse another"),
         ({"calibration_seed": 7}, r"calibration_seed: 0 there, 7 now"),

@@ -17,7 +17,8 @@ def test_without_the_key_every_member_sees_every_row():
 
 
 @pytest.mark.parametrize(
-    ("members", "share", "out"), [(10, 0.3, 3), (10, 0.99, 9), (10, 0.01, 1), (2, 0.3, 1), (3, 0.9, 2), (4, 0.5, 2)]
+    ("members", "share", "out"),
+    [(10, 0.3, 3), (10, 0.99, 9), (10, 0.01, 1), (1000, 0.01, 10), (2, 0.3, 1), (3, 0.9, 2), (4, 0.5, 2)],
 )
 def test_the_share_is_so_many_whole_members_at_least_one_and_not_all(members, share, out):
     assert design_of(asking(tuple(range(members)), bootstrap_out=share)).out == out

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -56,6 +57,16 @@ def test_without_the_column_a_missing_pair_is_a_mistake(tmp_path):
     write_predictions(path, BAGGED)
     pq.write_table(pq.read_table(path).drop_columns(["out_of_bag"]), path)
     with pytest.raises(DataError, match="every member must predict every example"):
+        read_predictions(path)
+
+
+def test_a_small_file_of_many_members_and_examples_takes_no_memory(tmp_path):
+    """A row for each of as many members as examples would be a table of the square."""
+    path, count = tmp_path / "p.parquet", 50_000
+    seeds = list(range(count))
+    columns = {"id": list(map(str, seeds)), "label": [0] * count, "seed": seeds, "out_of_bag": [1] * count}
+    pq.write_table(pa.table(columns | {"logit_0": [0.0] * count, "logit_1": [1.0] * count}), path)
+    with pytest.raises(DataError, match=r"50,000 rows with out_of_bag of 50,000 members and 50,000 examples"):
         read_predictions(path)
 
 

@@ -19,6 +19,10 @@ COLUMN: Final = "out_of_bag"
 """The column of a file that has no row for members which were trained on the example."""
 
 
+MOST_PAIRS: Final = 200
+"""Pairs of member and example, for each that is there: a hundred where one member of a hundred leaves a row out."""
+
+
 def check_left_out(left_out_MN: NDArray[np.bool_] | None, ids: Sequence[str], members: int) -> None:
     """Raise DataError where every member was trained on an example, ValueError where the mask is of another shape."""
     if left_out_MN is None:
@@ -53,7 +57,15 @@ def order_of_pairs(
     """Return which of a table's rows stands for every pair, member after member, as `filled`, and the mask [M, N].
 
     Every pair is there once at most, and of every example there is one.
+
+    Raises:
+        DataError: there are so few pairs that the table of all would be out of all proportion.
     """
+    if members * examples > MOST_PAIRS * len(id_P):
+        raise DataError(
+            f"{len(id_P):,} rows with {COLUMN} of {members:,} members and {examples:,} examples: at least one member of "
+            f"{MOST_PAIRS} must have left each example out; give the members and examples that belong together"
+        )
     row_MN = np.full((members, examples), -1, dtype=np.int64)
     row_MN[member_P, id_P] = np.arange(len(id_P))
     left_out_MN = row_MN >= 0
