@@ -63,7 +63,7 @@ def order_of_pairs(
     """
     if members * examples > MOST_PAIRS * len(id_P):
         raise DataError(
-            f"{len(id_P):,} rows with {COLUMN} of {members:,} members and {examples:,} examples: at least one member of "
+            f"{len(id_P):,} rows with {COLUMN} of {members:,} members and {examples:,} examples: one member of "
             f"{MOST_PAIRS} must have left each example out; give the members and examples that belong together"
         )
     row_MN = np.full((members, examples), -1, dtype=np.int64)
