@@ -1,8 +1,13 @@
 """Small sets of predictions, drawn from a generator, for the tests of this folder."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from ensemble_uq_llm.data.bags.bag_design import BagDesign
+from ensemble_uq_llm.data.bags.drawn_bags import draw_bags
 from ensemble_uq_llm.member import trained
+from ensemble_uq_llm.predictions.left_out.left_out_cells import filled
 from ensemble_uq_llm.predictions.record import Predictions
 
 
@@ -35,3 +40,10 @@ def unlabelled(predictions: Predictions, *, first: int | None = None) -> Predict
         logits_MNC=predictions.logits_MNC,
         true_probs_NC=predictions.true_probs_NC,
     )
+
+
+def left_out_of(predictions: Predictions, *, out: int, seed: int = 0) -> Predictions:
+    """The same as training rows, each of which so many members left out."""
+    seeds = tuple(member.seed for member in predictions.members)
+    left_out_MN = draw_bags(BagDesign(seeds=seeds, out=out, seed=seed), len(predictions.ids)).left_out_MN
+    return replace(predictions, logits_MNC=filled(predictions.logits_MNC, left_out_MN), left_out_MN=left_out_MN)

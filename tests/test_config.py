@@ -37,6 +37,8 @@ OUT_OF_RANGE = {
     "keep": ["first", None],
     "early_stopping_patience": [0, 1.5],
     "stopping_fraction": [0, 1.0, None],
+    "bootstrap": ["ordinary", True],
+    "bootstrap_out": [0, 0.009, 1.0, None],
     "class_weights": ["even", (1, 0), (1, -1), (1, math.nan), (1, "a"), 3, True],
     "tokens_per_pass": [0],
     "model_name": ["", None, 7],
@@ -51,6 +53,11 @@ CONTRADICTIONS = {
         {"num_ensemble_models": 3, "seeds": (1, 2)},
         ("num_ensemble_models", "seeds"),
         "num_ensemble_models: 3 members need as many seeds, and `seeds` has 2",
+    ),
+    "one member with rows left out": (
+        {"bootstrap": "balanced", "num_ensemble_models": 1},
+        ("bootstrap", "seeds", "num_ensemble_models"),
+        "bootstrap: leaves each row out of some members and in the others, and there is one member; give two seeds",
     ),
     "a name too many": (
         {"class_names": ("a", "b", "c"), "num_labels": 2},

@@ -7,9 +7,9 @@ The names and meanings of the specification's keys are fixed; every key says her
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from ensemble_uq_llm.config_problems import cross_problems, field_problems, told, unknown_keys
+from ensemble_uq_llm.config_problems import RaisesOurErrors, cross_problems
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.labels.answer_keys import Answers, answers_of
 from ensemble_uq_llm.labels.class_keys import MOST_CLASSES, ClassNamesKey, ClassWeights
@@ -40,22 +40,7 @@ EMBEDDED_MODEL = "embedded"
 """The model name of the small LLaMA that ships with the package."""
 
 
-class _RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
-    def __call__(cls, **values: Any) -> Any:
-        problems = [text for _, text in unknown_keys(values, Config.model_fields)]
-        known = {key: value for key, value in values.items() if key in Config.model_fields}
-        try:
-            config = super().__call__(**known)
-            if not problems:
-                return config
-        except ValidationError as error:
-            details = error.errors()
-            problems += [text for _, text in field_problems([each for each in details if each["loc"]])]
-            problems += [each["msg"].removeprefix("Value error, ") for each in details if not each["loc"]]
-        raise ConfigError("\n".join(told(problems)))
-
-
-class Config(BaseModel, metaclass=_RaisesOurErrors):
+class Config(BaseModel, metaclass=RaisesOurErrors):
     """The resolved configuration of a run; see each field's description.
 
     Raises:
@@ -140,7 +125,9 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     calibration_fraction: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of the training data held out for calibration, never trained or evaluated on."
     )
-    calibration_seed: Seed = Field(0, description="Seed of the choice of the calibration split.")
+    calibration_seed: Seed = Field(
+        0, description="Seed of the choice of the calibration split, and of the rows that `bootstrap` leaves out."
+    )
     stopping_fraction: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.5,
         description="With `keep: best`, the share of the calibration split that chooses epochs and calibrates nothing.",
@@ -219,6 +206,15 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     )
     num_ensemble_models: Count | None = Field(
         None, description="Number of members: the first so many of `seeds`; null is all of them."
+    )
+
+    bootstrap: Literal["balanced"] | None = Field(
+        None,
+        description="`balanced` leaves each training row out of equally many members, which then predict it honestly: "
+        "what a calibration split is for, without giving up rows. All `seeds` are fixed from the start.",
+    )
+    bootstrap_out: Annotated[Number, Field(ge=0.01, lt=1)] = Field(
+        0.3, description="With `bootstrap`, the share of the members that each row is left out of, in whole members."
     )
 
     posterior: MakerName | None = Field(None, description="A maker of samples that `run` applies to the members.")

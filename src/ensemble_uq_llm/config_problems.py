@@ -4,8 +4,10 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.labels.answer_keys import answer_problems
 from ensemble_uq_llm.labels.class_keys import class_problems
 from ensemble_uq_llm.labels.option_keys import option_problems
@@ -27,6 +29,24 @@ _WORDS: Final = {
     "int_parsing_size": "must be an integer of fewer digits",
 }
 """What to say instead of pydantic's words, by the type of its error."""
+
+
+class RaisesOurErrors(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass has no public name
+    """The metaclass of a record of keys whose making raises ConfigError, with every problem in words."""
+
+    def __call__(cls, **values: Any) -> Any:
+        """Make the record, or raise ConfigError."""
+        problems = [text for _, text in unknown_keys(values, cls.model_fields)]
+        known = {key: value for key, value in values.items() if key in cls.model_fields}
+        try:
+            config = super().__call__(**known)
+            if not problems:
+                return config
+        except ValidationError as error:
+            details = error.errors()
+            problems += [text for _, text in field_problems([each for each in details if each["loc"]])]
+            problems += [each["msg"].removeprefix("Value error, ") for each in details if not each["loc"]]
+        raise ConfigError("\n".join(told(problems)))
 
 
 def told(problems: Iterable[str]) -> list[str]:
@@ -82,6 +102,12 @@ def cross_problems(config: Any) -> Iterator[tuple[tuple[str, ...], str]]:
             ("num_ensemble_models", "seeds"),
             f"num_ensemble_models: {config.num_ensemble_models} members need as many seeds, and `seeds` has "
             f"{len(config.seeds)}; add seeds or lower it",
+        )
+    if config.bootstrap is not None and len(config.member_seeds) < 2:
+        yield (
+            ("bootstrap", "seeds", "num_ensemble_models"),
+            "bootstrap: leaves each row out of some members and in the others, and there is one member; give two seeds "
+            "or more",
         )
     yield from class_problems(config.class_names, config.class_weights, config.num_labels)
     yield from answer_problems(config)

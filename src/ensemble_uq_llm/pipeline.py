@@ -20,7 +20,7 @@ from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 from ensemble_uq_llm.training.loop import train
@@ -91,7 +91,8 @@ def predict(
     """
     if zero_shot and adapters:
         raise ConfigError("--zero-shot: asks the base without adapters, so give no --adapter with it")
-    wanted = _by_name(RunFolder(config.output_dir), list(sets) or own_sets(config), name)
+    own = [each for each in own_sets(config) if each != OUT_OF_BAG or not (adapters or zero_shot)]
+    wanted = _by_name(RunFolder(config.output_dir), list(sets) or own, name)
     job = job or Job(config)
     prepared = [_Wanted.of(job, config, key, each) for key, each in wanted.items()]
     return _predict(config, prepared, adapters=adapters, zero_shot=zero_shot, console=console)
@@ -108,7 +109,7 @@ def _predict_set(loaded: LoadedEnsemble, wanted: "_Wanted", config: Config, cons
 def _named(job: Job, config: Config, name: str) -> PreparedSet:
     """Return a set by its name; raises DataError where it is none, and no file either."""
     known = [*own_sets(config), *find_dataset(config.dataset).splits]
-    if name != CALIBRATION and name not in known:
+    if name not in (CALIBRATION, OUT_OF_BAG) and name not in known:
         files = {path.stem: path.name for path in Path().iterdir() if path.is_file()}
         near = did_you_mean(files.get(name, name), [*known, *files.values()])
         raise DataError(
@@ -140,8 +141,13 @@ class _Wanted:
 
 
 def own_sets(config: Config) -> list[str]:
-    """Return the sets that a configuration itself asks to predict: the evaluation split, and a calibration split."""
-    return [VALIDATION, CALIBRATION] if config.calibration_fraction > 0 else [VALIDATION]
+    """Return the sets that a configuration itself asks to predict: the evaluation split, and what calibrates.
+
+    That is a calibration split, or without one the training rows by the members that left them out.
+    """
+    if config.calibration_fraction > 0:
+        return [VALIDATION, CALIBRATION]
+    return [VALIDATION] if config.bootstrap is None else [VALIDATION, OUT_OF_BAG]
 
 
 def demo_config() -> Path:

@@ -21,6 +21,9 @@ VALIDATION = "validation"
 CALIBRATION = "calibration"
 """The name of the split held out of the training data."""
 
+OUT_OF_BAG = "out_of_bag"
+"""The name of the training rows as they are predicted by the members that left them out."""
+
 MEMBER_RECORD = "member.json"
 """The name of a member's record in its adapter folder."""
 

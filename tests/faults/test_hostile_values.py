@@ -32,7 +32,7 @@ COUNTS = [
 ]  # fmt: skip
 NUMBERS = [
     "learning_rate", "weight_decay", "max_grad_norm", "lora_alpha", "lora_dropout", "calibration_fraction",
-    "stopping_fraction",
+    "stopping_fraction", "bootstrap_out",
 ]  # fmt: skip
 PATHS = ["output_dir", "cache_dir", "train_file", "validation_file"]
 

@@ -47,7 +47,9 @@ BEST = {
 }  # fmt: skip
 JOBS = {
     "dropout, accumulation, best epochs": Job(changes=BEST),
-    "half precision, trunk kept": Job(changes={"num_epochs": 3, "use_bf16": "true", "lora_layers": "[1]"}),
+    "half precision, trunk kept, rows left out": Job(
+        changes={"num_epochs": 3, "use_bf16": "true", "lora_layers": "[1]", "bootstrap": "balanced"}
+    ),
     "two lanes": Job(changes={"num_epochs": 3, "lora_dropout": 0.1, "tokens_per_pass": 300}, threads=2),
     "members added to a finished run": Job(
         changes={"num_epochs": 2, "seeds": "[42, 43, 44]", "lora_dropout": 0.1}, first={"seeds": "[42]"}

@@ -14,14 +14,17 @@ from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import BagDesign
+from ensemble_uq_llm.data.bags.drawn_bags import draw_bags
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.run_folder import RunFolder
-from ensemble_uq_llm.training.epochs import TrainingData
+from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
 from ensemble_uq_llm.training.loop import train
+from ensemble_uq_llm.training.state import new_state
 from ensemble_uq_llm.training.step import epoch_batches
 from small_training import DATA, SEEDS, answer_tokens, config, stack, train_all
 from tiny_models import assert_close, peft_answerer, peft_member
@@ -158,6 +161,52 @@ def test_a_member_is_the_same_up_to_rounding_in_fp32(
     together, losses = run(tiny_base, settings, company)
     np.testing.assert_allclose(losses[3], losses_alone[3], rtol=1e-6)
     assert largest_difference(weights_of(together, 3), weights_of(alone, 3)) < 1e-4
+
+
+BAGS = draw_bags(BagDesign(seeds=tuple(sorted(SEEDS)), out=1, seed=0), len(DATA.train))
+
+
+def of_rows(examples: TokenizedExamples, rows: Sequence[int]) -> TokenizedExamples:
+    return TokenizedExamples(
+        ids=tuple(examples.ids[row] for row in rows),
+        tokens_T=np.concatenate([examples.sequences[row] for row in rows]),
+        lengths_N=examples.lengths_N[rows],
+        labels_N=examples.labels_N[rows],
+        is_cut_N=examples.is_cut_N[rows],
+    )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_member_with_a_bag_is_one_trained_alone_on_these_rows(tiny_base: Path, dropout: float) -> None:
+    """44 rows in batches of 8, each out of one of three members: 29 or 30 are left, which are four steps."""
+    settings = config(use_bf16=True, lora_dropout=dropout, num_epochs=2)
+    together = stack(tiny_base, settings, SEEDS)
+    bagged = replace(DATA, bags=BAGS)
+    state = new_state(together, settings, steps=2 * bagged.steps_in_epoch(8))
+    train_epochs(state, bagged, settings)
+    whole = stack(tiny_base, settings, SEEDS)
+    train_all(whole, DATA, settings)
+    for seed in SEEDS:
+        alone = stack(tiny_base, settings, (seed,))
+        train_all(alone, replace(DATA, train=of_rows(DATA.train, BAGS.rows_of(seed))), settings)
+        expected, found = weights_of(alone, seed), weights_of(together, seed)
+        assert largest_difference(found, expected) < 1e-5
+        assert largest_difference(weights_of(whole, seed), found) > 0.01, "and all rows make another member"
+
+
+def test_members_with_a_row_more_step_as_often_and_see_every_row_of_their_bag_once():
+    """16 rows of three members: bags of 10 and 11, in batches of 5: two steps, where 11 rows alone would take three."""
+    data = TrainingData(train=of_rows(DATA.train, range(16)), validation=DATA.validation)
+    bags = draw_bags(BagDesign(seeds=tuple(sorted(SEEDS)), out=1, seed=0), 16)
+    data = replace(data, bags=bags)
+    assert data.steps_in_epoch(5) == 2
+    sizes = []
+    for seed in SEEDS:
+        batches = [rows.tolist() for rows in data.batches(seed, epoch=0, batch_size=5)]
+        assert sorted(row for batch in batches for row in batch) == bags.rows_of(seed).tolist()
+        assert batches != [rows.tolist() for rows in data.batches(seed, epoch=1, batch_size=5)]
+        sizes.append(list(map(len, batches)))
+    assert sorted(sizes) == [[5, 5], [5, 6], [5, 6]]
 
 
 def test_different_seeds_and_dropout_make_different_members(tiny_base: Path) -> None:

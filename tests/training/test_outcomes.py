@@ -35,7 +35,8 @@ NOT_OF_A_MEMBER = {
     "model_name", "model_revision", "dataset", "train_file", "validation_file", "label_column", "id_column",
     "class_names", "max_train_examples", "max_validation_examples", "seeds", "num_ensemble_models",
     "bootstrap_draws", "bootstrap_seed", "output_dir", "cache_dir", "device", "num_gpus", "tokens_per_pass",
-    "log_to", "checkpoint_steps", "checkpoint_minutes", "resume", "validate_epochs",
+    "log_to", "checkpoint_steps", "checkpoint_minutes", "resume", "posterior", "posterior_samples", "bootstrap_out",
+    "validate_epochs",
 }  # fmt: skip
 """Keys that leave a member as it is, or that the digests of base and data cover."""
 
@@ -51,6 +52,7 @@ OTHER = {
     "keep": "best",
     "early_stopping_patience": 2,
     "class_weights": "balanced",
+    "bootstrap": "balanced",
 }
 
 
@@ -196,6 +198,31 @@ def test_a_record_of_an_earlier_version_did_what_the_defaults_of_later_keys_do(f
     check_same_making(folder, trained([42]), Config(), digests=DIGESTS)
     with pytest.raises(ConfigError, match="class_weights: None there, 'balanced' now"):
         check_same_making(folder, trained([42]), Config(class_weights="balanced"), digests=DIGESTS)
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (
+            {"seeds": (42, 43, 44)},
+            r"'seeds': \[42, 43, 44\].*\n  with bootstrap a member's rows depend on all seeds: none",
+        ),
+        (
+            {"num_ensemble_models": 3, "seeds": (40, 41, 42, 43)},
+            r"depend on all seeds: none is added or taken away",
+        ),
+        ({"bootstrap_out": 0.7, "seeds": (42, 43, 44, 45)}, r"'out': 1, .* there, .*'out': 3, .* now\nUse another"),
+        ({"calibration_seed": 7}, r"calibration_seed: 0 there, 7 now"),
+        ({"bootstrap": None}, r"bootstrap: \{.*\} there, None now"),
+    ],
+)
+def test_with_bags_another_company_or_share_is_refused(folder, now, told):
+    before = Config(bootstrap="balanced", seeds=(42, 43, 44, 45))
+    path = folder.member_record(MemberId(42))
+    put(folder, path, json.loads(path.read_text()) | {"settings": member_settings(before)})
+    check_same_making(folder, trained([42]), before.model_copy(update={"seeds": (45, 44, 43, 42)}), digests=DIGESTS)
+    with pytest.raises(ConfigError, match=told):
+        check_same_making(folder, trained([42]), before.model_copy(update=now), digests=DIGESTS)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import rows_an_epoch
 from ensemble_uq_llm.data.classes import class_counts, with_classes
 from ensemble_uq_llm.data.datasets import check_classes, find_dataset
 from ensemble_uq_llm.data.job import Job
@@ -80,7 +81,7 @@ def check_what_is_right(config: Config, wrong: AbstractSet[str]) -> None:
 
 def warn_if_warmup_outlasts(config: Config, examples: int) -> int:
     """Return the optimiser steps of training on so many examples; warn if the learning rate never reaches its peak."""
-    steps = config.optimizer_steps(examples)
+    steps = config.optimizer_steps(rows_an_epoch(config, examples))
     if config.warmup_steps >= steps:
         warnings.warn(
             f"warmup_steps: {config.warmup_steps} warm-up steps, and training has {steps}: the learning rate only "

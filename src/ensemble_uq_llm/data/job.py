@@ -1,11 +1,13 @@
 """The data of one run: every split is loaded once and tokenised once, when it is first asked for."""
 
 import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import design_of
 from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.prepare import (
     digest_of,
@@ -20,18 +22,26 @@ from ensemble_uq_llm.data.prompts import parse_template
 from ensemble_uq_llm.data.repeats import Repeats, count_repeats, others_than, texts_of, warn_of_seen
 from ensemble_uq_llm.data.split import Split
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.utils.text import counted
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ensemble_uq_llm.data.bags.drawn_bags import Bags
     from ensemble_uq_llm.data.tokenize import TokenizedExamples
 
 
 class PreparedSet:
     """The examples of one set, with their digest and their tokens."""
 
-    def __init__(self, examples: list[Example], config: Config) -> None:
+    def __init__(
+        self, examples: list[Example], config: Config, *, left_out: "Mapping[int, NDArray[np.bool_]] | None" = None
+    ) -> None:
         self.examples = examples
+        self.left_out = left_out
+        """Of training rows, which ones the members left out, by their seeds; None of other examples."""
         self._config = config
         self._tokens: TokenizedExamples | None = None
 
@@ -69,6 +79,16 @@ class Job:
     def train(self) -> PreparedSet:
         """What the members are trained on."""
         return PreparedSet(self.split.kept, self._config)
+
+    @cached_property
+    def bags(self) -> "Bags | None":
+        """Which of these rows each member is trained on; None where every member is trained on all."""
+        design = design_of(self._config)
+        if design is None:
+            return None
+        from ensemble_uq_llm.data.bags.drawn_bags import draw_bags  # NumPy, which `validate` does without
+
+        return draw_bags(design, len(self.train.examples))
 
     @cached_property
     def validation(self) -> PreparedSet:
@@ -114,6 +134,33 @@ class Job:
             )
         return split_held_out(self._config, kept)
 
+    def out_of_bag(self) -> PreparedSet:
+        """The training rows that members of the run have left out, with who has left out which.
+
+        Texts that are evaluated on are left out, with a warning of how many: nothing is fitted on those.
+
+        Raises:
+            DataError: every member has seen every row, or no other rows than those that are evaluated.
+            IntegrityError, ConfigError: nobody can say which rows the members have seen; as `recorded_bags`.
+        """
+        from ensemble_uq_llm.data.bags.recorded_bags import left_out_rows
+
+        folder = RunFolder(self._config.output_dir)
+        members = folder.members_of(self._config.member_seeds)
+        train = self.train
+        template = parse_template(self._config.prompt_template)
+        others = others_than(train.examples, texts_of(self.validation.examples, template), template)
+        apart = {example.id for example in others}
+        if len(apart) < len(train.examples):
+            warnings.warn(
+                f"{OUT_OF_BAG}: {len(train.examples) - len(apart):,} of {counted(len(train.examples), 'training row')} "
+                "repeat the text of an evaluation example and are left out: nothing may be fitted on what is evaluated",
+                stacklevel=2,
+            )
+        wanted = [example.id in apart for example in train.examples]
+        rows, left_out = left_out_rows(folder, members, wanted=wanted, data_digest=train.digest)
+        return PreparedSet([train.examples[row] for row in rows], self._config, left_out=left_out)
+
     @cached_property
     def repeats(self) -> Repeats:
         """The texts that stand in more than one of the run's sets; the first look warns of them.
@@ -129,11 +176,13 @@ class Job:
         return repeats
 
     def named(self, name: str) -> PreparedSet:
-        """Return a named set: `validation`, `calibration`, or another split of the data set, such as a shift."""
+        """Return a named set: `validation`, `calibration`, `out_of_bag`, or another split, such as a shift."""
         if name == VALIDATION:
             return self.validation
         if name == CALIBRATION:
             return self.calibration
+        if name == OUT_OF_BAG:
+            return self.out_of_bag()
         return PreparedSet(load_named(self._config, name), self._config)
 
     def file(self, path: Path) -> PreparedSet:

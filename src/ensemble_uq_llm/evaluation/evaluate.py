@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation.assemble import beside_reference, unlabelled_metrics, with_decisions, with_labels
 from ensemble_uq_llm.evaluation.conclusions.findings import conclude
-from ensemble_uq_llm.evaluation.decisions.disjoint import apart_from_calibration, without_test_examples
+from ensemble_uq_llm.evaluation.decisions.disjoint import (
+    apart_from_calibration,
+    check_none_was_trained_on,
+    name_of_calibration,
+    without_test_examples,
+)
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.files.example_tables import frame_of, uncertainty_columns
 from ensemble_uq_llm.evaluation.histograms import histogram_axes
@@ -27,7 +32,7 @@ from ensemble_uq_llm.predictions.freshness import check_go_together
 from ensemble_uq_llm.predictions.ordering import in_order
 from ensemble_uq_llm.predictions.record import Predictions, check_is_predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION
+from ensemble_uq_llm.run_folder import VALIDATION
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, check_resampling
 
 if TYPE_CHECKING:
@@ -129,6 +134,7 @@ def evaluate_sets(
             that has no label, or all of its examples are among the test's.
     """
     check_resampling(draws=draws, seed=seed)
+    check_none_was_trained_on(sets)
     check_go_together(sets, calibration=calibration, compared=compared)
     given, ordered = sets, {name: in_order(predictions) for name, predictions in sets.items()}
     sets = {name: predictions for name, (predictions, _) in ordered.items()}
@@ -173,7 +179,7 @@ def _fit(sets: Mapping[str, Predictions], calibration: Predictions, *, draws: in
         if members not in fits:
             own = of_members(calibration, members, name="the calibration set", others="the test set")
             fits[members] = fit_decisions(
-                own, name=CALIBRATION, rng=np.random.default_rng(seed), draws=draws, seed=seed
+                own, name=name_of_calibration(own), rng=np.random.default_rng(seed), draws=draws, seed=seed
             )
     return {name: fits[sets[name].members] for name in apart}
 

@@ -7,13 +7,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.scores import scores_to_rank
-from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, joined, log_softmax, measure_uncertainty
+from ensemble_uq_llm.predictions.left_out.left_out_cells import by_who_left_out
 from ensemble_uq_llm.predictions.record import Predictions
 
 
 def uncertainty_of(predictions: Predictions) -> Uncertainty:
-    """Measure the uncertainty of every example, the answer mass included where it is known."""
+    """Measure the uncertainty of every example, the answer mass included where it is known.
+
+    Of training rows only the members count that left the row out: fewer than there are of new rows.
+    """
+    if predictions.left_out_MN is not None:
+        return _by_who_left_out(predictions, predictions.left_out_MN)
     return measure_uncertainty(predictions.logits_MNC, answer_mass_MN=predictions.answer_mass_MN)
+
+
+def _by_who_left_out(predictions: Predictions, left_out_MN: NDArray[np.bool_]) -> Uncertainty:
+    members_M = np.arange(len(left_out_MN))[:, None]
+    parts = []
+    groups = by_who_left_out(np.broadcast_to(members_M, left_out_MN.shape), left_out_MN)
+    for rows, member_MN in groups:
+        mass_MN = predictions.answer_mass_MN
+        parts.append(
+            measure_uncertainty(
+                predictions.logits_MNC[member_MN, rows],
+                answer_mass_MN=None if mass_MN is None else mass_MN[member_MN, rows],
+            )
+        )
+    order_N = np.argsort(np.concatenate([rows for rows, _ in groups]))
+    return joined(parts).take(order_N)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ Everything is computed in float64 from log-probabilities, so confident members n
 nor yield infinities. Sums over members are sums of sorted terms, so that no digit depends on the members' order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -78,6 +79,15 @@ class Uncertainty:
         shown = ", ".join(f"{name} {values_N.mean():.3f}" for name, values_N in means.items())
         examples, classes = self.probs_NC.shape
         return f"Uncertainty({counted(examples, 'example')}, {counted(classes, 'class', 'classes')}; mean {shown})"
+
+
+def joined(parts: Sequence[Uncertainty]) -> Uncertainty:
+    """Return the examples of several parts one after another, each measured over members of its own."""
+    values: dict[str, Any] = {}
+    for each in fields(Uncertainty):
+        of_parts = [getattr(part, each.name) for part in parts]
+        values[each.name] = None if of_parts[0] is None else np.concatenate(of_parts)
+    return Uncertainty(**values)
 
 
 def measure_uncertainty(

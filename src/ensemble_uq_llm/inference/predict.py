@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import parse_template
-from ensemble_uq_llm.errors import IntegrityError, StorageError
+from ensemble_uq_llm.errors import DataError, IntegrityError, StorageError
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.inference.members import LoadedEnsemble
 from ensemble_uq_llm.inference.shards import PASSES, Cut, KeptShards
 from ensemble_uq_llm.labels.lacking_options import masked
+from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.logits import Tell, member_logits
 from ensemble_uq_llm.models.memory import naming_memory
 from ensemble_uq_llm.models.pack import Tokens
+from ensemble_uq_llm.predictions.left_out.left_out_cells import filled
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, OUT_OF_BAG, RunFolder
 from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.utils.device import describe_device
 from ensemble_uq_llm.utils.files import write_json, write_text
@@ -47,7 +49,10 @@ def predict_examples(
     tokens = prepared.tokens(loaded.tokenizer)
     truths = [example.true_probs for example in prepared.examples]
     known = [truth for truth in truths if truth is not None]
-    logits = _in_shards(loaded, tokens.sequences, tell=tell, kept=kept)
+    left_out_MN = _left_out(loaded, prepared)
+    logits = _in_shards(loaded, tokens.sequences, asked_MN=left_out_MN, tell=tell, kept=kept)
+    if left_out_MN is not None:
+        logits = filled(logits, left_out_MN)
     logits_MNC = np.ascontiguousarray(logits[..., : loaded.ensemble.spec.classes])
     return Predictions(
         ids=tokens.ids,
@@ -56,7 +61,17 @@ def predict_examples(
         logits_MNC=masked(logits_MNC, tokens.options_N),
         answer_mass_MN=None if logits.shape == logits_MNC.shape else answer_mass(logits, tokens.options_N),
         true_probs_NC=np.array(known) if known and len(known) == len(truths) else None,
+        left_out_MN=left_out_MN,
     )
+
+
+def _left_out(loaded: LoadedEnsemble, prepared: PreparedSet) -> NDArray[np.bool_] | None:
+    """Return, of training rows, which members left out which; raises DataError of members for which nobody knows."""
+    if prepared.left_out is None:
+        return None
+    if loaded.foreign:
+        raise DataError(f"{OUT_OF_BAG}: nobody can say which rows given adapters have not seen; predict other data")
+    return np.stack([prepared.left_out[member.seed] for member in loaded.ensemble.members])
 
 
 def answer_mass(logits: NDArray[np.float32], options_N: NDArray[np.int64] | None) -> NDArray[np.float64]:
@@ -70,9 +85,14 @@ def answer_mass(logits: NDArray[np.float32], options_N: NDArray[np.int64] | None
 
 
 def _in_shards(
-    loaded: LoadedEnsemble, sequences: Sequence[Tokens], *, tell: Tell | None, kept: KeptShards | None
+    loaded: LoadedEnsemble,
+    sequences: Sequence[Tokens],
+    *,
+    asked_MN: NDArray[np.bool_] | None,
+    tell: Tell | None,
+    kept: KeptShards | None,
 ) -> NDArray[np.float32]:
-    """Return every member's logits, shard by shard, going on after what is kept."""
+    """Return every member's logits, shard by shard, going on after what is kept; where it is not asked, zeros."""
     ensemble, lengths = loaded.ensemble, [len(each) for each in sequences]
     members = len(ensemble.members)
     lanes = lane_count(next(ensemble.parameters()).device)
@@ -90,7 +110,10 @@ def _in_shards(
                     tell(members * start + done, members * len(sequences))
 
             try:
-                logits_MNC = member_logits(ensemble, sequences[rows], budget=cut.budget, tell=told)
+                if asked_MN is None:
+                    logits_MNC = member_logits(ensemble, sequences[rows], budget=cut.budget, tell=told)
+                else:
+                    logits_MNC = _asked_logits(ensemble, sequences[rows], asked_MN[:, rows], cut.budget, tell=told)
             except stop.StopRequested:
                 if kept is not None:
                     kept.keep(cut)
@@ -99,6 +122,24 @@ def _in_shards(
             if kept is not None:
                 kept.add(logits_MNC, cut)
     return np.concatenate(found, axis=1) if found else np.empty((members, 0, ensemble.head.width), np.float32)
+
+
+def _asked_logits(
+    ensemble: StackedEnsemble, sequences: Sequence[Tokens], asked_MN: NDArray[np.bool_], budget: int, *, tell: Tell
+) -> NDArray[np.float32]:
+    """Return every member's logits of the sequences that it is asked about, and zeros of the others."""
+    logits_MNC = np.zeros((*asked_MN.shape, ensemble.head.width), dtype=np.float32)
+    for member, asked_N in enumerate(asked_MN):
+        rows = np.flatnonzero(asked_N).tolist()
+        if rows:
+            own = [sequences[row] for row in rows]
+            start, each = member * len(sequences), len(sequences) / len(own)
+
+            def told(done: int, _of: int, start: int = start, each: float = each) -> None:
+                tell(start + round(done * each), asked_MN.size)
+
+            logits_MNC[member, rows] = member_logits(ensemble, own, budget=budget, members=[member], tell=told)[0]
+    return logits_MNC
 
 
 def prediction_settings(config: Config) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def in_order(predictions: Predictions) -> tuple[Predictions, NDArray[np.intp]]:
         logits_MNC=predictions.logits_MNC[:, order_N],
         true_probs_NC=None if truth_NC is None else truth_NC[order_N],
         answer_mass_MN=None if mass_MN is None else mass_MN[:, order_N],
+        left_out_MN=None if predictions.left_out_MN is None else predictions.left_out_MN[:, order_N],
     )
     return ordered, order_N
 
@@ -42,6 +43,7 @@ def members_by_identity(predictions: Predictions) -> Predictions:
         members=members,
         logits_MNC=predictions.logits_MNC[order_M],
         answer_mass_MN=None if mass_MN is None else mass_MN[order_M],
+        left_out_MN=None if predictions.left_out_MN is None else predictions.left_out_MN[order_M],
     )
 
 

@@ -3,14 +3,15 @@
 One row per example and member: `id`, `label` (null where unknown), `seed`, `sample` (absent where all are 0),
 `logit_0 ... logit_{C-1}`, where it is known `answer_mass`, and, where the true probabilities are known,
 `true_0 ... true_{C-1}`. Of multiple choice with fewer options than classes the logits of the others are null, and
-`options` is how many there are (`predictions.foreign.option_counts`). Any program may write such a file. Ours tell in
-the file's metadata what made them: `predictions.origin`.
+`options` is how many there are (`predictions.foreign.option_counts`). With a column `out_of_bag` there is no row for
+members that were trained on the example (`predictions.left_out.left_out_cells`). Any program may write such a file.
+Ours tell in the file's metadata what made them: `predictions.origin`.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,8 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.lacking_options import with_lacking
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.foreign.option_counts import OPTIONS, has_counts, with_counts
+from ensemble_uq_llm.predictions.left_out.left_out_cells import COLUMN as LEFT_OUT
+from ensemble_uq_llm.predictions.left_out.left_out_cells import order_of_pairs
 from ensemble_uq_llm.predictions.origin import Origin, origin_metadata, origin_of_metadata
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.storage.guard import read_of_run
@@ -96,7 +99,12 @@ def from_table(table: Any) -> Predictions:
     classes = _count_classes(table)
     id_P, ids = _encode(table, "id", pa.large_string())
     member_P, members = _encode_members(table)
-    order_P = _member_major_order(id_P, member_P, ids=ids, members=members)
+    order_P = _order_of_once(id_P, member_P, ids=ids, members=members)
+    left_out_MN = None
+    if LEFT_OUT in table.column_names:
+        order_P, left_out_MN = order_of_pairs(id_P, member_P, examples=len(ids), members=len(members))
+    elif len(order_P) < len(ids) * len(members):
+        _tell_missing(id_P, member_P, ids=ids, members=members)
 
     def cells(name: str, kind: Any, null: float) -> NDArray[Any]:
         column_P: NDArray[Any] = _column(table, name, kind).fill_null(null).to_numpy()
@@ -120,6 +128,7 @@ def from_table(table: Any) -> Predictions:
         logits_MNC=with_lacking(logits_MNC),
         true_probs_NC=truth_NC,
         answer_mass_MN=cells("answer_mass", pa.float64(), np.nan) if "answer_mass" in table.column_names else None,
+        left_out_MN=left_out_MN,
         origin=origin_of_metadata(table.schema.metadata),
     )
 
@@ -193,10 +202,10 @@ def _encode_members(table: Any) -> tuple[NDArray[np.int64], tuple[MemberId, ...]
     return np.argsort(order)[pair_P], tuple(MemberId(seeds[seed], samples[sample]) for seed, sample in whole)
 
 
-def _member_major_order(
+def _order_of_once(
     id_P: NDArray[np.int64], member_P: NDArray[np.int64], *, ids: list[str], members: Sequence[MemberId]
 ) -> NDArray[np.intp]:
-    """Return the order of the rows that makes them [M, N]; every cell must be there exactly once."""
+    """Return the order of the rows, member after member; none may be there twice."""
     cell_P = member_P * len(ids) + id_P
     order_P = np.argsort(cell_P, kind="stable")
     twice = np.flatnonzero(np.diff(cell_P[order_P]) == 0)
@@ -206,15 +215,19 @@ def _member_major_order(
             f"example {clipped(ids[id_P[row]])} has {members[member_P[row]].title} more than once; "
             "keep one row per example and member, or give equal ids different names"
         )
-    if len(cell_P) < len(ids) * len(members):
-        short = int(np.argmin(np.bincount(id_P)))
-        present = set(member_P[id_P == short].tolist())
-        missing = next(member for m, member in enumerate(members) if m not in present)
-        raise DataError(
-            f"example {clipped(ids[short])} has no row of {missing.title}; every member must predict every example, "
-            "so predict the set again or leave that member out"
-        )
     return order_P
+
+
+def _tell_missing(
+    id_P: NDArray[np.int64], member_P: NDArray[np.int64], *, ids: list[str], members: Sequence[MemberId]
+) -> NoReturn:
+    short = int(np.argmin(np.bincount(id_P)))
+    present = set(member_P[id_P == short].tolist())
+    missing = next(member for m, member in enumerate(members) if m not in present)
+    raise DataError(
+        f"example {clipped(ids[short])} has no row of {missing.title}; every member must predict every example, "
+        "so predict the set again or leave that member out"
+    )
 
 
 def _agreed(values_MN: NDArray[Any], column: str, *, ids: list[str], members: Sequence[MemberId]) -> NDArray[Any]:

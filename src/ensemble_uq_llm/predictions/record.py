@@ -15,6 +15,7 @@ from ensemble_uq_llm.labels.lacking_options import lacks
 from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.array_parts import parts_of_arrays
+from ensemble_uq_llm.predictions.left_out.left_out_cells import check_left_out, without_the_others
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.text import clipped, counted
@@ -52,6 +53,8 @@ class Predictions:
     """What made them; None for those of other programs."""
     answer_mass_MN: NDArray[np.float64] | None = None
     """How probable all answers together are among all tokens; known only of answer heads, where that was asked for."""
+    left_out_MN: NDArray[np.bool_] | None = None
+    """Of training rows, True where the member was not trained on the example; the others do not count."""
     class_names: tuple[str, ...] = ()
     """How the classes are called, length C; empty where nobody has said."""
 
@@ -63,6 +66,7 @@ class Predictions:
         _check_truth(self)
         _check_mass(self)
         _check_lacking(self)
+        check_left_out(self.left_out_MN, self.ids, len(self.members))
 
     @classmethod
     def from_arrays(
@@ -162,7 +166,7 @@ class Predictions:
         if self.true_probs_NC is not None:
             truth_PC = np.tile(self.true_probs_NC, (members, 1))
             columns |= {f"true_{c}": pa.array(truth_PC[:, c], pa.float64()) for c in range(classes)}
-        return pa.table(columns)
+        return without_the_others(pa.table(columns), self.left_out_MN)
 
 
 def check_is_predictions(value: Any, what: str) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.left_out.left_out_cells import filled
+from ensemble_uq_llm.predictions.origin import titles
 from ensemble_uq_llm.predictions.record import Predictions
 
 
@@ -27,32 +30,43 @@ def of_members(predictions: Predictions, members: Sequence[MemberId], *, name: s
     missing = [member.title for member in members if member not in predictions.members]
     if missing:
         raise DataError(f"{name} has no member of {', '.join(missing)}; predict it with the same members as {others}")
-    rows = [predictions.members.index(member) for member in members]
-    mass_MN = predictions.answer_mass_MN
+    chosen = [predictions.members.index(member) for member in members]
+    mass_MN, left_out_MN = predictions.answer_mass_MN, predictions.left_out_MN
+    if left_out_MN is not None:  # rows that all of these members were trained on go
+        left_out_N = left_out_MN[chosen].any(axis=0)
+        if not left_out_N.any():
+            raise DataError(f"{name} has no example that {titles(members)} left out; calibrate on other examples")
+        predictions = _of_rows(predictions, np.flatnonzero(left_out_N))
+        mass_MN, left_out_MN = predictions.answer_mass_MN, predictions.left_out_MN
+    logits_MNC = predictions.logits_MNC[chosen]
     return replace(
         predictions,
         members=tuple(members),
-        logits_MNC=predictions.logits_MNC[rows],
-        answer_mass_MN=None if mass_MN is None else mass_MN[rows],
+        logits_MNC=logits_MNC if left_out_MN is None else filled(logits_MNC, left_out_MN[chosen]),
+        answer_mass_MN=None if mass_MN is None else mass_MN[chosen],
+        left_out_MN=None if left_out_MN is None else left_out_MN[chosen],
     )
 
 
 def of_labelled(predictions: Predictions) -> Predictions:
     """Return the predictions of the examples whose label is known; there must be one."""
     known_N = predictions.labelled_N
-    if known_N.all():
+    return predictions if known_N.all() else _of_rows(predictions, np.flatnonzero(known_N))
+
+
+def _of_rows(predictions: Predictions, rows_N: NDArray[np.intp]) -> Predictions:
+    if len(rows_N) == len(predictions.ids):
         return predictions
-    rows = np.flatnonzero(known_N).tolist()
-    truth_NC, mass_MN = predictions.true_probs_NC, predictions.answer_mass_MN
-    return Predictions(
+    rows = rows_N.tolist()
+    truth_NC, mass_MN, left_out_MN = predictions.true_probs_NC, predictions.answer_mass_MN, predictions.left_out_MN
+    return replace(
+        predictions,
         ids=tuple(predictions.ids[row] for row in rows),
         labels=tuple(predictions.labels[row] for row in rows),
-        members=predictions.members,
         logits_MNC=np.ascontiguousarray(predictions.logits_MNC[:, rows]),
         true_probs_NC=None if truth_NC is None else truth_NC[rows],
         answer_mass_MN=None if mass_MN is None else mass_MN[:, rows],
-        origin=predictions.origin,
-        class_names=predictions.class_names,
+        left_out_MN=None if left_out_MN is None else left_out_MN[:, rows],
     )
 
 

@@ -34,6 +34,7 @@ from ensemble_uq_llm.report.words.findings_in_words import (
 )
 from ensemble_uq_llm.report.words.set_in_words import options_in_words, other_protocols
 from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
+from ensemble_uq_llm.run_folder import OUT_OF_BAG
 from ensemble_uq_llm.statistics.intervals import Estimate, Interval
 from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
@@ -157,12 +158,14 @@ def _sentences(metrics: SetMetrics) -> list[str]:
 def _temperature_sentence(scaling: TemperatureScaling, before: Mapping[str, MetricEstimate]) -> str:
     (temperature,), after = scaling.pooled.temperatures, scaling.pooled.after
     bound = " (the bound: fit it on more)" if temperature.at_bound else ""
+    out_of_bag = scaling.calibration.name == OUT_OF_BAG
+    which = "training examples by the members that left them out" if out_of_bag else "other examples"
     nll, ece = (
         " to ".join(show_value(estimates[name].value, ".3f") for estimates in (before, after))
         for name in ("nll", "ece")
     )
     return (
-        f"A temperature of {temperature.value:.2f}{bound}, fitted on {scaling.calibration.n:,} other examples, "
+        f"A temperature of {temperature.value:.2f}{bound}, fitted on {scaling.calibration.n:,} {which}, "
         f"changes the NLL from {nll} and the ECE from {ece}."
     )
 

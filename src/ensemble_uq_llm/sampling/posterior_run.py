@@ -87,6 +87,7 @@ def make_posterior(
             "seeds": tuple(member.seed for member in loaded.ensemble.members),
             "num_ensemble_models": None,
             "posterior": None,
+            "bootstrap": None,  # a maker may look at any row: no sample is known to have left one out
         }
     )
     with folder.owned("posterior"):

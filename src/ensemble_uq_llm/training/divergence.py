@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import rows_an_epoch
 from ensemble_uq_llm.training.outcomes import GRADIENT_NOT_FINITE, MemberOutcome
 
 MARGIN: Final = 2.0
@@ -41,7 +42,7 @@ class DivergenceRule:
     @staticmethod
     def of(labels_N: NDArray[np.int64], config: Config, *, class_weights: Sequence[float] | None) -> "DivergenceRule":
         """Return the rule for training on these labels: windows of half an epoch."""
-        steps_in_epoch = config.optimizer_steps(len(labels_N)) // config.num_epochs
+        steps_in_epoch = config.optimizer_steps(rows_an_epoch(config, len(labels_N))) // config.num_epochs
         return DivergenceRule(
             constant_loss=constant_answers_loss(labels_N, class_weights=class_weights),
             window=max(FEWEST_STEPS, -(-steps_in_epoch // 2)),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.drawn_bags import Bags
 from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.labels.lacking_options import masked
@@ -42,13 +43,25 @@ class TrainingData:
     """What the members learn from, what they are watched on, and, with `keep: best`, what chooses their epochs.
 
     `validation` is None where no epoch is measured. `class_weights` are the classes' weights in the loss on `train`;
-    None where all count alike.
+    None where all count alike. `bags` say which rows of it each member learns from; None where all learn from all.
     """
 
     train: TokenizedExamples
     validation: TokenizedExamples | None
     stopping: TokenizedExamples | None = None
     class_weights: tuple[float, ...] | None = None
+    bags: Bags | None = None
+
+    def steps_in_epoch(self, batch_size: int) -> int:
+        """Return the optimiser steps of an epoch, which are as many for every member."""
+        return -(-(len(self.train) if self.bags is None else self.bags.smallest) // batch_size)
+
+    def batches(self, seed: int, *, epoch: int, batch_size: int) -> Iterator[Rows]:
+        """Yield the batches of an epoch (from 0) of the member of this seed: its own rows, in an order of its own."""
+        rows = np.arange(len(self.train)) if self.bags is None else self.bags.rows_of(seed)
+        steps = self.steps_in_epoch(batch_size)
+        for batch in epoch_batches(seed, epoch=epoch, examples=len(rows), batch_size=batch_size, batches=steps):
+            yield rows[batch]
 
 
 def train_epochs(
@@ -100,7 +113,7 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
     yield Started(
         seeds=tuple(outcome.seed for outcome in state.outcomes),
         epochs=config.num_epochs,
-        steps=config.optimizer_steps(len(data.train)),
+        steps=data.steps_in_epoch(config.effective_batch_size) * config.num_epochs,
         examples=len(data.train),
         tokens_per_pass=state.budget.tokens,
         step=state.steps,
@@ -108,7 +121,7 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         device=describe_device(state.ensemble.trainable()[0].device),
     )
     while state.epoch < config.num_epochs and state.is_anyone_training():
-        batches = _joint_batches(state, len(data.train), config)
+        batches = _joint_batches(state, data, config)
         for rows_by_member in islice(batches, state.steps_in_epoch, None):
             yield from _step(trainer, rows_by_member)
             if not state.is_anyone_training():
@@ -121,12 +134,10 @@ def _events(trainer: Trainer, data: TrainingData, config: Config) -> Iterator[Ev
         yield BestKept(epochs={seed: epoch for seed, epoch in kept.items() if epoch is not None})
 
 
-def _joint_batches(state: TrainingState, examples: int, config: Config) -> Iterator[tuple[Rows, ...]]:
+def _joint_batches(state: TrainingState, data: TrainingData, config: Config) -> Iterator[tuple[Rows, ...]]:
     """Yield, step by step of the state's epoch, every member's own batch; an empty one of those not in training."""
     size = config.effective_batch_size
-    orders = (
-        epoch_batches(outcome.seed, epoch=state.epoch, examples=examples, batch_size=size) for outcome in state.outcomes
-    )
+    orders = (data.batches(outcome.seed, epoch=state.epoch, batch_size=size) for outcome in state.outcomes)
     for batches in zip(*orders, strict=True):
         yield tuple(rows if each.is_training else rows[:0] for each, rows in zip(state.outcomes, batches, strict=True))
 

@@ -209,6 +209,7 @@ class _Training:
             validation=self.job.validation.tokens(tokenizer) if config.validate_epochs else None,
             stopping=None if stopping is None else stopping.tokens(tokenizer),
             class_weights=class_weights(config, self.job.train.examples),
+            bags=self.job.bags,
         )
         devices = devices_of(config.device, num_gpus=config.num_gpus)
         return [

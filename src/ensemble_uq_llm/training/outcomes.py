@@ -8,6 +8,9 @@ from typing import Any, Final
 import torch
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.bag_design import design_of
+from ensemble_uq_llm.data.bags.drawn_bags import Bags
+from ensemble_uq_llm.data.bags.recorded_bags import BOOTSTRAP, LEFT_OUT
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, IntegrityError, MembersFailedError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
@@ -21,7 +24,7 @@ from ensemble_uq_llm.utils.text import enumerated, first_line
 SETTINGS: Final = (
     "num_labels", "head", "answers", "max_length", "prompt_template", "cut_column", "chat_template", "append_eos",
     "calibration_fraction", "calibration_seed", "stopping_fraction", "keep", "early_stopping_patience",
-    "class_weights",
+    "class_weights", "bootstrap",
     "batch_size", "gradient_accumulation_steps",
     "learning_rate", "num_epochs", "warmup_steps", "weight_decay", "prior_precision", "max_grad_norm", "lora_r",
     "lora_alpha", "lora_dropout", "lora_target_modules", "lora_layers", "use_bf16",
@@ -122,18 +125,23 @@ class MemberRecord:
     """With `keep: best`, the epoch (from 1) whose weights these are."""
     sample: int = 0
     """Which sample of the seed; training makes 0, and makers of samples write theirs."""
+    left_out_sha256: str | None = None
+    """With `bootstrap`, the digest of which training rows it was not trained on (`Bags.digest_of`)."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as plain values; a sample of 0, and what only `keep: best` has, are not written."""
+        """Return the record as plain values; a sample of 0, and what only some keys' values have, are not written."""
         left_out = {"sample": not self.sample, "stopping_losses": self.kept_epoch is None}
-        left_out["kept_epoch"] = self.kept_epoch is None
+        left_out |= {"kept_epoch": self.kept_epoch is None, LEFT_OUT: self.left_out_sha256 is None}
         return {key: value for key, value in asdict(self).items() if not left_out.get(key)}
 
 
 def member_settings(config: Config) -> dict[str, Any]:
     """Return the settings that make a member, as plain values."""
     answers = config.answer_texts  # as they are, whether written or made of the class names
-    return config.model_dump(mode="json", include=set(SETTINGS)) | {"answers": answers and list(answers)}
+    design = design_of(config)  # a share of the members is so many of these very members
+    bootstrap = None if design is None else design.as_json()
+    own = {"answers": answers and list(answers), BOOTSTRAP: bootstrap}
+    return config.model_dump(mode="json", include=set(SETTINGS)) | own
 
 
 def save_members(
@@ -143,6 +151,7 @@ def save_members(
     *,
     config: Config,
     digests: Digests,
+    bags: Bags | None = None,
 ) -> None:
     """Write every member that did not diverge and is not there yet as a PEFT adapter folder, whole or not at all.
 
@@ -174,6 +183,7 @@ def save_members(
                 history=outcome.history,
                 stopping_losses=outcome.stopping_losses,
                 kept_epoch=outcome.kept_epoch,
+                left_out_sha256=None if bags is None else bags.digest_of(outcome.seed),
             )
             write_json(temporary / MEMBER_RECORD, record.as_json())
 
@@ -213,11 +223,17 @@ def check_same_making(
             differences += ["the training data differ"] if record.data_digest != digests.data else []
             differences += ["the base model's files differ"] if record.base_digest != digests.base else []
         if differences:
+            if _other_company(settings[BOOTSTRAP], wanted[BOOTSTRAP]):
+                differences.append("with bootstrap a member's rows depend on all seeds: none is added or taken away")
             raise ConfigError(
                 f"output_dir: {folder.root} holds the member of {member.title}, made differently:\n  "
                 + "\n  ".join(differences)
                 + "\nUse another output_dir, or delete that folder to train anew"
             )
+
+
+def _other_company(there: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
+    return bool(there and now and there["seeds"] != now["seeds"])
 
 
 def failures(outcomes: Sequence[MemberOutcome], lost: Sequence[LostMembers]) -> dict[str, str]:

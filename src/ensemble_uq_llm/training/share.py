@@ -65,7 +65,8 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
         ),
         members=trained(share.seeds),
     )
-    state = new_state(ensemble, config, steps=config.optimizer_steps(len(share.data.train)))
+    steps = share.data.steps_in_epoch(config.effective_batch_size) * config.num_epochs
+    state = new_state(ensemble, config, steps=steps)
     if kept is not None:
         state.restore(kept)
     check_space(RunFolder(config.output_dir), state, seeds=config.member_seeds)
@@ -78,7 +79,8 @@ def train_share(share: Share, *, listeners: Sequence[Listener] = ()) -> list[Mem
     )
     try:
         train_epochs(state, share.data, config, listeners=[*listeners, writer])
-        save_members(ensemble, state.outcomes, RunFolder(config.output_dir), config=config, digests=share.digests)
+        folder = RunFolder(config.output_dir)
+        save_members(ensemble, state.outcomes, folder, config=config, digests=share.digests, bags=share.data.bags)
     except (stop.StopRequested, StorageError):
         writer.keep()
         raise

@@ -41,11 +41,18 @@ class Trainer:
     divergence: DivergenceRule | None = None
 
 
-def epoch_batches(seed: int, *, epoch: int, examples: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Yield one member's batches of an epoch (from 0): a fresh permutation, the last partial batch included."""
+def epoch_batches(
+    seed: int, *, epoch: int, examples: int, batch_size: int, batches: int | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Yield one member's batches of an epoch (from 0): a fresh permutation, the last partial batch included.
+
+    With `batches` the last of so many takes what is left, so that a member with a row more steps as often as others.
+    """
     order = np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(examples)
-    for start in range(0, examples, batch_size):
-        yield order[start : start + batch_size]
+    batches = batches or -(-examples // batch_size)
+    for batch in range(batches):
+        stop = examples if batch == batches - 1 else (batch + 1) * batch_size
+        yield order[batch * batch_size : stop]
 
 
 def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_uq_llm.config import Config
+from ensemble_uq_llm.data.bags.recorded_bags import LEFT_OUT, recorded_bags
 from ensemble_uq_llm.data.datasets import find_dataset
 from ensemble_uq_llm.data.job import Job
 from ensemble_uq_llm.errors import DataError, ModelError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.base_files import base_files, differing, digest_of, path_of
 from ensemble_uq_llm.models.local import hub_parts, hub_patterns, local_folder
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.extras import how_to_install
 from ensemble_uq_llm.utils.files import expanded
 from ensemble_uq_llm.utils.text import first_line
@@ -39,9 +42,11 @@ def check_base(
                 into.found(str(path_of(folder, name)), f"{how}, as the members were trained on another")
 
 
-def check_training_data(config: Config, records: Iterable[Mapping[str, Any]], into: Audit) -> None:
-    """Check that the training data are those that members' records tell of."""
-    wanted = {digest for record in records if (digest := record.get("data_digest"))}
+def check_training_data(
+    folder: RunFolder, config: Config, records: Mapping[MemberId, Mapping[str, Any]], into: Audit
+) -> None:
+    """Check that the training data are those that members' records tell of, and the rows that they left out."""
+    wanted = {digest for record in records.values() if (digest := record.get("data_digest"))}
     if not wanted:
         return
     file = config.train_file
@@ -55,8 +60,11 @@ def check_training_data(config: Config, records: Iterable[Mapping[str, Any]], in
         try:
             with warnings.catch_warnings(), into.noting_errors(name):
                 warnings.simplefilter("ignore")
-                if wanted != {Job(config).train.digest}:
+                train = Job(config).train
+                if wanted != {train.digest}:
                     into.found(name, "its examples are not those that the members were trained on")
+                elif any(LEFT_OUT in record for record in records.values()):
+                    recorded_bags(folder, list(records), rows=len(train.examples), data_digest=train.digest)
         except ModuleNotFoundError as error:
             into.checked["training set"] -= 1
             into.unchecked.append(f"the training data: {error.name} is not installed; {how_to_install('train')}")

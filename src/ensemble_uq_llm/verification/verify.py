@@ -35,5 +35,5 @@ def verify(folder: RunFolder) -> Audit:
             into.unchecked.append(f"base and training data: {first_line(error)}")
         return into
     check_base(config, records.values(), known, into)
-    check_training_data(config, records.values(), into)
+    check_training_data(folder, config, records, into)
     return into

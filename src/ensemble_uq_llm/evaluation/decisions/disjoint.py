@@ -12,7 +12,23 @@ from dataclasses import replace
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG
 from ensemble_uq_llm.utils.text import clipped, counted
+
+
+def check_none_was_trained_on(sets: Mapping[str, Predictions]) -> None:
+    """Raise DataError where a set is of training rows: members are measured on examples that none of them has seen."""
+    for name, predictions in sets.items():
+        if predictions.left_out_MN is not None:
+            raise DataError(
+                f"{name}: training rows, each by the members that left it out, are there to calibrate on "
+                "(--calibration) and not to evaluate: on other examples there are more members to pool"
+            )
+
+
+def name_of_calibration(calibration: Predictions) -> str:
+    """Return what calibration examples are called: a split that nobody was trained on, or rows out of bags."""
+    return CALIBRATION if calibration.left_out_MN is None else OUT_OF_BAG
 
 
 def shared_rows(test: Predictions, calibration: Predictions) -> list[int]:

@@ -154,7 +154,13 @@ def fit_decisions(
         classes=measured.classes,
         calibration=CalibrationSet(name=name, n=measured.n),
         calibration_sha256=_digest(labelled),
-        temperatures=fit_temperatures(labelled.logits_MNC, labelled.labels_N, labelled.members),
+        temperatures=fit_temperatures(
+            labelled.logits_MNC,
+            labelled.labels_N,
+            labelled.members,
+            pooled_NC=measured.uncertainty.log_probs_NC,
+            left_out_MN=labelled.left_out_MN,
+        ),
         rules=fit_rules(measured.uncertainty.probs_NC, labelled.labels_N, rng=rng),
         member_weights=None if labelled.origin is None else dict(labelled.origin.weights),
         best_score=choose_score(
@@ -168,4 +174,6 @@ def _digest(predictions: Predictions) -> str:
     members = [(member.seed, member.sample) for member in predictions.members]
     digest = hashlib.sha256(json.dumps([predictions.ids, predictions.labels, members]).encode())
     digest.update(np.ascontiguousarray(predictions.logits_MNC, dtype="<f8").tobytes())
+    if predictions.left_out_MN is not None:
+        digest.update(np.packbits(predictions.left_out_MN).tobytes())
     return digest.hexdigest()

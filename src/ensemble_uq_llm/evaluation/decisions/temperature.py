@@ -75,7 +75,12 @@ class Temperatures:
 
 
 def fit_temperatures(
-    logits_MNC: NDArray[np.floating], labels_N: NDArray[np.int64], members: Sequence[MemberId]
+    logits_MNC: NDArray[np.floating],
+    labels_N: NDArray[np.int64],
+    members: Sequence[MemberId],
+    *,
+    pooled_NC: NDArray[np.float64] | None = None,
+    left_out_MN: NDArray[np.bool_] | None = None,
 ) -> Temperatures:
     """Return the temperature of the pooled probability and that of every member.
 
@@ -83,15 +88,21 @@ def fit_temperatures(
         logits_MNC: the members' logits of the calibration examples.
         labels_N: their labels, all known.
         members: who the members are.
+        pooled_NC: the pooled log-probabilities; those of all members where they are not given.
+        left_out_MN: of training rows, where a member was not trained on the example; only these are its own.
 
     Raises:
         DataError: there is no example.
     """
+    own_MN = np.ones(logits_MNC.shape[:2], np.bool_) if left_out_MN is None else left_out_MN
     return Temperatures(
-        pooled=fit_temperature(log_mean_exp(log_softmax(logits_MNC)), labels_N),
+        pooled=fit_temperature(
+            log_mean_exp(log_softmax(logits_MNC)) if pooled_NC is None else pooled_NC,
+            labels_N,
+        ),
         per_member=tuple(
-            fit_temperature(logits_NC, labels_N, member=member)
-            for member, logits_NC in zip(members, logits_MNC, strict=True)
+            fit_temperature(logits_NC[own_N], labels_N[own_N], member=member)
+            for member, logits_NC, own_N in zip(members, logits_MNC, own_MN, strict=True)
         ),
     )
 

@@ -14,7 +14,7 @@ from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path, sha256_of
@@ -85,7 +85,8 @@ def evaluate_run(
     """Evaluate a run's predicted sets and write each one's metrics, uncertainties and scores into its folder.
 
     The others are compared with the run's own `validation` set, if there is one; only declared shifts are called that.
-    Temperatures and conformal sets are fitted to its own `calibration` split, which is no set to evaluate.
+    Temperatures and conformal sets are fitted to its own `calibration` split, or else to `out_of_bag`, the training
+    rows by the members that left them out; neither is a set to evaluate.
 
     Args:
         run: the run, or the path of its folder.
@@ -102,7 +103,7 @@ def evaluate_run(
             one name, or a file cannot be used.
     """
     folder, shifts = RunFolder(as_path(run, "run")), as_named_paths(shifts, "shifts")
-    names = [name for name in folder.prediction_names() if name != CALIBRATION]
+    names = [name for name in folder.prediction_names() if name not in (CALIBRATION, OUT_OF_BAG)]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
     for name in shifts:
@@ -110,12 +111,13 @@ def evaluate_run(
     files = {name: folder.predictions(name) for name in names}
     if taken := sorted(set(files) & set(shifts)):
         raise DataError(f"--shift {taken[0]}: the run has predicted a set of that name; name the file's otherwise")
-    held_out = folder.predictions(CALIBRATION)
     with folder.owned("evaluate"):
+        held_out_as = _own_calibration(folder)
+        held_out = folder.predictions(held_out_as)
         folder.check_knows([*files.values(), held_out])
         own = {name: load_predictions(path) for name, path in files.items()}
         split = _load_calibration(calibration or (held_out if folder.has(held_out) else None))
-        own_split = {} if split is None or calibration is not None else {CALIBRATION: split}
+        own_split = {} if split is None or calibration is not None else {held_out_as: split}
         check_fresh(folder, {**own, **own_split}, seeds=seeds)
         evaluations = evaluate_sets(
             {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
@@ -126,8 +128,14 @@ def evaluate_run(
             seed=seed,
         )
         evaluations |= {name: _with_run(evaluations[name], folder, name) for name in own}
-        _write(folder, evaluations, read=files | ({CALIBRATION: held_out} if own_split else {}))
+        _write(folder, evaluations, read=files | ({held_out_as: held_out} if own_split else {}))
     return evaluations
+
+
+def _own_calibration(folder: RunFolder) -> str:
+    """Return the name of the set that a run calibrates on: a split, or else the rows that members left out."""
+    out_of_bag = folder.predictions(OUT_OF_BAG)
+    return OUT_OF_BAG if not folder.has(folder.predictions(CALIBRATION)) and folder.has(out_of_bag) else CALIBRATION
 
 
 def _with_run(evaluation: Evaluation, folder: RunFolder, name: str) -> Evaluation:
@@ -146,7 +154,8 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Ma
         fitted = next(iter(evaluations.values())).fitted
         if fitted is not None:
             fitted.write(new.decision)
-            change.binds(folder.decision, folder.digests([path for key, path in read.items() if key == CALIBRATION]))
+            split = [path for key, path in read.items() if key not in evaluations]
+            change.binds(folder.decision, folder.digests(split))
         else:
             change.remove(folder.decision)  # that of an earlier evaluation does not go with these metrics
         if not folder.manifest.exists():  # predictions of others: what was evaluated is recorded, too

@@ -14,7 +14,7 @@ from ensemble_uq_llm.evaluation.records import Protocol, RunComparison
 from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
-from ensemble_uq_llm.run_folder import ANSWER_TOKENS, CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import ANSWER_TOKENS, CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 
 _ALL: Final = "all"
 
@@ -111,6 +111,8 @@ def _evaluated_on(config: Config, origin: Origin) -> str | None:
         return None if origin.source is None else Path(origin.source).name
     if origin.source == CALIBRATION:
         return "held out of the training data"
+    if origin.source == OUT_OF_BAG:
+        return "the training data, by the members that left it out"
     if origin.source == VALIDATION and config.validation_file is not None:
         return config.validation_file.name
     return f"{config.dataset}[{origin.source}]"

@@ -26,7 +26,6 @@ from ensemble_uq_llm.training.from_config import base_folder, lora_settings
 from ensemble_uq_llm.training.outcomes import check_same_making
 from ensemble_uq_llm.training.planning.room import check_holds_no_samples
 from ensemble_uq_llm.training.planning.time_estimate import estimate_seconds
-from ensemble_uq_llm.training.step import epoch_batches
 from ensemble_uq_llm.utils.device import describe_device, devices_of, free_bytes
 from ensemble_uq_llm.utils.lanes import lane_count
 
@@ -92,12 +91,13 @@ def dry_run(config: Config) -> DryRun:
     budget = token_budget(skeleton, wanted=config.tokens_per_pass, training=True, device=device)
     trained = _trained(spec, skeleton)
     batch = config.effective_batch_size
-    first = [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=batch)) for seed in missing]
+    watched = validation if config.validate_epochs else None
+    data = TrainingData(train=train, validation=watched, bags=job.bags)
+    first = [next(data.batches(seed, epoch=0, batch_size=batch)) for seed in missing]
     lanes = plan_lanes(first, train.lengths_N, budget=budget, lanes=lane_count(device))
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
     free = free_bytes(device)
-    data = TrainingData(train=train, validation=validation if config.validate_epochs else None)
     is_measured = missing and _has_weights(folder) and 2 * base * width < free
     seconds = (
         estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device) if is_measured else None
@@ -111,7 +111,7 @@ def dry_run(config: Config) -> DryRun:
         stopping_examples=0 if job.stopping is None else len(job.stopping.examples),
         **asdict(job.repeats),
         **_lengths(train),
-        optimizer_steps=config.optimizer_steps(len(train)),
+        optimizer_steps=data.steps_in_epoch(batch) * config.num_epochs,
         warmup_steps=config.warmup_steps,
         tokens_per_pass=budget,
         passes_in_first_step=sum(map(len, lanes)),

@@ -1,7 +1,7 @@
 """How long training will take, from one small step that is taken and thrown away: an estimate, and called one."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from ensemble_uq_llm.models.lora.spec import AdapterSpec
 from ensemble_uq_llm.models.passes import Rows
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.state import new_state
-from ensemble_uq_llm.training.step import Trainer, epoch_batches, train_step
+from ensemble_uq_llm.training.step import Trainer, train_step
 
 TOKENS: Final = 4096
 """About so many tokens of all members are trained on for the measurement."""
@@ -35,14 +35,14 @@ def estimate_seconds(
     ensemble = StackedEnsemble(decoder, spec=spec, members=trained(seeds))
     state = new_state(ensemble, config, steps=2)
     trainer = Trainer(state=state, data=data.train, max_grad_norm=config.max_grad_norm)
-    rows = _rows(data.train, seeds, config)
+    rows = _rows(data, seeds, config)
     train_step(trainer, rows)
     step = _seconds(lambda: train_step(trainer, rows)) / sum(int(data.train.lengths_N[own].sum()) for own in rows)
     sequences = [data.train.sequences[row] for row in rows[0]]
     answer = _seconds(lambda: member_logits(ensemble, sequences, budget=state.budget.tokens))
     answer /= len(seeds) * sum(map(len, sequences))
-    epoch = step * int(data.train.lengths_N.sum()) + answer * _validated(data.validation)
-    return config.num_epochs * len(seeds) * epoch
+    trained_on = sum(int(data.train.lengths_N[batch].sum()) for seed in seeds for batch in _epoch(data, seed, config))
+    return config.num_epochs * (step * trained_on + answer * len(seeds) * _validated(data.validation))
 
 
 def _validated(validation: TokenizedExamples | None) -> int:
@@ -50,11 +50,14 @@ def _validated(validation: TokenizedExamples | None) -> int:
     return 0 if validation is None else int(validation.lengths_N[validation.labels_N >= 0].sum())
 
 
-def _rows(train: TokenizedExamples, seeds: Sequence[int], config: Config) -> list[Rows]:
+def _epoch(data: TrainingData, seed: int, config: Config) -> Iterator[Rows]:
+    return data.batches(seed, epoch=0, batch_size=config.effective_batch_size)
+
+
+def _rows(data: TrainingData, seeds: Sequence[int], config: Config) -> list[Rows]:
     """Return the rows of each member's first step, as many of them as the measurement takes."""
-    most = max(1, int(TOKENS / (len(seeds) * float(train.lengths_N.mean()))))
-    size = config.effective_batch_size
-    return [next(epoch_batches(seed, epoch=0, examples=len(train), batch_size=size))[:most] for seed in seeds]
+    most = max(1, int(TOKENS / (len(seeds) * float(data.train.lengths_N.mean()))))
+    return [next(_epoch(data, seed, config))[:most] for seed in seeds]
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -48,7 +48,7 @@ def variational_walk(
     Raises:
         StopRequested: after the step in which somebody asked for it; nothing is kept.
     """
-    steps_in_epoch = config.optimizer_steps(len(data.train)) // config.num_epochs
+    steps_in_epoch = data.steps_in_epoch(config.effective_batch_size)
     settings = _bare(config, epochs=plan.epochs)
     with as_trained(ensemble, settings) as factor:
         state = new_state(ensemble, settings, steps=steps_in_epoch * plan.epochs)

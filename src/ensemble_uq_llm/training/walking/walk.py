@@ -42,7 +42,7 @@ def walk(
     Raises:
         StopRequested: after the step in which somebody asked for it; nothing of the trajectories is kept.
     """
-    steps_in_epoch = config.optimizer_steps(len(data.train)) // config.num_epochs
+    steps_in_epoch = data.steps_in_epoch(config.effective_batch_size)
     steps = steps_in_epoch * plan.epochs
     warmup = max(1, steps // WARMUP)
     settings = config.model_copy(
