@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.predictions.parquet import write_predictions
     from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.report.page import write_report
-    from ensemble_uq_llm.run import Run, compare, predict, train
+    from ensemble_uq_llm.run import Run, compare, compare_runs, predict, train
 
 __version__: Final = "0.1.0"
 
@@ -49,6 +49,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_predictions",
+    "compare_runs",
     "evaluate",
     "evaluate_files",
     "evaluate_run",
@@ -72,6 +73,7 @@ _HOMES: Final = {
     "Uncertainty": "evaluation.uncertainty",
     "compare": "run",
     "compare_predictions": "evaluation.comparison",
+    "compare_runs": "run",
     "evaluate": "evaluation.evaluate",
     "evaluate_files": "evaluation.files.evaluate_files",
     "evaluate_run": "evaluation.files.evaluate_files",

@@ -22,7 +22,7 @@ from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
-    from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
+    from ensemble_uq_llm.evaluation.records import RunComparison, RunsBeside, SetMetrics
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier
     from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.training.events import Listener
@@ -248,34 +248,43 @@ def compare(
     Raises:
         DataError: a file cannot be used, or no labelled example is in both.
     """
-    from ensemble_uq_llm.evaluation.comparison import compare_predictions
-    from ensemble_uq_llm.evaluation.protocol.known_of_run import with_runs
-    from ensemble_uq_llm.predictions.record import Predictions
+    from ensemble_uq_llm.comparing.runs_to_compare import compare_pair, read_run
     from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
-    sides = [_predictions_of(each, name, columns, classes) for each in (a, b)]
-    result = compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
-    return with_runs(
-        result, *(None if isinstance(each, Predictions) else as_path(each, "compare") for each in (a, b)), name=name
-    )
+    sides = (read_run(each, side, name=name, columns=columns, classes=classes) for each, side in ((a, "A"), (b, "B")))
+    return compare_pair(*sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
-def _predictions_of(
-    what: "Predictions | AnyPath", name: str, columns: Mapping[str, str] | None, classes: Sequence[str] | None
-) -> "Predictions":
-    from ensemble_uq_llm.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.predictions.freshness import check_fresh
-    from ensemble_uq_llm.predictions.record import Predictions
+def compare_runs(
+    runs: "Sequence[Predictions | AnyPath]",
+    *,
+    name: str = VALIDATION,
+    shifts: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> "RunsBeside":
+    """Put 2 to 20 runs beside each other on the examples of all, and compare each with the first.
 
-    if isinstance(what, Predictions):
-        return what
-    path = as_path(what, "compare")
-    if not path.is_dir():
-        return load_predictions(path, columns=columns, classes=classes)
-    RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
-    predictions = load_predictions(predicted_set(RunFolder(path), name))
-    check_fresh(RunFolder(path), {name: predictions})
-    return predictions
+    Args:
+        runs: predictions, files of them, or runs (folders), as of `compare`; the baseline first.
+        name: the predicted set to compare, of runs.
+        shifts: predicted sets of runs that are taken for shifted, beside those that their data set declares.
+        columns: what files call our columns, as of `load_predictions`.
+        classes: the names of the classes, as of `load_predictions`.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ConfigError: too few runs, or too many. DataError: a file cannot be used, or no labelled example is in all.
+    """
+    from ensemble_uq_llm.comparing.runs_to_compare import read_runs
+    from ensemble_uq_llm.evaluation.beside.many_runs import compare_many
+    from ensemble_uq_llm.statistics.bootstrap import DRAWS
+
+    sides = read_runs(runs, name=name, shifts=shifts, columns=columns, classes=classes)
+    return compare_many(sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:
