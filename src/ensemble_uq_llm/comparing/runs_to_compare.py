@@ -97,13 +97,15 @@ def read_run(
     from ensemble_uq_llm.predictions.foreign_tables import load_predictions
     from ensemble_uq_llm.predictions.record import Predictions
 
-    path = None if isinstance(what, Predictions) else as_path(what, "compare")
-    if path is not None and path.is_dir():
-        return _read_folder(RunFolder(path), called, name=name, shifts=shifts)
-    predictions = what if isinstance(what, Predictions) else load_predictions(path, columns=columns, classes=classes)
-    run = ComparedRun.of(called, predictions)
-    facts = replace(run.facts, path=None if path is None else str(path))
-    return replace(run, facts=facts, cautions=tuple(cautions_of_few(len(predictions.members))))
+    if isinstance(what, Predictions):
+        run = ComparedRun.of(called, what)
+    else:
+        path = as_path(what, "compare")
+        if path.is_dir():
+            return _read_folder(RunFolder(path), called, name=name, shifts=shifts)
+        run = ComparedRun.of(called, load_predictions(path, columns=columns, classes=classes))
+        run = replace(run, facts=replace(run.facts, path=str(path)))
+    return replace(run, cautions=tuple(cautions_of_few(run.facts.passes)))
 
 
 def _read_folder(folder: RunFolder, called: str, *, name: str, shifts: Sequence[str]) -> "ComparedRun":

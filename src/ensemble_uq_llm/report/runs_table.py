@@ -12,7 +12,7 @@ from ensemble_uq_llm.evaluation.protocol.protocols_beside import differences_in_
 from ensemble_uq_llm.evaluation.records import BesideBaseline, RunBeside, RunsBeside
 from ensemble_uq_llm.evaluation.scores import Quantity
 from ensemble_uq_llm.report.fitting_table import FittingTable
-from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_interval, show_value
+from ensemble_uq_llm.report.formats import UNDEFINED, direction, show_range, show_value
 from ensemble_uq_llm.report.paste import PlainTable
 from ensemble_uq_llm.report.words.runs_in_words import (
     claims_in_words,
@@ -129,7 +129,7 @@ def _estimate(run: RunBeside, each: Quantity) -> str:
 
 def _stacked(value: float | None, interval: Interval | None, form: str) -> str:
     """Return a value with its interval below."""
-    return "\n".join([show_value(value, form), *([show_interval(interval, form)] if interval else [])])
+    return "\n".join([show_value(value, form), *([show_range(interval, form)] if interval else [])])
 
 
 def _difference(difference: BesideBaseline, form: str) -> str:

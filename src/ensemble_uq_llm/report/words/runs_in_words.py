@@ -20,11 +20,11 @@ def fitting_in_words(table: RunsBeside) -> Iterator[str]:
     if table.temperature == "calibration split":
         rows = sorted({run.calibration_rows for run in table.runs})
         said = counted(rows[0], "row") if len(rows) == 1 else f"{rows[0]:,} to {counted(rows[-1], 'row')}"
-        yield f"NLL after T: one temperature on the pooled probability, fitted on each run's calibration split ({said})."
+        yield f"NLL after T: with one temperature on the pooled probability, fitted on each calibration split ({said})."
     elif table.temperature == "cross-fitted":
         yield (
-            f"NLL after T: one temperature on the pooled probability, cross-fitted: each of {FOLDS} folds of these examples "
-            "is judged by the temperature of the others."
+            f"NLL after T: with one temperature on the pooled probability, cross-fitted: each of {FOLDS} folds of these "
+            "examples is judged by the temperature of the others."
         )
 
 
@@ -48,6 +48,6 @@ def claims_in_words(table: RunsBeside) -> Iterator[str]:
         what = f"is {' and '.join(said)}" if said else "is not told apart"
         yield f"{run.facts.name} {what}{' than' if said else ' from'} {baseline.facts.name}."
     yield (
-        f"p-values are two-sided and adjusted for {counted(len(others), 'run')} (Holm), each metric by itself; differences "
-        "of ECE are those of the errors without noise."
+        f"p-values are two-sided and adjusted for {counted(len(others), 'run')} (Holm), each metric by itself; "
+        "differences of ECE are those of the errors without noise."
     )
