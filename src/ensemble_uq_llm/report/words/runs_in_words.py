@@ -23,7 +23,7 @@ def fitting_in_words(table: RunsBeside) -> Iterator[str]:
         yield f"NLL after T: with one temperature on the pooled probability, fitted on each calibration split ({said})."
     elif table.temperature == "cross-fitted":
         yield (
-            f"NLL after T: with one temperature on the pooled probability, cross-fitted: each of {FOLDS} folds of these "
+            f"NLL after T: with one temperature on the pooled probability, cross-fitted: each of {FOLDS} folds of the "
             "examples is judged by the temperature of the others."
         )
 
