@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from ensemble_uq_llm.comparing.runs_to_compare import compare_runs
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ensemble_uq_llm.predictions.parquet import write_predictions
     from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.report.page import write_report
-    from ensemble_uq_llm.run import Run, compare, compare_runs, predict, train
+    from ensemble_uq_llm.run import Run, compare, predict, train
 
 __version__: Final = "0.1.0"
 
@@ -73,7 +74,7 @@ _HOMES: Final = {
     "Uncertainty": "evaluation.uncertainty",
     "compare": "run",
     "compare_predictions": "evaluation.comparison",
-    "compare_runs": "run",
+    "compare_runs": "comparing.runs_to_compare",
     "evaluate": "evaluation.evaluate",
     "evaluate_files": "evaluation.files.evaluate_files",
     "evaluate_run": "evaluation.files.evaluate_files",

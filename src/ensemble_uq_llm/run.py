@@ -22,7 +22,7 @@ from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
-    from ensemble_uq_llm.evaluation.records import RunComparison, RunsBeside, SetMetrics
+    from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
     from ensemble_uq_llm.inference.classifier import EnsembleClassifier
     from ensemble_uq_llm.predictions.record import Predictions
     from ensemble_uq_llm.training.events import Listener
@@ -253,38 +253,6 @@ def compare(
 
     sides = (read_run(each, side, name=name, columns=columns, classes=classes) for each, side in ((a, "A"), (b, "B")))
     return compare_pair(*sides, draws=DRAWS if draws is None else draws, seed=seed)
-
-
-def compare_runs(
-    runs: "Sequence[Predictions | AnyPath]",
-    *,
-    name: str = VALIDATION,
-    shifts: Sequence[str] = (),
-    columns: Mapping[str, str] | None = None,
-    classes: Sequence[str] | None = None,
-    draws: int | None = None,
-    seed: int = 0,
-) -> "RunsBeside":
-    """Put 2 to 20 runs beside each other on the examples of all, and compare each with the first.
-
-    Args:
-        runs: predictions, files of them, or runs (folders), as of `compare`; the baseline first.
-        name: the predicted set to compare, of runs.
-        shifts: predicted sets of runs that are taken for shifted, beside those that their data set declares.
-        columns: what files call our columns, as of `load_predictions`.
-        classes: the names of the classes, as of `load_predictions`.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-
-    Raises:
-        ConfigError: too few runs, or too many. DataError: a file cannot be used, or no labelled example is in all.
-    """
-    from ensemble_uq_llm.comparing.runs_to_compare import read_runs
-    from ensemble_uq_llm.evaluation.beside.many_runs import compare_many
-    from ensemble_uq_llm.statistics.bootstrap import DRAWS
-
-    sides = read_runs(runs, name=name, shifts=shifts, columns=columns, classes=classes)
-    return compare_many(sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:

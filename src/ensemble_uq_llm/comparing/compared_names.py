@@ -20,7 +20,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     lengths = [1] * len(parts)
     while True:
         names = ["/".join(each[-own:]) for each, own in zip(parts, lengths, strict=True)]
-        many = Counter(names)
+        many = Counter(name for _, name in {*zip(parts, names, strict=True)})  # one path twice is one
         longer = [
             own + (many[name] > 1 and own < len(each)) for name, each, own in zip(names, parts, lengths, strict=True)
         ]

@@ -8,17 +8,48 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ensemble_uq_llm.commands.targets import predicted_set
 from ensemble_uq_llm.comparing.compared_names import names_of
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.run_folder import CALIBRATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.evaluation.beside.compared_run import ComparedRun
-    from ensemble_uq_llm.evaluation.records import RunComparison
+    from ensemble_uq_llm.evaluation.records import RunComparison, RunsBeside
     from ensemble_uq_llm.predictions.record import Predictions
 
 Comparable: TypeAlias = "Predictions | AnyPath"
 """Predictions, a file of them of any origin, or a run (folder)."""
+
+
+def compare_runs(
+    runs: Sequence[Comparable],
+    *,
+    name: str = VALIDATION,
+    shifts: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> "RunsBeside":
+    """Put 2 to 20 runs beside each other on the examples of all, and compare each with the first.
+
+    Args:
+        runs: predictions, files of them, or runs (folders), as of `compare`; the baseline first.
+        name: the predicted set to compare, of runs.
+        shifts: predicted sets of runs that are taken for shifted, beside those that their data set declares.
+        columns: what files call our columns, as of `load_predictions`.
+        classes: the names of the classes, as of `load_predictions`.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ConfigError: too few runs, or too many. DataError: a file cannot be used, or no labelled example is in all.
+    """
+    from ensemble_uq_llm.evaluation.beside.many_runs import compare_many
+    from ensemble_uq_llm.statistics.bootstrap import DRAWS
+
+    sides = read_runs(runs, name=name, shifts=shifts, columns=columns, classes=classes)
+    return compare_many(sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
 def read_runs(

@@ -26,9 +26,8 @@ def test_rows_are_those_of_all_matched_by_id():
     for name, each in sides.items():
         assert [each.ids[row] for row in found.rows_N[name]] == [f"q{i}" for i in range(2, 10)]
     assert found.labels_N.tolist() == list(whole.labels[2:10])
-    assert found.warnings == (
-        "the sets differ: measured on the 8 examples that all runs have (a has 10, b has 10, c has 12)",
-    )
+    [warning] = found.warnings
+    assert warning == "the sets differ: measured on the 8 examples that all runs have (a has 10, b has 10, c has 12)"
 
 
 def test_labels_of_any_two_runs_that_differ_are_left_out():

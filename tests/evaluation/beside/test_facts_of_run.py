@@ -54,9 +54,9 @@ def test_what_the_run_did_not_train_did_not_take_its_time(facts, adapters, maker
 
 def test_two_and_three_members_are_warned_of():
     assert [len(list(cautions_of_few(members))) for members in (1, 2, 3, 4)] == [0, 1, 1, 0]
-    assert list(cautions_of_few(3))[0].startswith("mutual information over 3 members tells other data worse")
+    assert next(cautions_of_few(3)).startswith("mutual information over 3 members tells other data worse")
 
 
 def test_a_record_in_another_form_is_refused(facts):
-    with pytest.raises(IntegrityError, match="posterior.samples is not what a maker writes"):
+    with pytest.raises(IntegrityError, match=r"posterior\.samples is not what a maker writes"):
         facts({"posterior": asdict(replace(SAMPLES, samples="many"))})
