@@ -65,5 +65,6 @@ def test_runs_of_a_run_folder_and_a_copy(call, own_run, tmp_path):
     shutil.copytree(own_run, tmp_path / "copy")
     code, out, _ = call("compare", own_run, tmp_path / "copy", "--draws", 100)
     assert code == 0
-    assert "own  training" in out
-    assert "copy is not told apart from own." in " ".join(out.split())
+    words = " ".join(out.split())
+    assert "own training 2 — 2" in words
+    assert "copy is not told apart from own." in words
