@@ -27,7 +27,7 @@ ROOMS = {
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "posteriors": 3, "report": 3, "verification": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
-    "__init__.py": 4, "commands": 4, "sampling": 4,
+    "__init__.py": 4, "commands": 4, "comparing": 4, "sampling": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
 
@@ -46,6 +46,7 @@ LIGHT = (
     "report",
     "verification",
     "cli.py",
+    "comparing",
     "evaluation_commands.py",
 )
 """The rooms that work in the light installation."""
@@ -102,6 +103,10 @@ TESTED_ELSEWHERE = {
     "utils/input/text_lines.py": "test_data_files.py",
     "training/from_config.py": "test_outcomes.py",
     "data/embedded/world.py": "test_synthetic.py",
+    "evaluation/beside/cautions.py": "test_many_runs.py",
+    "evaluation/beside/compared_run.py": "test_many_runs.py",
+    "evaluation/beside/quantities.py": "test_many_runs.py",
+    "evaluation/beside/table_json.py": "test_compare_command.py",
     "evaluation/files/evaluate_files.py": "test_evaluate.py",
     "evaluation/records/curves.py": "test_metrics_json.py",
     "evaluation/records/class_records.py": "test_metrics_json.py",
@@ -111,6 +116,7 @@ TESTED_ELSEWHERE = {
     "evaluation/records/member_records.py": "test_metrics_json.py",
     "evaluation/records/protocol_record.py": "test_protocol_in_words.py",
     "evaluation/records/run_comparison.py": "test_comparison.py",
+    "evaluation/records/runs_beside.py": "test_many_runs.py",
     "evaluation/records/set_metrics.py": "test_metrics_json.py",
     "statistics/intervals.py": "test_bootstrap.py",
     "models/heads/head.py": "test_answer.py",
@@ -127,6 +133,7 @@ TESTED_ELSEWHERE = {
     "commands/targets.py": "test_evaluation_commands.py",
     "models/local.py": "test_base.py",
     "report/paste_comparison.py": "test_evaluation_commands.py",
+    "report/words/runs_in_words.py": "test_runs_table.py",
     "training/planning/time_estimate.py": "test_dry_run.py",
 }
 """Modules without a test file of their own name: private halves of another module, bare records, a name twice."""

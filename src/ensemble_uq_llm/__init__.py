@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from ensemble_uq_llm.comparing.runs_to_compare import compare_runs
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.config_file import load_config
     from ensemble_uq_llm.evaluation.comparison import compare_predictions
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_predictions",
+    "compare_runs",
     "evaluate",
     "evaluate_files",
     "evaluate_run",
@@ -72,6 +74,7 @@ _HOMES: Final = {
     "Uncertainty": "evaluation.uncertainty",
     "compare": "run",
     "compare_predictions": "evaluation.comparison",
+    "compare_runs": "comparing.runs_to_compare",
     "evaluate": "evaluation.evaluate",
     "evaluate_files": "evaluation.files.evaluate_files",
     "evaluate_run": "evaluation.files.evaluate_files",

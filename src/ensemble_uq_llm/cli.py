@@ -32,6 +32,7 @@ from ensemble_uq_llm.commands.options import (
 )
 from ensemble_uq_llm.commands.streams import forgive_encodings
 from ensemble_uq_llm.commands.verification import verify
+from ensemble_uq_llm.comparing.compare_command import compare
 from ensemble_uq_llm.errors import ConfigError, EnsembleUQError, TooLittleMemoryError
 from ensemble_uq_llm.outgoing.guarded_streams import guarding_streams
 from ensemble_uq_llm.printing import console_for, print_json, print_record, print_rows, show_warning
@@ -147,7 +148,7 @@ def predict(
 
 app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
 app.command(epilog=epilog("report"))(evaluation_commands.report)
-app.command(epilog=epilog("compare"))(evaluation_commands.compare)
+app.command(epilog=epilog("compare"))(compare)
 app.command(epilog=epilog("verify"))(verify)
 app.command(epilog=epilog("posterior"))(posterior)
 

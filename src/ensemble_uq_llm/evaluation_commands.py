@@ -1,4 +1,4 @@
-"""The commands that read predictions only: evaluate, report, compare. They work without torch."""
+"""The commands that read one run's predictions only: evaluate, report. They work without torch."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,13 +12,13 @@ from ensemble_uq_llm.commands.next_command import say_next
 from ensemble_uq_llm.commands.options import FOUND, AsJson, Draws, Seed, found_config, home_path
 from ensemble_uq_llm.commands.targets import check_evaluable, check_evaluated, check_exists
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.printing import console_for, print_evaluations, print_json, print_plain, print_tables
+from ensemble_uq_llm.printing import console_for, print_evaluations, print_plain
 from ensemble_uq_llm.utils.text import clipped
 
 if TYPE_CHECKING:
     from ensemble_uq_llm.config import Config
     from ensemble_uq_llm.evaluation.evaluate import Evaluation
-    from ensemble_uq_llm.evaluation.records import RunComparison, SetMetrics
+    from ensemble_uq_llm.evaluation.records import SetMetrics
     from ensemble_uq_llm.run_folder import RunFolder
 
 TABLE: Final = "table"
@@ -84,7 +84,7 @@ def evaluate(
     from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_files, evaluate_run
     from ensemble_uq_llm.run_folder import RunFolder
 
-    form, as_json = _checked_format(table_format, as_json=as_json)
+    form, as_json = checked_format(table_format, as_json=as_json)
     target = _target(target)
     shifts = _named_files(shift or [])
     is_run = target.is_dir() or target.suffix in (".yaml", ".yml")
@@ -96,8 +96,8 @@ def evaluate(
         check_evaluable(target)
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
-    reading = _reading(columns, classes)
-    if is_run and reading:
+    how_read = reading(columns, classes)
+    if is_run and how_read:
         raise ConfigError("--columns and --classes: a run's predictions have our columns; leave these options out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -111,7 +111,7 @@ def evaluate(
                 folder, shifts=shifts, declared=declared, calibration=calibration, seeds=seeds, **resampling
             )
         else:
-            how = reading | resampling
+            how = how_read | resampling
             evaluations = evaluate_files(target, shifts=shifts, calibration=calibration, output=folder, **how)
         show(evaluations, folder=folder, form=form, as_json=as_json)
     if folder is None and not as_json and form is None:
@@ -130,7 +130,7 @@ def report(
     from ensemble_uq_llm.report.source import read_sets, read_source
     from ensemble_uq_llm.run_folder import RunFolder
 
-    form, as_json = _checked_format(table_format, as_json=as_json)
+    form, as_json = checked_format(table_format, as_json=as_json)
     check_evaluated(folder)
     if table_format is None and not as_json:
         console_for(as_json=False).print(f"report: {write_report(RunFolder(folder))}", soft_wrap=True)
@@ -139,44 +139,6 @@ def report(
     else:
         source = read_source(RunFolder(folder))
         _show_sets(source.sets, form, as_json=False, class_labels=source.class_labels)
-
-
-def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN",
-            parser=home_path,
-            help="Run folders, or predictions of any origin, on the same examples; each is compared with the first.",
-        ),
-    ],
-    name: Annotated[str, typer.Option(help="The predicted set to compare, of run folders.")] = "validation",
-    columns: Columns = None,
-    classes: Classes = None,
-    draws: Draws = None,
-    seed: Seed = None,
-    table_format: Format = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say whether one run is better than another, or any of several than a baseline.
-
-    Every metric's paired difference on the same examples, with its 95% interval and two-sided p-value; the p-values are
-    adjusted (Holm) for all comparisons that are made.
-    """
-    from ensemble_uq_llm.evaluation.comparison import adjusted_together
-    from ensemble_uq_llm.run import compare as compare_runs
-
-    form, as_json = _checked_format(table_format, as_json=as_json)
-    if len(runs) < 2:
-        raise ConfigError(f"compare: only {runs[0]} is given; name the runs to compare with it, too")
-    for each in runs:
-        check_exists(each)
-    baseline, *others = runs
-    how: dict[str, Any] = {"name": name, "draws": draws, "seed": seed or 0, **_reading(columns, classes)}
-    results = [compare_runs(baseline, other, **how) for other in others]
-    if len(results) > 1:
-        results = adjusted_together(results)
-    _show_comparisons(str(baseline), dict(zip(map(str, others), results, strict=True)), form, as_json=as_json)
 
 
 def evaluate_and_show(settings: "Config", *, as_json: bool, is_shown: bool = True) -> None:
@@ -229,36 +191,19 @@ def _show_sets(
         print_plain(sets, form, class_labels=class_labels)
 
 
-def _show_comparisons(a: str, results: "Mapping[str, RunComparison]", form: str | None, *, as_json: bool) -> None:
-    from ensemble_uq_llm.evaluation.comparison import comparison_json
-    from ensemble_uq_llm.report.paste_comparison import comparison_plain
-    from ensemble_uq_llm.report.terminal import comparison_table
-
-    if as_json:
-        contents = [{"a": a, "b": b, **comparison_json(result)} for b, result in results.items()]
-        print_json(contents[0] if len(contents) == 1 else {"a": a, "against": contents})
-    elif form is not None:
-        print_tables([comparison_plain(a, b, result, raw=form == "csv") for b, result in results.items()], form)
-    else:
-        console = console_for(as_json=False)
-        for b, result in results.items():
-            console.print(f"A: {a}\nB: {b}", soft_wrap=True)
-            console.print(comparison_table(result))
-
-
-def _reading(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
+def reading(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
     """Return how files of predictions are to be read, as arguments."""
     from ensemble_uq_llm.predictions.foreign.column_names import parse_columns
 
-    reading: dict[str, Any] = {}
+    how: dict[str, Any] = {}
     if columns:
-        reading["columns"] = parse_columns(columns)
+        how["columns"] = parse_columns(columns)
     if classes is not None:
-        reading["classes"] = [name.strip() for name in classes.split(",")]
-    return reading
+        how["classes"] = [name.strip() for name in classes.split(",")]
+    return how
 
 
-def _checked_format(name: str | None, *, as_json: bool) -> tuple[str | None, bool]:
+def checked_format(name: str | None, *, as_json: bool) -> tuple[str | None, bool]:
     """Return the form to paste in that was asked for, None where there is none, and whether JSON was."""
     from ensemble_uq_llm.report.paste import FORMATS
     from ensemble_uq_llm.utils.suggest import did_you_mean

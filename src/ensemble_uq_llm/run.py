@@ -248,34 +248,11 @@ def compare(
     Raises:
         DataError: a file cannot be used, or no labelled example is in both.
     """
-    from ensemble_uq_llm.evaluation.comparison import compare_predictions
-    from ensemble_uq_llm.evaluation.protocol.known_of_run import with_runs
-    from ensemble_uq_llm.predictions.record import Predictions
+    from ensemble_uq_llm.comparing.runs_to_compare import compare_pair, read_run
     from ensemble_uq_llm.statistics.bootstrap import DRAWS
 
-    sides = [_predictions_of(each, name, columns, classes) for each in (a, b)]
-    result = compare_predictions(*sides, draws=DRAWS if draws is None else draws, seed=seed)
-    return with_runs(
-        result, *(None if isinstance(each, Predictions) else as_path(each, "compare") for each in (a, b)), name=name
-    )
-
-
-def _predictions_of(
-    what: "Predictions | AnyPath", name: str, columns: Mapping[str, str] | None, classes: Sequence[str] | None
-) -> "Predictions":
-    from ensemble_uq_llm.predictions.foreign_tables import load_predictions
-    from ensemble_uq_llm.predictions.freshness import check_fresh
-    from ensemble_uq_llm.predictions.record import Predictions
-
-    if isinstance(what, Predictions):
-        return what
-    path = as_path(what, "compare")
-    if not path.is_dir():
-        return load_predictions(path, columns=columns, classes=classes)
-    RunFolder(path).predictions(name)  # what cannot be a name is another error than a set that is not there
-    predictions = load_predictions(predicted_set(RunFolder(path), name))
-    check_fresh(RunFolder(path), {name: predictions})
-    return predictions
+    sides = (read_run(each, side, name=name, columns=columns, classes=classes) for each, side in ((a, "A"), (b, "B")))
+    return compare_pair(*sides, draws=DRAWS if draws is None else draws, seed=seed)
 
 
 def _settings(config: Any, overrides: Sequence[str] = ()) -> Config:

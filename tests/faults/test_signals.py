@@ -34,7 +34,7 @@ READING = {
     "predicting": ("run {yaml}", "inference.predict:member_logits", "the members of seed 42 and seed 43"),
     "evaluating": ("evaluate {own}", "evaluation.evaluate:resample_labelled", None),
     "report": ("report {own}", "report.page:read_source", None),
-    "compare": ("compare {own} {own}", "run:compare", None),
+    "compare": ("compare {own} {own}", "comparing.runs_to_compare:read_runs", None),
     "validate": ("validate {yaml}", "commands.preflight:RunFolder", None),
 }
 

@@ -6,9 +6,11 @@ from urllib.parse import quote
 import pytest
 
 from documents import DOCUMENTS
+from ensemble_uq_llm.outgoing import redaction
 from ensemble_uq_llm.outgoing.redaction import HIDDEN, redacted, without_secrets
 
 HF = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
+SECRETS_OF = redaction._secrets_of
 ODD = "pa&ss<wörd>\"% 'x"
 
 
@@ -153,3 +155,24 @@ def test_no_text_takes_long(part):
     started = time.process_time()
     redacted(text)
     assert time.process_time() - started < 3
+
+
+def test_the_environment_is_looked_through_again_where_it_has_changed_and_only_there(monkeypatch):
+    looked = []
+    monkeypatch.setattr(redaction, "_secrets_of", lambda held: looked.append(1) or SECRETS_OF(held))
+    monkeypatch.setenv("HF_TOKEN", "the-first-one")
+    assert [redacted("the-first-one or the-other-one") for _ in range(3)] == ["*** or the-other-one"] * 3
+    assert len(looked) == 1
+    monkeypatch.setenv("HF_TOKEN", "the-other-one")
+    assert redacted("the-first-one or the-other-one") == "the-first-one or ***"
+    monkeypatch.delenv("HF_TOKEN")
+    assert redacted("the-first-one or the-other-one") == "the-first-one or the-other-one"
+    assert len(looked) == 3
+
+
+def test_an_environment_of_another_kind_is_looked_through_every_time(monkeypatch):
+    held = {"HF_TOKEN": "the-first-one"}
+    monkeypatch.setattr(redaction.os, "environ", held)
+    assert redacted("the-first-one or the-other-one") == "*** or the-other-one"
+    held["HF_TOKEN"] = "the-other-one"
+    assert redacted("the-first-one or the-other-one") == "the-first-one or ***"

@@ -47,6 +47,7 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
     "compare": (
         (
             "compare runs/first runs/second",
+            "compare runs/first runs/first_tfb runs/first_zero_shot --baseline runs/first_zero_shot --shift news",
             "compare baseline.csv mine.csv theirs.npz --format markdown",
         ),
         _READING,

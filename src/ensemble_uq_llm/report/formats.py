@@ -55,6 +55,14 @@ def show_interval(interval: Interval | None, form: str) -> str:
     return UNDEFINED if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"
 
 
+def show_range(interval: Interval | None, form: str) -> str:
+    """Return a 95% interval in the fewest characters, for a table of many columns; of shares without the sign."""
+    if interval is None:
+        return UNDEFINED
+    low, high = (format(end, form).removesuffix("%") for end in interval)
+    return f"{low}–{high}"  # noqa: RUF001 (an en dash is what a range has)
+
+
 def show_difference(difference: float, form: str) -> str:
     """Return a difference with its sign, in one digit more than its parts; of shares in points of a percent."""
     digits = int(form[1:-1]) + 1

@@ -25,6 +25,7 @@ from ensemble_uq_llm.report.formats import (
     direction,
     few_members_in_words,
     show_interval,
+    show_range,
     show_value,
 )
 from ensemble_uq_llm.report.words.findings_in_words import (
@@ -35,7 +36,7 @@ from ensemble_uq_llm.report.words.findings_in_words import (
 from ensemble_uq_llm.report.words.set_in_words import options_in_words, other_protocols
 from ensemble_uq_llm.report.words.shift_in_words import shift_in_words
 from ensemble_uq_llm.run_folder import OUT_OF_BAG
-from ensemble_uq_llm.statistics.intervals import Estimate, Interval
+from ensemble_uq_llm.statistics.intervals import Estimate
 from ensemble_uq_llm.statistics.significance import p_in_words
 from ensemble_uq_llm.utils.text import counted
 
@@ -83,22 +84,14 @@ def shift_table(sets: Mapping[str, SetMetrics], class_labels: Sequence[str] | No
             Text(name),
             f"{metrics.n:,}",
             show_value(accuracy.value, ".1%"),
-            _range(accuracy.ci95, scale=100, form=".1f"),
+            show_range(accuracy.ci95, ".1%"),
             *(show_value(metrics.uncertainty[average], ".3f") for average in averages),
             show_value(detection.auroc.value if detection else None, ".3f"),
-            _range(detection.auroc.ci95 if detection else None, scale=1, form=".2f"),
+            show_range(detection.auroc.ci95 if detection else None, ".2f"),
         )
     warnings = [f"Warning: {sentence}" for sentence in other_findings_in_words(sets, class_labels)]
     protocols = (Text(line, style="dim") for line in other_protocols(sets))
     return Group(table, *map(Text, (*shift_in_words(sets), *warnings)), *protocols)
-
-
-def _range(interval: Interval | None, *, scale: float, form: str) -> str:
-    """Return an interval in the fewest characters, for a table of many columns."""
-    if interval is None:
-        return UNDEFINED
-    low, high = (format(scale * end, form) for end in interval)
-    return f"{low}–{high}"  # noqa: RUF001 (an en dash is what a range has)
 
 
 def _metric_table(metrics: SetMetrics) -> FittingTable:

@@ -1,7 +1,6 @@
 """What a run folder tells of how its predictions came about, beside what they tell themselves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +8,8 @@ from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import load_config
 from ensemble_uq_llm.evaluation.protocol.known_of_predictions import common, typed, typed_list
 from ensemble_uq_llm.evaluation.protocol.protocol_in_words import TRAINING
-from ensemble_uq_llm.evaluation.protocol.protocols_beside import protocols_beside
-from ensemble_uq_llm.evaluation.records import Protocol, RunComparison
 from ensemble_uq_llm.member import member_of_folder
 from ensemble_uq_llm.predictions.origin import Origin
-from ensemble_uq_llm.predictions.parquet import read_origin
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 
 _ALL: Final = "all"
@@ -51,23 +47,6 @@ def known_of_run(folder: RunFolder, name: str, origin: Origin | None) -> dict[st
         else:  # samples of adapters that were made elsewhere
             known.pop("trained_on", None)
     return {field: value for field, value in known.items() if value not in (None, ())}
-
-
-def with_runs(comparison: RunComparison, a: Path | None, b: Path | None, *, name: str) -> RunComparison:
-    """Return a comparison with what the sides tell of their protocols where they are run folders; None is no file.
-
-    Raises:
-        ConfigError, IntegrityError: as `known_of_run`.
-    """
-
-    def known(path: Path | None, protocol: Protocol) -> Protocol:
-        if path is None or not path.is_dir():
-            return protocol
-        folder = RunFolder(path)
-        return replace(protocol, **known_of_run(folder, name, read_origin(folder.predictions(name))))
-
-    before = comparison.protocols
-    return replace(comparison, protocols=protocols_beside(known(a, before.a), known(b, before.b)))
 
 
 def _member_records(folder: RunFolder, origin: Origin) -> dict[str, dict[str, Any]]:

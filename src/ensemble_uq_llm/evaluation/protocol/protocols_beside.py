@@ -74,13 +74,16 @@ def protocol_lines(beside: ProtocolsBeside) -> tuple[str, str]:
     return protocol_line(beside.a, of="Protocol of A"), protocol_line(beside.b, of="Protocol of B")
 
 
-def differences_in_words(beside: ProtocolsBeside) -> Iterator[str]:
-    """Yield sentences on what the protocols differ in, and on what nobody can tell; none where they are known alike."""
+def differences_in_words(beside: ProtocolsBeside, names: tuple[str, str] = ("A", "B")) -> Iterator[str]:
+    """Yield sentences on what the protocols differ in, and on what nobody can tell; none where they are known alike.
+
+    `names` are what the two sides are called.
+    """
     a, b = asdict(beside.a), asdict(beside.b)
     if beside.differs_in:
         named = [f"{_called(each)} ({_shown(each, a)} and {_shown(each, b)})" for each in beside.differs_in]
-        yield f"The protocols of A and B differ in {enumerated(named)}."
-    for side, own in (("A", a), ("B", b)):
+        yield f"The protocols of {names[0]} and {names[1]} differ in {enumerated(named)}."
+    for side, own in zip(names, (a, b), strict=True):
         missing = [_called(name) for name in beside.known_of_one if own[name] in _UNKNOWN]
         if missing:
             yield f"Of {side} alone it is not known: {enumerated(missing)}."

@@ -27,7 +27,7 @@ def quality_estimates(
 
     Args:
         log_probs_NC: the predictor's log-probabilities of the labelled examples.
-        resampled: the numbers of its `quality_family`.
+        resampled: the numbers of its `quality_family`, or some of them and others.
         errors: the laws of its calibration errors.
         draws: of the noise floors' labels.
         seed: of the noise floors' labels.
@@ -36,7 +36,7 @@ def quality_estimates(
     makers = {
         metric.name: metric.calibration(log_probs_NC)
         for metric in metrics_for(classes)
-        if metric.calibration is not None
+        if metric.calibration is not None and metric.name in resampled.values
     }
     floors = noise_floor(log_probs_NC, makers, draws=draws, seed=seed)
     estimates = {

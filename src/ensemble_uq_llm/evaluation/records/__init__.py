@@ -62,6 +62,13 @@ from ensemble_uq_llm.evaluation.records.run_comparison import (
     RunComparison,
     Side,
 )
+from ensemble_uq_llm.evaluation.records.runs_beside import (
+    BesideBaseline,
+    Fitting,
+    RunBeside,
+    RunFacts,
+    RunsBeside,
+)
 from ensemble_uq_llm.evaluation.records.set_metrics import (
     Options,
     Role,
@@ -70,6 +77,7 @@ from ensemble_uq_llm.evaluation.records.set_metrics import (
 
 __all__ = [
     "AdjustedComparison",
+    "BesideBaseline",
     "BesideConstant",
     "BestScore",
     "ByClass",
@@ -84,6 +92,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "FittedTemperature",
+    "Fitting",
     "Floor",
     "Gain",
     "GroupCoverage",
@@ -108,7 +117,10 @@ __all__ = [
     "RiskCoverageCurve",
     "RocCurve",
     "Role",
+    "RunBeside",
     "RunComparison",
+    "RunFacts",
+    "RunsBeside",
     "ScatterGroup",
     "Seen",
     "SelectiveScore",
