@@ -213,7 +213,7 @@ def test_python_asks_by_name(config, tmp_path):
     run = Run(config.output_dir).posterior("mc_dropout", samples=5, output=tmp_path / "by name", rate=0.3)
     assert len(run.members) == 15
     assert RunFolder(run.folder).record()["posterior"]["settings"] == {"rate": 0.3}
-    with pytest.raises(ConfigError, match="samples: must be a whole number of at least 1, found 0"):
+    with pytest.raises(ConfigError, match="samples: must be a whole number of 1 to 1,000, found 0"):
         Run(config.output_dir).posterior("mc_dropout", samples=0)
     with pytest.raises(ConfigError, match="temperature makes no samples"):
         Run(config.output_dir).posterior("temperature")

@@ -7,7 +7,7 @@ so that a member's samples do not depend on which other members there are.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
@@ -19,6 +19,7 @@ from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.posteriors.maker_settings import checked_settings
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -91,10 +92,17 @@ class Made:
 
 @dataclass(frozen=True)
 class Maker(ABC):
-    """A maker of samples; its fields are its settings, which the lineage tells, too."""
+    """A maker of samples; its fields are its settings, which the lineage tells, too. Their types bound them.
+
+    Raises:
+        ConfigError: a setting that nothing can be made with.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
+
+    def __post_init__(self) -> None:
+        checked_settings(type(self), asdict(self))
 
     @abstractmethod
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:

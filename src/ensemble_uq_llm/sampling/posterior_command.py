@@ -13,6 +13,7 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation_commands import evaluate_and_show
 from ensemble_uq_llm.printing import console_for, print_json
 from ensemble_uq_llm.samples.maker_names import MAKERS, check_maker
+from ensemble_uq_llm.utils.key_types import MOST_SAMPLES
 from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def posterior(
     config: ConfigPath = None,
     maker: _MakerOption = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Samples of each member; default: posterior_samples.")
+        int | None, typer.Option(min=1, max=MOST_SAMPLES, help="Samples of each member; default: posterior_samples.")
     ] = None,
     output: Annotated[
         Path | None,

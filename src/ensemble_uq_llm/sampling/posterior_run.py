@@ -23,6 +23,7 @@ from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord,
 from ensemble_uq_llm.sampling.further_training import further_training
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
+from ensemble_uq_llm.utils.key_types import MOST_SAMPLES
 from ensemble_uq_llm.utils.provenance import with_stage
 from ensemble_uq_llm.utils.text import clipped
 
@@ -31,8 +32,8 @@ def posterior(
     config: Config, maker: str, *, samples: int, output: AnyPath | None, settings: Mapping[str, float]
 ) -> Config:
     """Make samples by a maker's name and settings, as Python's callers say them; see `make_posterior`."""
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ConfigError(f"samples: must be a whole number of at least 1, found {clipped(samples)}")
+    if isinstance(samples, bool) or not isinstance(samples, int) or not 1 <= samples <= MOST_SAMPLES:
+        raise ConfigError(f"samples: must be a whole number of 1 to {MOST_SAMPLES:,}, found {clipped(samples)}")
     made_by = maker_of(maker, {key: str(value) for key, value in settings.items()})
     return make_posterior(
         config, made_by, samples=samples, output=None if output is None else as_path(output, "output")
