@@ -14,8 +14,8 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, counted, listed
 
-_SMALL: Final = 1e-12
-_LARGE: Final = 1e12
+_SMALL: Final = 1e-30
+_LARGE: Final = 1e30
 _OFTEN: Final = 1_000
 
 Positive = Annotated[float, Field(ge=_SMALL, le=_LARGE)]

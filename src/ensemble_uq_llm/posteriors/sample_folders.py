@@ -64,8 +64,8 @@ def _check_finite(ensemble: StackedEnsemble, made: Made, maker: Maker) -> None:
             if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
                 settings = ", ".join(f"{key}={value}" for key, value in asdict(maker).items())
                 raise ConfigError(
-                    f"{maker.name}: sample {number} of {member.title} has weights that are not finite; its settings are "
-                    f"{settings}: change them with --with KEY=VALUE"
+                    f"{maker.name}: sample {number} of {member.title} has weights that are not finite; its settings "
+                    f"are {settings}: change them with --with KEY=VALUE"
                 )
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
+from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.posteriors.anchor import AnchorChange, change_of_member, pooled_answers, put_back
 from ensemble_uq_llm.posteriors.largest_accepted import Search
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents, Weights

@@ -1,7 +1,6 @@
 """A run of samples made of a run's members: what `ensemble-uq posterior` and `Run.posterior` call."""
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +18,13 @@ from ensemble_uq_llm.posteriors.registry import maker_of
 from ensemble_uq_llm.posteriors.sample_folders import Lineage, parent_of, write_samples
 from ensemble_uq_llm.predictions.origin import titles
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
-from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord, posterior_folder, posterior_of
+from ensemble_uq_llm.samples.posterior_record import (
+    POSTERIOR,
+    PosteriorRecord,
+    posterior_folder,
+    posterior_of,
+    warn_of_few,
+)
 from ensemble_uq_llm.sampling.further_training import further_training
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
@@ -91,8 +96,7 @@ def make_posterior(
     with folder.owned("posterior"):
         if _is_there(folder, record):
             return own
-        for caution in record.cautions():
-            warnings.warn(f"{folder.root}: {caution}", stacklevel=2)
+        warn_of_few(folder.root, record)
         parents = _parents(config, loaded, maker, job or Job(config))
         made = maker.make(parents, samples, seeded(maker.name, seed=seed))
         lineage = _lineage(config, loaded, maker, adapters=adapters, seed=seed)
