@@ -29,6 +29,9 @@ are left out."""
 GeneratorFor: TypeAlias = Callable[[MemberId, int, str], Generator]
 """The generator of a member's sample (from 1), for one use of chance, such as the name of a tensor; on the CPU."""
 
+Tell: TypeAlias = Callable[[float], None]
+"""Hears which share of a maker's work is done, from 0 to 1; of one that can end early, of the longest that it takes."""
+
 
 class Need(StrEnum):
     """What a maker asks for beside the members' weights."""
@@ -70,6 +73,9 @@ class Parents:
     """The dropout that each member was trained with, as its folder says."""
     walk: Callable[[WalkPlan], Sequence[MemberMoments]] | None = None
     """Lets all members train further, and returns the moments of each one's weights on the way."""
+    watched_by: str | None = None
+    """The digest of the rows that end a trajectory which over-trains; None where nothing does."""
+    tell: Tell = lambda _share: None
 
     @property
     def members(self) -> tuple[MemberId, ...]:

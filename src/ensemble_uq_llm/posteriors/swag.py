@@ -69,7 +69,7 @@ class Swag(Maker):
                 ]
                 for member, own in zip(parents.members, moments, strict=True)
             ],
-            facts=[_facts(own) for own in moments],
+            facts=[{**_facts(own), "watched_by_digest": parents.watched_by} for own in moments],
         )
 
 

@@ -65,9 +65,10 @@ class Tfb(Maker):
         try:
             before = pooled_answers(parents, rows, [lambda: None])
             changes = [change_of_member(before, before, index) for index in range(len(searches))]
-            for _ in range(self.rounds):
+            for done in range(self.rounds):
                 trials = [each.trial for each in searches]
-                after = pooled_answers(parents, rows, [partial(noise.put_on, trials, sample) for sample in samples])
+                draws = [partial(noise.put_on, trials, sample) for sample in samples]
+                after = pooled_answers(parents, rows, draws, tell=partial(self._tell, parents, done))
                 for index, search in enumerate(searches):
                     change = change_of_member(before, after, index)
                     is_accepted = self._accepts(change)
@@ -78,6 +79,9 @@ class Tfb(Maker):
         finally:
             put_back(parents, noise.kept)
         return searches, changes
+
+    def _tell(self, parents: Parents, done: int, share: float) -> None:
+        parents.tell((done + share) / self.rounds)
 
     def _accepts(self, change: AnchorChange) -> bool:
         allowed = max(self.tolerance * change.nll_before, self.standard_errors * change.standard_error)

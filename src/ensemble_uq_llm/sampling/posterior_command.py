@@ -64,6 +64,7 @@ def posterior(
             output=output,
             adapters=adapters or [],
             seed=seed,
+            console=console,
         )
     members = RunFolder(made.output_dir).members()
     if as_json:
@@ -81,9 +82,9 @@ def run_posterior(settings: "Config", *, sets: Sequence[str], as_json: bool) -> 
     from ensemble_uq_llm.sampling.posterior_run import make_posterior
 
     assert settings.posterior is not None, "who has no maker makes no samples"
-    job = Job(settings)
-    made = make_posterior(settings, maker_of(settings.posterior), samples=settings.posterior_samples, job=job)
-    console = console_for(as_json=as_json)
+    job, console = Job(settings), console_for(as_json=as_json)
+    made_by = maker_of(settings.posterior)
+    made = make_posterior(settings, made_by, samples=settings.posterior_samples, job=job, console=console)
     console.print(f"\nsamples by {settings.posterior} in {made.output_dir}", soft_wrap=True)
     predict_outdated(made, sets, job=Job(made), console=console)
     evaluate_and_show(made, as_json=as_json)

@@ -6,6 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.job import Job, PreparedSet
@@ -13,7 +15,7 @@ from ensemble_uq_llm.data.tokenize import UNLABELLED
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.posteriors.maker import LabelledRows, Maker, Need, Parents, seeded
+from ensemble_uq_llm.posteriors.maker import LabelledRows, Maker, Need, Parents, Tell, seeded
 from ensemble_uq_llm.posteriors.registry import maker_of
 from ensemble_uq_llm.posteriors.sample_folders import Lineage, parent_of, write_samples
 from ensemble_uq_llm.predictions.origin import titles
@@ -25,7 +27,8 @@ from ensemble_uq_llm.samples.posterior_record import (
     posterior_of,
     warn_of_few,
 )
-from ensemble_uq_llm.sampling.further_training import further_training
+from ensemble_uq_llm.sampling.further_training import further_training, watching_rows
+from ensemble_uq_llm.sampling.making_display import MakingDisplay
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
 from ensemble_uq_llm.utils.key_types import MOST_SAMPLES
@@ -54,6 +57,7 @@ def make_posterior(
     adapters: Sequence[Path] = (),
     seed: int = 0,
     job: Job | None = None,
+    console: Console | None = None,
 ) -> Config:
     """Make samples of every member of a run at once, and a run of them; return that run's configuration.
 
@@ -67,6 +71,7 @@ def make_posterior(
         adapters: PEFT folders to sample in place of the run's members.
         seed: another one draws other samples.
         job: the configuration's data, where another stage has loaded them.
+        console: where the progress is shown.
 
     Raises:
         ConfigError: a member that was not trained, or a folder that holds something else. DataError: rows that the
@@ -97,8 +102,12 @@ def make_posterior(
         if _is_there(folder, record):
             return own
         warn_of_few(folder.root, record)
-        parents = _parents(config, loaded, maker, job or Job(config))
-        made = maker.make(parents, samples, seeded(maker.name, seed=seed))
+        members = len(loaded.ensemble.members)
+        with MakingDisplay(
+            console or Console(quiet=True), maker=maker.name, samples=samples, members=members
+        ) as display:
+            parents = _parents(config, loaded, maker, job or Job(config), tell=display)
+            made = maker.make(parents, samples, seeded(maker.name, seed=seed))
         lineage = _lineage(config, loaded, maker, adapters=adapters, seed=seed)
         finished = replace(record, seconds=round(time.monotonic() - started, 3))
         with folder.change() as change:
@@ -139,19 +148,23 @@ def _is_there(folder: RunFolder, wanted: PosteriorRecord) -> bool:
     return True
 
 
-def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
+def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job, *, tell: Tell) -> Parents:
     """Return the members with the rows that the maker needs."""
 
     def rows(need: Need, prepared: str) -> LabelledRows | None:
         return _labelled(getattr(job, prepared), loaded) if need in maker.needs else None
 
+    trains = Need.TRAINING_STEPS in maker.needs
+    watching = watching_rows(config, job) if trains and not loaded.foreign else None
     return Parents(
         ensemble=loaded.ensemble,
         budget=loaded.budget,
         anchor=rows(Need.ANCHOR_ROWS, "calibration"),
         training=rows(Need.TRAINING_ROWS, "train"),
         dropouts=loaded.dropouts,
-        walk=further_training(config, loaded, job) if Need.TRAINING_STEPS in maker.needs else None,
+        walk=further_training(config, loaded, job, tell=tell) if trains else None,
+        watched_by=None if watching is None else watching.digest,
+        tell=tell,
     )
 
 

@@ -77,7 +77,7 @@ def walk(
 def _limits(state: TrainingState, stopping: TokenizedExamples | None, plan: WalkPlan) -> dict[str, Any]:
     if stopping is None or len(stopping) == 0:
         warnings.warn(
-            "no part of the data says when further training over-trains; set keep: best (with calibration_fraction), "
+            "no part of the data says when further training over-trains; train with calibration_fraction, such as 0.2, "
             "which holds such a part out",
             stacklevel=3,
         )
