@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.run_folder import MEMBER_WEIGHTS
@@ -10,6 +10,8 @@ from ensemble_uq_llm.storage.failures import naming_failures
 from ensemble_uq_llm.utils.files import sha256_of
 from ensemble_uq_llm.utils.text import clipped, first_line
 from ensemble_uq_llm.verification.audit import Audit
+
+_TOLD: Final = ("folder", "weights_sha256")
 
 
 def check_parents(records: Iterable[Mapping[str, Any]], into: Audit) -> None:
@@ -40,6 +42,6 @@ def check_parents(records: Iterable[Mapping[str, Any]], into: Audit) -> None:
 def _parents(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     for record in records:
         parent = record.get("parent")
-        told = [parent.get(key) for key in ("folder", "weights_sha256")] if isinstance(parent, dict) else []
-        if len(told) == 2 and all(isinstance(each, str) for each in told):
-            yield told[0], told[1]
+        folder, digest = (parent.get(key) for key in _TOLD) if isinstance(parent, dict) else (None, None)
+        if isinstance(folder, str) and isinstance(digest, str):
+            yield folder, digest
