@@ -28,6 +28,7 @@ from ensemble_uq_llm.utils.key_types import (
     ModelName,
     Number,
     Rank,
+    SampleCount,
     Seed,
     Text,
     UserPath,
@@ -218,7 +219,7 @@ class Config(BaseModel, metaclass=RaisesOurErrors):
     )
 
     posterior: MakerName | None = Field(None, description="A maker of samples that `run` applies to the members.")
-    posterior_samples: Count = Field(10, description="Samples that it makes of each member.")
+    posterior_samples: SampleCount = Field(10, description="Samples that it makes of each member.")
 
     # Evaluation
     bootstrap_draws: Draws = Field(1000, description="Bootstrap draws for the 95% intervals.")

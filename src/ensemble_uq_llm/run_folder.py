@@ -27,6 +27,9 @@ OUT_OF_BAG = "out_of_bag"
 MEMBER_RECORD = "member.json"
 """The name of a member's record in its adapter folder."""
 
+MEMBER_WEIGHTS = "adapter_model.safetensors"
+"""The name that PEFT gives the weights in an adapter folder."""
+
 ANSWER_TOKENS = "answer_token_ids"
 """The key of `run.json` under which the answer head's tokens stand, in the order of the classes."""
 
@@ -105,7 +108,7 @@ class RunFolder:
 
     def member_weights(self, member: MemberId) -> Path:
         """The weights of a member's adapter."""
-        return self.member(member) / "adapter_model.safetensors"
+        return self.member(member) / MEMBER_WEIGHTS
 
     def adapter_settings(self, member: MemberId) -> Path:
         """PEFT's settings of a member's adapter."""

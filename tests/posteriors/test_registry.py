@@ -23,12 +23,11 @@ def test_settings_are_read_from_texts():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("tfb", {"round": "3"}, "--with: tfb has no setting 'round'.*'rounds'"),
+        ("tfb", {"round": "3"}, "--with: tfb: 'round': no setting of its.*'rounds'"),
         ("tfb", {"zzzzzz": "3"}, "it has 'tolerance', 'standard_errors', 'largest'"),
-        ("tfb", {"rounds": "3.5"}, "--with: rounds of tfb: .*, found '3.5'"),
-        ("tfb", {"tolerance": "much"}, "--with: tolerance of tfb: .*, found 'much'"),
-        ("tfb", {"tolerance": "nan"}, "--with: tolerance of tfb must be a finite number, found 'nan'"),
-        ("mc_dropout", {"rate": "1"}, "rate: must be at least 0 and below 1, found 1.0"),
+        ("tfb", {"rounds": "3.5"}, "--with: tfb: rounds: must be an integer.*, found '3.5'"),
+        ("tfb", {"tolerance": "much"}, "--with: tfb: tolerance: must be a number.*, found 'much'"),
+        ("mc_dropout", {"rate": "1"}, "rate: must be less than 1, found '1'"),
         ("tbf", {}, "--maker: 'tbf' is no maker.*tfb"),
     ],
 )

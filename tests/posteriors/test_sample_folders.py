@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from weight_bench import SEEDS, parents_of, put_on
 
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.logits import member_logits
 from ensemble_uq_llm.models.lora.peft_folder import BaseName, ensemble_of, read_adapter
@@ -32,7 +33,13 @@ def written(base, tmp_path_factory):
     parents = parents_of(targets=ALL_TARGETS, rank=3, alpha=5)
     made = McDropout(rate=0.3).make(parents, 2, seeded("mc_dropout"))
     folder = RunFolder(tmp_path_factory.mktemp("samples") / "run")
-    lineage = Lineage(
+    with folder.owned("test"), folder.change() as change:
+        write_samples(parents.ensemble, made, change, lineage=_lineage(base))
+    return parents, made, folder
+
+
+def _lineage(base):
+    return Lineage(
         maker=McDropout(rate=0.3),
         generator_seed=0,
         parents=[parent_of(Path(f"/runs/first/seed_{seed}"), f"weights of {seed}", TRAINED) for seed in SEEDS],
@@ -40,9 +47,18 @@ def written(base, tmp_path_factory):
         data_digests=["the data's", "the data's", None],
         base=BaseName(name=str(base)),
     )
-    with folder.owned("test"), folder.change() as change:
-        write_samples(parents.ensemble, made, change, lineage=lineage)
-    return parents, made, folder
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_no_sample(base, tmp_path, value):
+    parents = parents_of(targets=ALL_TARGETS, rank=3, alpha=5)
+    made = McDropout(rate=0.3).make(parents, 2, seeded("mc_dropout"))
+    next(iter(made.samples[1][1].values()))[0, 0] = value
+    folder = RunFolder(tmp_path / "run")
+    what = rf"mc_dropout: sample 2 of seed {SEEDS[1]} has weights that are not finite; its settings are rate=0\.3:"
+    with folder.owned("test"), pytest.raises(ConfigError, match=what), folder.change() as change:
+        write_samples(parents.ensemble, made, change, lineage=_lineage(base))
+    assert not folder.members()
 
 
 def test_every_sample_of_every_member_has_its_folder(written):

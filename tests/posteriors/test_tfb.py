@@ -135,6 +135,15 @@ def test_a_member_that_has_learned_nothing_is_refused_by_name():
         made_of(parents)
 
 
+def test_it_tells_how_far_its_search_is():
+    heard = []
+    parents = replace(parents_of(anchor=40), tell=heard.append)
+    made_of(parents, rounds=2, passes=3)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert len(heard) >= 6
+
+
 def test_it_needs_rows_to_hold_the_noise_against():
     with pytest.raises(DataError, match="needs a calibration split of two labelled examples at least; hold out more"):
         made_of(parents_of())

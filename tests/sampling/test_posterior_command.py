@@ -47,12 +47,12 @@ def test_it_is_valid_and_nothing_is_trained_in_it(dropped, call):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--maker: name one of mc_dropout, tfb, or set `posterior` in the configuration"),
+        ((), "--maker: name one of laplace, mc_dropout, swag, tfb, or set `posterior` in the configuration"),
         (("--maker", "temperature"), "temperature makes no samples"),
         (("--maker", "mc_droput"), "'mc_droput' is no maker"),
         (("--maker", "mc_dropout", "--with", "rate"), "--with: 'rate'; give each setting once, as KEY=VALUE"),
-        (("--maker", "mc_dropout", "--with", "p=0.1"), "--with: mc_dropout has no setting 'p'"),
-        (("--maker", "mc_dropout", "--with", "rate=2"), "rate: must be at least 0 and below 1"),
+        (("--maker", "mc_dropout", "--with", "p=0.1"), "--with: mc_dropout: 'p': no setting of its"),
+        (("--maker", "mc_dropout", "--with", "rate=2"), "rate: must be less than 1, found '2'"),
         (("--maker", "tfb"), "calibration: nothing is held out"),
     ],
 )

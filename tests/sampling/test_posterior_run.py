@@ -115,6 +115,18 @@ def test_an_altered_sample_is_found(sampled, tmp_path):
     assert "seed_2_sample_2/adapter_model.safetensors" in found.findings
 
 
+def test_an_altered_parent_is_found(config, tmp_path):
+    parent = config.model_copy(update={"output_dir": shutil.copytree(config.output_dir, tmp_path / "parent")})
+    made = RunFolder(make_posterior(parent, McDropout(rate=0.1), samples=5).output_dir)
+    assert verify(made).checked["parent"] == 3
+    weights = RunFolder(parent.output_dir).member_weights(MemberId(2))
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    [line] = verify(made).lines()
+    assert line.startswith(f"{weights}: not the weights any more")
+    shutil.rmtree(parent.output_dir)
+    assert len([each for each in verify(made).unchecked if "it is not there any more" in each]) == 3
+
+
 def test_nothing_is_trained_beside_samples(sampled):
     with pytest.raises(StorageError, match=r"holds samples made by mc_dropout of the members of .*run, beside which"):
         train(sampled)
@@ -213,7 +225,7 @@ def test_python_asks_by_name(config, tmp_path):
     run = Run(config.output_dir).posterior("mc_dropout", samples=5, output=tmp_path / "by name", rate=0.3)
     assert len(run.members) == 15
     assert RunFolder(run.folder).record()["posterior"]["settings"] == {"rate": 0.3}
-    with pytest.raises(ConfigError, match="samples: must be a whole number of at least 1, found 0"):
+    with pytest.raises(ConfigError, match="samples: must be a whole number of 1 to 1,000, found 0"):
         Run(config.output_dir).posterior("mc_dropout", samples=0)
     with pytest.raises(ConfigError, match="temperature makes no samples"):
         Run(config.output_dir).posterior("temperature")

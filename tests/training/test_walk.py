@@ -121,7 +121,7 @@ def test_what_was_changed_for_training_is_put_back_after_an_error(tiny_base: Pat
 
 def test_without_a_stopping_split_it_goes_to_the_end_and_says_so(tiny_base: Path):
     settings = config(num_epochs=1)
-    with pytest.warns(UserWarning, match="set keep: best"):
+    with pytest.warns(UserWarning, match="which holds such a part out"):
         moments = walk(trained_stack(tiny_base, settings), replace(TO_STOP, stopping=None), settings, PLAN)
     assert {each.count for each in moments} == {17}
 
@@ -143,7 +143,7 @@ def test_a_trajectory_that_over_trains_ends_before_its_mean_is_worse_than_its_pa
     parents = [weights(ensemble, index) for index in range(3)]
     losses = [loss_of(ensemble, index, own) for index, own in enumerate(parents)]
     moments = walk(ensemble, TO_STOP, settings, plan)
-    with pytest.warns(UserWarning, match="set keep: best"):
+    with pytest.warns(UserWarning, match="which holds such a part out"):
         unchecked = walk(ensemble, replace(TO_STOP, stopping=None), settings, plan)
     ended = [index for index in range(3) if moments[index].count < unchecked[index].count]
     assert ended, "the case must have something to end"

@@ -24,6 +24,7 @@ from ensemble_uq_llm.predictions.freshness import absent_members, check_same_sca
 from ensemble_uq_llm.predictions.origin import scale_of
 from ensemble_uq_llm.predictions.zero_shot_config import ZERO_SHOT, is_zero_shot
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
+from ensemble_uq_llm.samples.posterior_record import posterior_of, warn_of_few
 from ensemble_uq_llm.utils.device import devices_of
 from ensemble_uq_llm.utils.files import expanded, sha256_of, write_text
 
@@ -128,6 +129,8 @@ def _own(config: Config) -> dict[MemberId, dict[str, Any]]:
             f"{folder.root}: no finished member for {absent_members(folder, config.member_seeds)}; train first"
         )
     warn_of_absent_members(folder, config.member_seeds)
+    if posterior := posterior_of(folder.record()):
+        warn_of_few(folder.root, posterior)
     records = {
         member: folder.read_object(folder.member_record(member), remedy=_remedy(folder, member)) for member in members
     }

@@ -1,6 +1,6 @@
 """What members say of anchor rows while a maker changes their weights: losses with their noise, and answers changed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
 from ensemble_uq_llm.labels.lacking_options import masked
 from ensemble_uq_llm.models.logits import member_logits
-from ensemble_uq_llm.posteriors.maker import LabelledRows, Parents
+from ensemble_uq_llm.posteriors.maker import LabelledRows, Parents, Tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +39,21 @@ class AnchorChange:
         return self.nll_after - self.nll_before
 
 
-def pooled_answers(parents: Parents, rows: LabelledRows, draws: Iterable[Callable[[], None]]) -> Answers:
+def pooled_answers(
+    parents: Parents, rows: LabelledRows, draws: Sequence[Callable[[], None]], *, tell: Tell = lambda _share: None
+) -> Answers:
     """Return what the members say, their probabilities pooled over draws; each draw sets all members' weights."""
-    summed, count = np.zeros(()), 0
-    for draw in draws:
+    summed = np.zeros(())
+    for place, draw in enumerate(draws):
         draw()
-        logits_MNC = member_logits(parents.ensemble, rows.sequences, budget=parents.budget)
+
+        def tell_pass(done: int, total: int, place: int = place) -> None:
+            tell((place + done / total) / len(draws))
+
+        logits_MNC = member_logits(parents.ensemble, rows.sequences, budget=parents.budget, tell=tell_pass)
         own_MNC = masked(logits_MNC[..., : parents.ensemble.spec.classes], rows.options_N)
-        summed, count = summed + np.exp(log_softmax(own_MNC)), count + 1
-    probs_MNC = summed / count
+        summed = summed + np.exp(log_softmax(own_MNC))
+    probs_MNC = summed / len(draws)
     label_MN = np.take_along_axis(probs_MNC, rows.labels_N[None, :, None], axis=2)[..., 0]
     with np.errstate(divide="ignore"):
         return Answers(losses_MN=-np.log(label_MN), classes_MN=probs_MNC.argmax(axis=2))

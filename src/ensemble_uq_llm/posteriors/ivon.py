@@ -12,59 +12,41 @@ below, the posterior is a cold one. With a scale of 0 a sample is the mean.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.taps.mean_field import MeanField, VariationalPlan
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, Made, Maker, Need, Parents, Weights
+from ensemble_uq_llm.posteriors.maker_settings import NotNegative, Positive, Times
 
 
 @dataclass(frozen=True)
 class Ivon(Maker):
-    """Samples of each member's variational Gaussian.
-
-    Raises:
-        ConfigError: settings with which there is none; all of them at once.
-    """
+    """Samples of each member's variational Gaussian."""
 
     name: ClassVar[str] = "ivon"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_STEPS})
-    epochs: int = 4
+    epochs: Times = 4
     """Of further training."""
-    rate: float = 1.0
+    rate: Positive = 1.0
     """Of the steps, at their highest; 1 lets the choice of a batch move a mean by less than its own width."""
-    temperature: float = 0.01
+    temperature: Positive = 0.01
     """How much the divergence from the prior weighs; 1 is Bayes' rule."""
-    precision: float = 100.0
+    precision: Positive = 100.0
     """The prior's."""
-    momentum: float = 0.9
-    memory: float = 0.9999
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    memory: Annotated[float, Field(ge=0, le=1)] = 0.9999
     """How much of the curvature a step keeps."""
-    scale: float = 1.0
+    scale: NotNegative = 1.0
     """Multiplies the samples' covariance."""
-    tolerance: float = 0.05
+    tolerance: NotNegative = 0.05
     """Epochs count after which the loss of the mean, on the stopping split, has risen by no more than this of it."""
-
-    def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise ConfigError("; ".join(problems))
-
-    def _problems(self) -> Iterator[str]:
-        for setting, least in (("epochs", 1), ("scale", 0), ("tolerance", 0)):
-            if not getattr(self, setting) >= least:
-                yield f"{setting}: must be at least {least}, found {getattr(self, setting)}"
-        for setting in ("rate", "temperature", "precision"):
-            if not getattr(self, setting) > 0:
-                yield f"{setting}: must be above 0, found {getattr(self, setting)}"
-        if not 0 <= self.momentum < 1:
-            yield f"momentum: must be at least 0 and below 1, found {self.momentum}"
-        if not 0 <= self.memory <= 1:
-            yield f"memory: must be at least 0 and at most 1, found {self.memory}"
 
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
         """Return so many samples of every member, and how each one's further training ended.
@@ -97,7 +79,7 @@ class Ivon(Maker):
                 ]
                 for member, own in zip(parents.members, fields, strict=True)
             ],
-            facts=[_facts(own) for own in fields],
+            facts=[{**_facts(own), "watched_by_digest": parents.watched_by} for own in fields],
         )
 
     def _check_all_are_there(self, parents: Parents, fields: Sequence[MeanField]) -> None:

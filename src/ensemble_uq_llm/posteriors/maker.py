@@ -7,7 +7,7 @@ so that a member's samples do not depend on which other members there are.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
@@ -20,6 +20,7 @@ from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.pack import Tokens
 from ensemble_uq_llm.models.taps.mean_field import MeanField, VariationalPlan
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
+from ensemble_uq_llm.posteriors.maker_settings import checked_settings
 from ensemble_uq_llm.utils.seeding import derive_seed
 
 Weights: TypeAlias = dict[str, Tensor]
@@ -28,6 +29,9 @@ are left out."""
 
 GeneratorFor: TypeAlias = Callable[[MemberId, int, str], Generator]
 """The generator of a member's sample (from 1), for one use of chance, such as the name of a tensor; on the CPU."""
+
+Tell: TypeAlias = Callable[[float], None]
+"""Hears which share of a maker's work is done, from 0 to 1; of one that can end early, of the longest that it takes."""
 
 
 class Need(StrEnum):
@@ -72,6 +76,9 @@ class Parents:
     """Lets all members train further, and returns the moments of each one's weights on the way."""
     vary: Callable[[VariationalPlan], Sequence[MeanField]] | None = None
     """Lets all members train further as Gaussians, and returns what each one has become."""
+    watched_by: str | None = None
+    """The digest of the rows that end a trajectory which over-trains; None where nothing does."""
+    tell: Tell = lambda _share: None
 
     @property
     def members(self) -> tuple[MemberId, ...]:
@@ -94,10 +101,17 @@ class Made:
 
 @dataclass(frozen=True)
 class Maker(ABC):
-    """A maker of samples; its fields are its settings, which the lineage tells, too."""
+    """A maker of samples; its fields are its settings, which the lineage tells, too. Their types bound them.
+
+    Raises:
+        ConfigError: a setting that nothing can be made with.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
+
+    def __post_init__(self) -> None:
+        checked_settings(type(self), asdict(self))
 
     @abstractmethod
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:

@@ -14,23 +14,16 @@ from torch import Generator, Tensor
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, Made, Maker, Need, Parents
+from ensemble_uq_llm.posteriors.maker_settings import DropoutRate
 
 
 @dataclass(frozen=True)
 class McDropout(Maker):
-    """Samples by dropout; without a `rate` each member's is that which it was trained with.
-
-    Raises:
-        ConfigError: a rate below 0, or of 1 and more.
-    """
+    """Samples by dropout; without a `rate` each member's is that which it was trained with."""
 
     name: ClassVar[str] = "mc_dropout"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS})
-    rate: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.rate is not None and not 0 <= self.rate < 1:
-            raise ConfigError(f"rate: must be at least 0 and below 1, found {self.rate}")
+    rate: DropoutRate | None = None
 
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
         """Return so many samples of every member.

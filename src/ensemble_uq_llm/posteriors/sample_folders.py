@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 
+from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.lora.peft_folder import WEIGHTS, BaseName, write_adapter
@@ -39,8 +40,9 @@ def write_samples(ensemble: StackedEnsemble, made: Made, change: Change, *, line
     """Write every sample of every member into a change of their run, as PEFT folders; the stacks stay as they are.
 
     Raises:
-        StorageError: the disk refuses.
+        ConfigError: weights that are not finite; nothing of them is written. StorageError: the disk refuses.
     """
+    _check_finite(ensemble, made, lineage.maker)
     stacks = dict(ensemble.named_stacks())
     kept = {name: stack.detach().clone() for name, stack in stacks.items()}
     try:
@@ -54,6 +56,17 @@ def write_samples(ensemble: StackedEnsemble, made: Made, change: Change, *, line
     finally:
         for name, stack in stacks.items():
             stack.copy_(kept[name])
+
+
+def _check_finite(ensemble: StackedEnsemble, made: Made, maker: Maker) -> None:
+    for member, samples in zip(ensemble.members, made.samples, strict=True):
+        for number, weights in enumerate(samples, 1):
+            if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+                settings = ", ".join(f"{key}={value}" for key, value in asdict(maker).items())
+                raise ConfigError(
+                    f"{maker.name}: sample {number} of {member.title} has weights that are not finite; its settings "
+                    f"are {settings}: change them with --with KEY=VALUE"
+                )
 
 
 def _write(

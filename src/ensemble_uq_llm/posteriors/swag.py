@@ -7,43 +7,34 @@ leave open: `scale`, which multiplies the covariance, is a setting to be judged 
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.models.taps.moments import MemberMoments, WalkPlan
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, Made, Maker, Need, Parents, Weights
+from ensemble_uq_llm.posteriors.maker_settings import NotNegative, Positive, Times
 
 
 @dataclass(frozen=True)
 class Swag(Maker):
-    """Samples by SWAG; of several members, multi-SWAG.
-
-    Raises:
-        ConfigError: a setting with which there is no trajectory.
-    """
+    """Samples by SWAG; of several members, multi-SWAG."""
 
     name: ClassVar[str] = "swag"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_STEPS})
-    epochs: int = 4
+    epochs: Times = 4
     """Of further training."""
-    rate: float = 0.5
+    rate: Positive = 0.5
     """Its learning rate, a fraction of the run's peak."""
-    snapshots: int = 20
-    rank: int = 10
+    snapshots: Annotated[int, Field(ge=2, le=10_000)] = 20
+    rank: Annotated[int, Field(ge=0, le=1_000)] = 10
     """Deviations that are kept."""
-    scale: float = 1.0
-    tolerance: float = 0.01
+    scale: NotNegative = 1.0
+    tolerance: NotNegative = 0.05
     """A member's trajectory ends before the loss of its mean on the stopping split rises by more than this of it."""
-
-    def __post_init__(self) -> None:
-        for setting, least in (("epochs", 1), ("snapshots", 2), ("rank", 0), ("scale", 0), ("tolerance", 0)):
-            if getattr(self, setting) < least:
-                raise ConfigError(f"{setting}: must be at least {least}, found {getattr(self, setting)}")
-        if self.rate <= 0:
-            raise ConfigError(f"rate: must be above 0, found {self.rate}")
 
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
         """Return so many samples of every member, and how far each one's trajectory went.
@@ -78,7 +69,7 @@ class Swag(Maker):
                 ]
                 for member, own in zip(parents.members, moments, strict=True)
             ],
-            facts=[_facts(own) for own in moments],
+            facts=[{**_facts(own), "watched_by_digest": parents.watched_by} for own in moments],
         )
 
 

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
+from ensemble_uq_llm.errors import DataError, IntegrityError
 from ensemble_uq_llm.posteriors.anchor import AnchorChange, change_of_member, pooled_answers, put_back
 from ensemble_uq_llm.posteriors.largest_accepted import Search
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents, Weights
+from ensemble_uq_llm.posteriors.maker_settings import NotNegative, Positive, Times
 from ensemble_uq_llm.posteriors.rotated_adapter import RotatedAdapter, rotated
 
 
@@ -26,28 +27,18 @@ class Tfb(Maker):
 
     A sigma is accepted where the loss on the anchor rows rises by no more than `tolerance` of itself, or by no more
     than so many paired `standard_errors` of its rise. A loss that falls is no reason to stop.
-
-    Raises:
-        ConfigError: a setting with which nothing can be searched for.
     """
 
     name: ClassVar[str] = "tfb"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.ANCHOR_ROWS})
-    tolerance: float = 0.003
-    standard_errors: float = 0.0
-    largest: float = 1.0
+    tolerance: NotNegative = 0.003
+    standard_errors: NotNegative = 0.0
+    largest: Positive = 1.0
     """No larger sigma is tried."""
-    passes: int = 10
+    passes: Times = 10
     """Samples that a trial is measured with: the first ones of those that are made."""
-    rounds: int = 10
+    rounds: Times = 10
     """Trials of the search."""
-
-    def __post_init__(self) -> None:
-        for setting, least in (("tolerance", 0), ("standard_errors", 0), ("passes", 1), ("rounds", 1)):
-            if getattr(self, setting) < least:
-                raise ConfigError(f"{setting}: must be at least {least}, found {getattr(self, setting)}")
-        if self.largest <= 0:
-            raise ConfigError(f"largest: must be above 0, found {self.largest}")
 
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
         """Return so many samples of every member, and each member's sigma with what it does to the anchor rows.
@@ -74,9 +65,10 @@ class Tfb(Maker):
         try:
             before = pooled_answers(parents, rows, [lambda: None])
             changes = [change_of_member(before, before, index) for index in range(len(searches))]
-            for _ in range(self.rounds):
+            for done in range(self.rounds):
                 trials = [each.trial for each in searches]
-                after = pooled_answers(parents, rows, [partial(noise.put_on, trials, sample) for sample in samples])
+                draws = [partial(noise.put_on, trials, sample) for sample in samples]
+                after = pooled_answers(parents, rows, draws, tell=partial(self._tell, parents, done))
                 for index, search in enumerate(searches):
                     change = change_of_member(before, after, index)
                     is_accepted = self._accepts(change)
@@ -87,6 +79,9 @@ class Tfb(Maker):
         finally:
             put_back(parents, noise.kept)
         return searches, changes
+
+    def _tell(self, parents: Parents, done: int, share: float) -> None:
+        parents.tell((done + share) / self.rounds)
 
     def _accepts(self, change: AnchorChange) -> bool:
         allowed = max(self.tolerance * change.nll_before, self.standard_errors * change.standard_error)

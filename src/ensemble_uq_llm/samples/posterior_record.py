@@ -1,5 +1,6 @@
 """What a run of samples says of itself: the maker, the parents, and what its samples cost."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ def posterior_of(record: Mapping[str, Any]) -> PosteriorRecord | None:
         raise IntegrityError(
             f"run.json: {POSTERIOR}.{'.'.join(map(str, wrong['loc']))} is not what a maker writes; restore the file"
         ) from None
+
+
+def warn_of_few(root: Path, posterior: PosteriorRecord) -> None:
+    """Warn of what the samples in a folder are worth less in than it seems; one process says it once."""
+    for caution in posterior.cautions():
+        warnings.warn(f"{root}: {caution}", stacklevel=1)  # always from here, so that it is not said again
 
 
 def posterior_folder(run: Path, maker: str) -> Path:

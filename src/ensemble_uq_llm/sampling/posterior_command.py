@@ -13,6 +13,7 @@ from ensemble_uq_llm.errors import ConfigError
 from ensemble_uq_llm.evaluation_commands import evaluate_and_show
 from ensemble_uq_llm.printing import console_for, print_json
 from ensemble_uq_llm.samples.maker_names import MAKERS, check_maker
+from ensemble_uq_llm.utils.key_types import MOST_SAMPLES
 from ensemble_uq_llm.utils.text import clipped, counted
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def posterior(
     config: ConfigPath = None,
     maker: _MakerOption = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Samples of each member; default: posterior_samples.")
+        int | None, typer.Option(min=1, max=MOST_SAMPLES, help="Samples of each member; default: posterior_samples.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -63,6 +64,7 @@ def posterior(
             output=output,
             adapters=adapters or [],
             seed=seed,
+            console=console,
         )
     members = RunFolder(made.output_dir).members()
     if as_json:
@@ -80,9 +82,9 @@ def run_posterior(settings: "Config", *, sets: Sequence[str], as_json: bool) -> 
     from ensemble_uq_llm.sampling.posterior_run import make_posterior
 
     assert settings.posterior is not None, "who has no maker makes no samples"
-    job = Job(settings)
-    made = make_posterior(settings, maker_of(settings.posterior), samples=settings.posterior_samples, job=job)
-    console = console_for(as_json=as_json)
+    job, console = Job(settings), console_for(as_json=as_json)
+    made_by = maker_of(settings.posterior)
+    made = make_posterior(settings, made_by, samples=settings.posterior_samples, job=job, console=console)
     console.print(f"\nsamples by {settings.posterior} in {made.output_dir}", soft_wrap=True)
     predict_outdated(made, sets, job=Job(made), console=console)
     evaluate_and_show(made, as_json=as_json)

@@ -1,11 +1,12 @@
 """A run of samples made of a run's members: what `ensemble-uq posterior` and `Run.posterior` call."""
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
@@ -14,17 +15,25 @@ from ensemble_uq_llm.data.tokenize import UNLABELLED
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.inference.members import LoadedEnsemble, load_members
 from ensemble_uq_llm.member import MemberId
-from ensemble_uq_llm.posteriors.maker import LabelledRows, Maker, Need, Parents, seeded
+from ensemble_uq_llm.posteriors.maker import LabelledRows, Maker, Need, Parents, Tell, seeded
 from ensemble_uq_llm.posteriors.registry import maker_of
 from ensemble_uq_llm.posteriors.sample_folders import Lineage, parent_of, write_samples
 from ensemble_uq_llm.predictions.origin import titles
 from ensemble_uq_llm.run_folder import ANSWER_TOKENS, RunFolder
-from ensemble_uq_llm.samples.posterior_record import POSTERIOR, PosteriorRecord, posterior_folder, posterior_of
-from ensemble_uq_llm.sampling.further_training import further_training
+from ensemble_uq_llm.samples.posterior_record import (
+    POSTERIOR,
+    PosteriorRecord,
+    posterior_folder,
+    posterior_of,
+    warn_of_few,
+)
+from ensemble_uq_llm.sampling.further_training import further_training, watching_rows
+from ensemble_uq_llm.sampling.making_display import MakingDisplay
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.training.walking.variational_walk import variational_walk
 from ensemble_uq_llm.training.walking.walk import walk
 from ensemble_uq_llm.utils.files import AnyPath, as_path, write_json, write_text
+from ensemble_uq_llm.utils.key_types import MOST_SAMPLES
 from ensemble_uq_llm.utils.provenance import with_stage
 from ensemble_uq_llm.utils.text import clipped
 
@@ -33,8 +42,8 @@ def posterior(
     config: Config, maker: str, *, samples: int, output: AnyPath | None, settings: Mapping[str, float]
 ) -> Config:
     """Make samples by a maker's name and settings, as Python's callers say them; see `make_posterior`."""
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ConfigError(f"samples: must be a whole number of at least 1, found {clipped(samples)}")
+    if isinstance(samples, bool) or not isinstance(samples, int) or not 1 <= samples <= MOST_SAMPLES:
+        raise ConfigError(f"samples: must be a whole number of 1 to {MOST_SAMPLES:,}, found {clipped(samples)}")
     made_by = maker_of(maker, {key: str(value) for key, value in settings.items()})
     return make_posterior(
         config, made_by, samples=samples, output=None if output is None else as_path(output, "output")
@@ -50,6 +59,7 @@ def make_posterior(
     adapters: Sequence[Path] = (),
     seed: int = 0,
     job: Job | None = None,
+    console: Console | None = None,
 ) -> Config:
     """Make samples of every member of a run at once, and a run of them; return that run's configuration.
 
@@ -63,6 +73,7 @@ def make_posterior(
         adapters: PEFT folders to sample in place of the run's members.
         seed: another one draws other samples.
         job: the configuration's data, where another stage has loaded them.
+        console: where the progress is shown.
 
     Raises:
         ConfigError: a member that was not trained, or a folder that holds something else. DataError: rows that the
@@ -93,10 +104,13 @@ def make_posterior(
     with folder.owned("posterior"):
         if _is_there(folder, record):
             return own
-        for caution in record.cautions():
-            warnings.warn(f"{folder.root}: {caution}", stacklevel=2)
-        parents = _parents(config, loaded, maker, job or Job(config))
-        made = maker.make(parents, samples, seeded(maker.name, seed=seed))
+        warn_of_few(folder.root, record)
+        members = len(loaded.ensemble.members)
+        with MakingDisplay(
+            console or Console(quiet=True), maker=maker.name, samples=samples, members=members
+        ) as display:
+            parents = _parents(config, loaded, maker, job or Job(config), tell=display)
+            made = maker.make(parents, samples, seeded(maker.name, seed=seed))
         lineage = _lineage(config, loaded, maker, adapters=adapters, seed=seed)
         finished = replace(record, seconds=round(time.monotonic() - started, 3))
         with folder.change() as change:
@@ -137,21 +151,24 @@ def _is_there(folder: RunFolder, wanted: PosteriorRecord) -> bool:
     return True
 
 
-def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job) -> Parents:
+def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job, *, tell: Tell) -> Parents:
     """Return the members with the rows that the maker needs."""
 
     def rows(need: Need, prepared: str) -> LabelledRows | None:
         return _labelled(getattr(job, prepared), loaded) if need in maker.needs else None
 
-    trains_on = Need.TRAINING_STEPS in maker.needs
+    trains = Need.TRAINING_STEPS in maker.needs
+    watching = watching_rows(config, job) if trains and not loaded.foreign else None
     return Parents(
         ensemble=loaded.ensemble,
         budget=loaded.budget,
         anchor=rows(Need.ANCHOR_ROWS, "calibration"),
         training=rows(Need.TRAINING_ROWS, "train"),
         dropouts=loaded.dropouts,
-        walk=further_training(config, loaded, job, by=walk) if trains_on else None,
-        vary=further_training(config, loaded, job, by=variational_walk) if trains_on else None,
+        walk=further_training(config, loaded, job, by=walk, tell=tell) if trains else None,
+        vary=further_training(config, loaded, job, by=variational_walk, tell=tell) if trains else None,
+        watched_by=None if watching is None else watching.digest,
+        tell=tell,
     )
 
 

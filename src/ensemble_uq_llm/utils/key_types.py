@@ -16,6 +16,7 @@ from ensemble_uq_llm.utils.files import LONGEST_PATH, expanded, path_problem
 MOST: Final = 10**9
 MOST_MEMBERS: Final = 1_000
 MOST_LAYERS: Final = 1_000
+MOST_SAMPLES: Final = 1_000
 MOST_DRAWS: Final = 100_000
 MOST_GENERATED: Final = 100_000
 """Examples of a split of the embedded world, which makes as many as are asked for."""
@@ -48,6 +49,7 @@ def _usable(value: object) -> object:
 
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+SampleCount = Annotated[int, Field(strict=True, ge=1, le=MOST_SAMPLES)]
 Rank = Annotated[int, Field(strict=True, ge=1, le=LARGEST_RANK)]
 Draws = Annotated[int, Field(strict=True, ge=100, le=MOST_DRAWS)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -8,6 +8,7 @@ from ensemble_uq_llm.utils.text import first_line
 from ensemble_uq_llm.verification.audit import Audit
 from ensemble_uq_llm.verification.links import check_made_from, check_members, check_origins, member_records, origins
 from ensemble_uq_llm.verification.outside import check_base, check_training_data
+from ensemble_uq_llm.verification.parents import check_parents
 from ensemble_uq_llm.verification.recorded import check_checkpoints, check_recorded_files, own_files
 
 
@@ -28,6 +29,7 @@ def verify(folder: RunFolder) -> Audit:
     if manifest is not None:
         check_made_from(folder, manifest, into)
         check_origins(folder, origins(folder, into), records, into)
+    check_parents(records.values(), into)
     try:
         config, known = load_config(folder.root), folder.record().get("base_files")
     except EnsembleUQError as error:

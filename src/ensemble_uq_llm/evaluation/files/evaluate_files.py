@@ -15,6 +15,7 @@ from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.samples.posterior_record import posterior_of, warn_of_few
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path, sha256_of
@@ -119,6 +120,8 @@ def evaluate_run(
         split = _load_calibration(calibration or (held_out if folder.has(held_out) else None))
         own_split = {} if split is None or calibration is not None else {held_out_as: split}
         check_fresh(folder, {**own, **own_split}, seeds=seeds)
+        if posterior := posterior_of(folder.record()):
+            warn_of_few(folder.root, posterior)
         evaluations = evaluate_sets(
             {**own, **{name: load_predictions(path) for name, path in shifts.items()}},
             calibration=split,

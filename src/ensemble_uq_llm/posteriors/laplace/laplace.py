@@ -8,10 +8,11 @@ moved is highest where nothing spreads. So that is refused.
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.evaluation.uncertainty import log_softmax
@@ -24,6 +25,7 @@ from ensemble_uq_llm.models.taps.features import member_features
 from ensemble_uq_llm.posteriors.laplace.curvature import LARGEST, Array
 from ensemble_uq_llm.posteriors.laplace.last_layer import LastLayerPosterior, LayerRows, fit_last_layer
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents
+from ensemble_uq_llm.posteriors.maker_settings import Positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,13 @@ class Laplace(Maker):
     """Samples by Laplace's approximation of the last layer.
 
     Without a `precision` of the prior each member has that of its highest evidence.
-
-    Raises:
-        ConfigError: a setting with which nothing can be fitted.
     """
 
     name: ClassVar[str] = "laplace"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.WEIGHTS, Need.TRAINING_ROWS})
-    precision: float | None = None
-    largest: int = LARGEST
+    precision: Positive | None = None
+    largest: Annotated[int, Field(ge=0, le=32_768)] = LARGEST
     """The curvature is held in full up to this side, which costs its third power; else as a Kronecker product."""
-
-    def __post_init__(self) -> None:
-        if self.precision is not None and self.precision <= 0:
-            raise ConfigError(f"precision: must be above 0, found {self.precision}")
-        if self.largest < 0:
-            raise ConfigError(f"largest: must be at least 0, found {self.largest}")
 
     def make(self, parents: Parents, samples: int, generator_for: GeneratorFor) -> Made:
         """Return so many samples of every member, and how each member's posterior was found.

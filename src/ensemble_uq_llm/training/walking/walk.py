@@ -78,7 +78,7 @@ def stopping_limits(state: TrainingState, stopping: TokenizedExamples | None, *,
     """Return what ends trajectories that over-train, as `Snapshots` takes it; nothing, and a warning, without rows."""
     if stopping is None or len(stopping) == 0:
         warnings.warn(
-            "no part of the data says when further training over-trains; set keep: best (with calibration_fraction), "
+            "no part of the data says when further training over-trains; train with calibration_fraction, such as 0.2, "
             "which holds such a part out",
             stacklevel=3,
         )
