@@ -5,14 +5,17 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble_uq_llm.evaluation.evaluate import evaluate_sets
+from ensemble_uq_llm.evaluation.quality.noise_floor import noise_floor
 from ensemble_uq_llm.evaluation.records import SetMetrics
 from ensemble_uq_llm.evaluation.scores import BASELINE, SCORES
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.run_folder import VALIDATION
 from posterior_bench.answers import Sets
 from posterior_bench.world.worlds import UNANSWERABLE, World
+from real.mean_member import ECE
 
 Numbers = dict[str, float]
 """By name; `auroc/SET/SCORE` of detection, `auroc/unanswerable/SCORE` the mean over the sets nobody could answer."""
@@ -29,11 +32,18 @@ def with_truth(sets: Sets, world: World) -> Sets:
 
 
 def measure(sets: Sets, *, draws: int) -> Numbers:
-    """Return everything that is measured of a method in a world; `draws` are those of the noise floors."""
-    metrics = {name: each.metrics for name, each in evaluate_sets(sets, draws=draws).items()}
+    """Return everything that is measured of a method in a world; `draws` are those of the noise floor of the ECE.
+
+    Nothing else is drawn: the interval is over training sets, not over test rows.
+    """
+    evaluations = evaluate_sets(sets, draws=0)
+    metrics = {name: each.metrics for name, each in evaluations.items()}
     main = metrics[VALIDATION]
+    floor = ece_floor(evaluations[VALIDATION].uncertainty.log_probs_NC, draws=draws)
     return {
         **_quality(main),
+        "ece_floor": floor,
+        "ece_excess": _value(main.ensemble["ece"]) - floor,
         "nll_over_bayes": _value(main.ensemble["nll"]) - bayes_nll(sets[VALIDATION]),
         **{f"truth/{name}": _value(each) for name, each in main.truth.items()},
         **_detection(metrics),
@@ -47,6 +57,12 @@ def bayes_nll(predictions: Predictions) -> float:
     return float(-np.log(np.take_along_axis(true_NC, predictions.labels_N[:, None], axis=1)).mean())
 
 
+def ece_floor(log_probs_NC: NDArray[np.float64], *, draws: int) -> float:
+    """Return what a calibrated predictor of these probabilities would show as ECE."""
+    assert ECE.calibration is not None, "the ECE is a calibration error"
+    return noise_floor(log_probs_NC, {ECE.name: ECE.calibration(log_probs_NC)}, draws=draws)[ECE.name].mean
+
+
 def mean_of(each: Sequence[Numbers]) -> Numbers:
     """Return the mean over members of every number that all of them have."""
     names = [name for name in each[0] if all(name in other for other in each)]
@@ -54,13 +70,9 @@ def mean_of(each: Sequence[Numbers]) -> Numbers:
 
 
 def _quality(main: SetMetrics) -> Numbers:
-    ece = main.ensemble["ece"]
-    assert ece.noise_floor is not None, "draws say what noise alone would show"
     aurc = main.selective[BASELINE].numbers["aurc"]
     return {
         **{name: _value(main.ensemble[name]) for name in ("accuracy", "nll", "brier", "ece")},
-        "ece_floor": ece.noise_floor.mean,
-        "ece_excess": _value(ece) - ece.noise_floor.mean,
         "aurc": _value(aurc),
         **{f"average/{name}": value for name, value in main.uncertainty.items()},
     }

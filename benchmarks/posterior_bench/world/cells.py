@@ -34,7 +34,7 @@ class Cell:
     more_passes: bool = False
     """Whether makers on the ensemble also take as many samples of each member as there are members: ten times the
     passes."""
-    draws: int = 200
+    draws: int = 1000
     """Of the noise floors."""
     overrides: tuple[str, ...] = ()
     """`KEY=VALUE` of the configuration."""
