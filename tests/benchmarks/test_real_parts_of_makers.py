@@ -1,11 +1,13 @@
 """Makers on the ensemble of a small task, every command in this process: its own, and one that is given."""
 
 import json
+from functools import partial
 from importlib import resources
 
 import pytest
 
 import posterior_bench.methods
+import posterior_bench.tasks.real_parts
 import posteriors
 import real.plans
 from ensemble_uq_llm import Run, compare, load_predictions
@@ -23,7 +25,7 @@ TINY = {
     "warmup_steps": 0,
     "calibration_fraction": 0.3,
     "seeds": [1, 2, 3, 4],
-    "bootstrap_draws": 50,
+    "bootstrap_draws": 100,
     "use_bf16": False,
     "device": "cpu",
 }
@@ -57,6 +59,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(real.plans, "SETTINGS", TINY)
     monkeypatch.setattr(posterior_bench.methods, "MAKERS", {"mc_dropout": ""})
     monkeypatch.setattr(Parts, "_command", in_process)
+    monkeypatch.setattr(posterior_bench.tasks.real_parts, "RealCell", partial(RealCell, draws=100))
     data = tmp_path / "data"
     data.mkdir()
     rows = [{"question": f"is it {n}", "passage": f"It is {n}.", "answer": n % 3 > 0} for n in range(70)]
