@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from ensemble_uq_llm.statistics.significance import p_in_words
+from ensemble_uq_llm.utils.text import counted
 from posterior_bench.contests import QUALITIES, Contest, Quality, Record, contests, settle, verdict
 from posterior_bench.methods import CLOSED_FORM, Method, methods
 from posterior_bench.paired import MOST_FLIPPED, Difference, paired
@@ -29,7 +30,8 @@ def _block(records: Sequence[Record]) -> str:
     questions, members = records[0]["questions"], records[0]["members"]
     parts = [
         f"### {questions:,} questions",
-        f"{len(records)} training sets, {members} members each; mean, and half of its 95% interval over training sets.",
+        f"{counted(len(records), 'training set')}, {counted(members, 'member')} each; the mean over training sets, "
+        "and half of its 95% interval.",
         markdown(_HEADER, list(_rows(records))),
         markdown(("AUROC of entropy / mutual information", *SHIFTS), list(_shift_rows(records))),
         _flips(len(records)),
@@ -89,6 +91,8 @@ def _detection(own: Sequence[Mapping[str, float]], name: str) -> str:
 
 
 def _flips(sets: int) -> str:
+    if sets == 1:
+        return "One training set shows nothing of another: there are no intervals."
     if sets > MOST_FLIPPED:
         return "The intervals are Student's t over training sets."
     least = 2.0 ** (1 - sets)
