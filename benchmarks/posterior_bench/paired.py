@@ -18,6 +18,9 @@ Key = TypeVar("Key")
 MOST_FLIPPED: Final = 16
 """Sets up to which every pattern of signs is tried; more would be 2^17 patterns for a p-value far below any level."""
 
+FEWEST_SETS: Final = 5
+"""Below so many training sets there is no verdict: two that come out alike by luck look sure to Student's t."""
+
 _STEPS: Final = 200  # of bisection, more than a float has digits
 
 
@@ -38,8 +41,8 @@ class Difference:
 
     @property
     def shows(self) -> bool:
-        """Whether the interval excludes 0 after Holm's adjustment."""
-        return self.p_holm is not None and self.p_holm < SIGNIFICANCE_LEVEL
+        """Whether the interval excludes 0 after Holm's adjustment; never of fewer than `FEWEST_SETS`."""
+        return self.sets >= FEWEST_SETS and self.p_holm is not None and self.p_holm < SIGNIFICANCE_LEVEL
 
 
 def paired(differences: Sequence[float]) -> Difference:

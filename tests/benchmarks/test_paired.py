@@ -37,6 +37,11 @@ def test_equal_differences_are_sure_and_none_are_not():
     assert paired([0.0] * 5).p_value == 1
 
 
+def test_few_training_sets_have_no_verdict_however_alike():
+    assert not with_holm({"alike": paired([1.0, 1.001, 1.0, 1.001])})["alike"].shows
+    assert with_holm({"alike": paired([1.0, 1.001, 1.0, 1.001, 1.0])})["alike"].shows
+
+
 def test_flipped_signs_are_counted_one_by_one():
     values = [0.1, 0.2, 0.05, 0.3, -0.02]
     means = [
