@@ -18,12 +18,12 @@ from real.tables import page_tables
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def between_markers(page: str, tables: str) -> str:
+def between_markers(page: str, tables: str, *, begin: str = BEGIN, end: str = END) -> str:
     """Return a page with its tables replaced; raises ValueError where it has not each marker once."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"the page must hold {BEGIN} and then {END}, each once")
-    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise ValueError(f"the page must hold {begin} and then {end}, each once")
+    before, after = page.partition(begin)[0], page.partition(end)[2]
+    return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

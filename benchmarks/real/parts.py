@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ensemble_uq_llm.errors import InterruptedRunError
 from ensemble_uq_llm.utils.files import write_text
 from ensemble_uq_llm.utils.provenance import now
+
+PACKAGE: Final = ("-m", "ensemble_uq_llm")
 
 
 class Stopped(Exception):
@@ -33,6 +35,8 @@ class Part:
     """Unique in the whole benchmark, and a file's."""
     words: tuple[str, ...]
     """The command after `ensemble-uq`; of other work what it depends on."""
+    program: tuple[str, ...] = PACKAGE
+    """What Python runs with these words."""
     work: Callable[[], None] | None = None
     """What is done in place of a command."""
     output: Path | None = None
@@ -71,7 +75,7 @@ class Parts:
         if part.work is not None:
             part.work()
         else:
-            self._command(part.words, part.output)
+            self._command(part)
         record = {
             "command": list(part.words),
             "made_from": made_from,
@@ -85,9 +89,9 @@ class Parts:
     def _left(self) -> float | None:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
-    def _command(self, words: Sequence[str], output: Path | None) -> None:
-        pipe = None if output is None else subprocess.PIPE
-        command = [sys.executable, "-m", "ensemble_uq_llm", *words]
+    def _command(self, part: Part) -> None:
+        output, pipe = part.output, None if part.output is None else subprocess.PIPE
+        command = [sys.executable, *part.program, *part.words]
         with subprocess.Popen(command, stdout=pipe) as process:
             try:
                 printed, _ = process.communicate(timeout=self._left())
@@ -98,7 +102,7 @@ class Parts:
         if process.returncode == InterruptedRunError.exit_code:
             raise Stopped
         if process.returncode:
-            raise FailedPart(f"exit code {process.returncode}: ensemble-uq {' '.join(words)}")
+            raise FailedPart(f"exit code {process.returncode}: ensemble-uq {' '.join(part.words)}")
         if output is not None:
             output.parent.mkdir(parents=True, exist_ok=True)
             write_text(output, printed.decode())

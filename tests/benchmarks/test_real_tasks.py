@@ -86,8 +86,8 @@ def bench(tmp_path, monkeypatch):
     return lambda *more: real_tasks.main([*words, *more]), out
 
 
-def in_process(parts, words, output):
-    printed = io.StringIO()
+def in_process(parts, part):
+    words, output, printed = part.words, part.output, io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
             command([*words, *(("--draws", "100") if words[0] in ("evaluate", "compare") else ())])
