@@ -96,7 +96,7 @@ def evaluate(
         check_evaluable(target)
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
-    reading = _reading(columns, classes)
+    reading = reading_of(columns, classes)
     if is_run and reading:
         raise ConfigError("--columns and --classes: a run's predictions have our columns; leave these options out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
@@ -172,7 +172,7 @@ def compare(
     for each in runs:
         check_exists(each)
     baseline, *others = runs
-    how: dict[str, Any] = {"name": name, "draws": draws, "seed": seed or 0, **_reading(columns, classes)}
+    how: dict[str, Any] = {"name": name, "draws": draws, "seed": seed or 0, **reading_of(columns, classes)}
     results = [compare_runs(baseline, other, **how) for other in others]
     if len(results) > 1:
         results = adjusted_together(results)
@@ -246,7 +246,7 @@ def _show_comparisons(a: str, results: "Mapping[str, RunComparison]", form: str 
             console.print(comparison_table(result))
 
 
-def _reading(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
+def reading_of(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
     """Return how files of predictions are to be read, as arguments."""
     from ensemble_uq_llm.predictions.foreign.column_names import parse_columns
 
