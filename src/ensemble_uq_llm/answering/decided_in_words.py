@@ -12,7 +12,7 @@ from ensemble_uq_llm.utils.text import counted
 
 
 def as_json_object(decided: Decided) -> dict[str, Any]:
-    """Return what `decide --json` prints; the threshold is null where nothing is certified, or each group has its own."""
+    """Return what `decide --json` prints; the threshold is null where nothing is certified or each group has one."""
     certificate = decided.certificate
     content: dict[str, Any] = {
         "score": certificate.score,

@@ -22,6 +22,7 @@ handed on comes from starts that have no false threshold left, so that the false
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor
 from sys import float_info
 from typing import Final
@@ -32,8 +33,9 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.statistics.binomial import at_most
 from ensemble_uq_llm.statistics.ties import ROUNDING
 
-STARTS: Final = (0.3, 0.5, 0.7, 0.85, 0.95)
-"""The coverages at which sequences begin: low ones for scores that find the errors, high ones for few rows."""
+STARTS: Final = (0.1, 0.4, 0.8)
+"""The coverages at which sequences begin: few, as a share of delta is handed on upwards; chosen by simulation
+(docs/decisions.md), as a low start alone fails by chance and many starts leave little to each."""
 
 STEP: Final = 0.025
 """The coverage between two thresholds of a sequence."""
@@ -69,7 +71,7 @@ def largest_answered(
     starts = useful_starts(len(scores_N), target_risk=target_risk, delta=delta)
     best, level = None, 0.0
     for ranks in _sequences(len(scores_N), starts):
-        level += delta / len(starts)
+        level += delta / len(starts)  # and what the start before has handed on
         for rank in ranks:
             threshold = _below(sorted_N, rank)
             rows = int(np.searchsorted(sorted_N, threshold, side="right"))
@@ -91,9 +93,11 @@ def fewest_rows(*, target_risk: float, delta: float) -> int:
 def useful_starts(rows: int, *, target_risk: float, delta: float) -> Sequence[float]:
     """Return the starts at which so many rows without an error would be enough, the first ones being left out.
 
+    Of so few rows that only all of them together can be certified, that is the one start; of fewer there is none.
+
     What cannot be certified whatever the labels are would only waste its share of delta.
     """
-    for starts in (STARTS[first:] for first in range(len(STARTS))):
+    for starts in (*(STARTS[first:] for first in range(len(STARTS))), (1.0,)):
         if rows and at_most(0, _rank(starts[0], rows), target_risk) <= delta / len(starts):
             return starts
     return ()
@@ -101,7 +105,7 @@ def useful_starts(rows: int, *, target_risk: float, delta: float) -> Sequence[fl
 
 def _sequences(rows: int, starts: Sequence[float]) -> Iterator[list[int]]:
     """Yield the ranks that each start tests, in rising order: up to the next start, and all rows in the end."""
-    for start, end in zip(starts, [*starts[1:], 1.0 + STEP], strict=True):
+    for start, end in pairwise([*starts, 1.0 + STEP]):
         steps = floor((end - start) / STEP + 1 - _ROUNDING)
         yield sorted({_rank(start + step * STEP, rows) for step in range(steps)})
 
