@@ -223,6 +223,9 @@ def _written(
     with folder.change() as change:
         new = RunFolder(change.root)
         there.with_certificate(decided.certificate).write(new.decision)
+        if sources and not folder.manifest.exists():  # predictions of others: what lies here is recorded, too
+            for name in folder.prediction_names():
+                change.adopt(folder.predictions(name))
         change.binds(folder.decision, folder.digests(sources))
         digest = sha256_of(new.decision)
         for path, made_from in bound.items():  # metrics are of the parts of it that have stayed
