@@ -49,7 +49,7 @@ def test_nothing_that_can_be_certified_is_no_failure(call, files):
     assert (content["threshold"], content["certified_risk"], content["coverage"]) == (None, None, 0.0)
     assert code == 0
     assert "Nothing can be certified" in out
-    assert "Fewer than 45 answered rows certify nothing" in out
+    assert "Fewer than 77 answered rows certify nothing" in out
 
 
 def test_a_folder_keeps_promises_of_the_same_rows_and_the_members_answer_by_them(call, files):

@@ -15,15 +15,17 @@ threshold: its errors are Binomial(n, R).
 is not rejected (fixed sequence). The first false one is where the risk has risen above r; rows above that place only
 add errors, so that its p-value is valid although the scores decide which rank it has. (Proved for a risk that rises
 above r once as more is answered, by conditioning on the number of rows below the place; where it rises, falls and rises
-again, simulations stand for the proof.) Each start has a share of delta. A start whose thresholds are all certified
-hands its share on to the next (Bretz, Maurer, Brannath and Posch 2009, Statistics in Medicine 28:586): whatever is
-handed on comes from starts that have no false threshold left, so that the false ones share delta at most.
+again, simulations stand for the proof.) There are several starts, and each has an equal share of delta (Bonferroni).
+
+A sequence could hand its share on to the next where it certifies all of its thresholds, and would answer a little more.
+It does not: what people see is not the risk but the wrong answers among further rows, which chance scatters as well.
+With a share of delta for each start these, too, exceed r in fewer than delta of the cases (docs/decisions.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from math import floor
+from math import ceil, floor, log, log1p
 from sys import float_info
 from typing import Final
 
@@ -33,9 +35,8 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.statistics.binomial import at_most
 from ensemble_uq_llm.statistics.ties import ROUNDING
 
-STARTS: Final = (0.1, 0.4, 0.8)
-"""The coverages at which sequences begin: few, as a share of delta is handed on upwards; chosen by simulation
-(docs/decisions.md), as a low start alone fails by chance and many starts leave little to each."""
+STARTS: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""The coverages at which sequences begin: low ones for low risks, high ones for few rows."""
 
 STEP: Final = 0.025
 """The coverage between two thresholds of a sequence."""
@@ -68,18 +69,15 @@ def largest_answered(
     """
     order_N = np.argsort(scores_N, kind="stable")
     sorted_N, errors_N = scores_N[order_N], np.append(0, np.cumsum(wrong_N[order_N]))
-    starts = useful_starts(len(scores_N), target_risk=target_risk, delta=delta)
-    best, level = None, 0.0
-    for ranks in _sequences(len(scores_N), starts):
-        level += delta / len(starts)  # and what the start before has handed on
+    best = None
+    for ranks in _sequences(len(scores_N)):
         for rank in ranks:
             threshold = _below(sorted_N, rank)
             rows = int(np.searchsorted(sorted_N, threshold, side="right"))
             if not rows:  # all of these rows score alike: there is nothing to answer, and so no risk
                 continue
             tested = Answered(threshold=threshold, rows=rows, wrong=int(errors_N[rows]))
-            if at_most(tested.wrong, rows, target_risk) > level:
-                level = 0.0
+            if at_most(tested.wrong, rows, target_risk) > delta / len(STARTS):
                 break
             best = tested
     return best
@@ -87,25 +85,15 @@ def largest_answered(
 
 def fewest_rows(*, target_risk: float, delta: float) -> int:
     """Return how many answered rows are the fewest that can certify anything: none of them is wrong then."""
-    return int(np.ceil(np.log(delta) / np.log1p(-target_risk) - _ROUNDING))
+    return ceil(log(delta / len(STARTS)) / log1p(-target_risk) - _ROUNDING)
 
 
-def useful_starts(rows: int, *, target_risk: float, delta: float) -> Sequence[float]:
-    """Return the starts at which so many rows without an error would be enough, the first ones being left out.
+def _sequences(rows: int) -> Iterator[list[int]]:
+    """Yield the ranks that each start tests, in rising order: up to the next start, and all rows in the end.
 
-    Of so few rows that only all of them together can be certified, that is the one start; of fewer there is none.
-
-    What cannot be certified whatever the labels are would only waste its share of delta.
+    Beyond the next start the sequence of that one goes on, at the same level.
     """
-    for starts in (*(STARTS[first:] for first in range(len(STARTS))), (1.0,)):
-        if rows and at_most(0, _rank(starts[0], rows), target_risk) <= delta / len(starts):
-            return starts
-    return ()
-
-
-def _sequences(rows: int, starts: Sequence[float]) -> Iterator[list[int]]:
-    """Yield the ranks that each start tests, in rising order: up to the next start, and all rows in the end."""
-    for start, end in pairwise([*starts, 1.0 + STEP]):
+    for start, end in pairwise([*STARTS, 1.0 + STEP]) if rows else ():
         steps = floor((end - start) / STEP + 1 - _ROUNDING)
         yield sorted({_rank(start + step * STEP, rows) for step in range(steps)})
 
