@@ -12,9 +12,7 @@ def certificate(threshold, **options):
 
 
 def kept(verdict):
-    return KeptPromise(
-        group=None, verdict=verdict, rows=500, answered=340, wrong_answered=12, risk_ci95=(0.018, 0.061)
-    )
+    return KeptPromise(group=None, verdict=verdict, rows=500, answered=340, wrong_answered=12, risk_ci95=(0.018, 0.061))
 
 
 def test_the_price_in_whole_questions():

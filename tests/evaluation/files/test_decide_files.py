@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
+from ensemble_uq_llm.evaluation.decisions.abstention.labelled_scores import labelled_scores
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.files.decide_files import PromiseAsked, decide_file, decide_run
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
@@ -121,3 +122,17 @@ def test_places_that_it_cannot_be_written_to(folder, tmp_path):
     assert not folder.decision.exists()
     with pytest.raises(ConfigError, match="name a table that has it and the examples' ids with --group-file"):
         decide_run(folder, PromiseAsked(target_risk=0.1, group="country"))
+
+
+def test_a_promise_by_class_knows_the_classes_of_new_examples(folder):
+    decide_run(folder, PromiseAsked(target_risk=0.2, by_class=True), draws=0)
+    fitted, new = Fitted.read(folder.decision), made(50, seed=3)
+    [certificate] = fitted.certificates
+    answered_N = fitted.answers(new, certificate)
+
+    assert [each.group for each in certificate.groups] == ["0", "1"]
+    labelled = labelled_scores(new, by="class")
+    assert (answered_N == certificate.answers(labelled.scores[certificate.score], labelled.groups_N)).all()
+    assert answered_N.any()
+    with pytest.raises(DataError, match="the set has no one_minus_answer_mass, by which it would be decided"):
+        fitted.answers(new, replace(certificate, score="one_minus_answer_mass"))

@@ -15,9 +15,9 @@ from ensemble_uq_llm.evaluation.decisions.abstention.power import PowerCurve, po
 from ensemble_uq_llm.evaluation.decisions.disjoint import without_test_examples
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted, fit_decisions
 from ensemble_uq_llm.evaluation.scores import BASELINE
+from ensemble_uq_llm.predictions.foreign.group_column import read_groups
 from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
-from ensemble_uq_llm.predictions.group_column import read_groups
 from ensemble_uq_llm.predictions.ordering import in_order, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members

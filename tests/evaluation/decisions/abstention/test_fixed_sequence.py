@@ -110,7 +110,7 @@ def test_fewer_rows_than_the_fewest_certify_nothing(r, delta):
     scores_N, none_wrong_N = np.linspace(0, 1, enough), np.zeros(enough, np.bool_)
 
     assert scipy.stats.binom.cdf(0, fewest, r) <= delta / 5 < scipy.stats.binom.cdf(0, fewest - 1, r)
-    assert largest_answered(scores_N[:fewest - 1], none_wrong_N[:fewest - 1], target_risk=r, delta=delta) is None
+    assert largest_answered(scores_N[: fewest - 1], none_wrong_N[: fewest - 1], target_risk=r, delta=delta) is None
     assert largest_answered(scores_N, none_wrong_N, target_risk=r, delta=delta).rows == enough
 
 

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.predictions.group_column import read_groups
+from ensemble_uq_llm.predictions.foreign.group_column import read_groups
 
 
 def write(path, text):
