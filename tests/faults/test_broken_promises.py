@@ -96,14 +96,17 @@ def test_every_score_of_an_ensemble_keeps_its_promise(share, rounds, tally):
     simulations, world = rounds(60, 2000), labelled_scores(predicted(n=4000, members=5, noise=0.7))
     target, rng = share * world.wrong_N.mean(), np.random.default_rng(0)
     counts = dict.fromkeys([*world.scores, "any", "best"], 0)
-    for _ in range(simulations):
+    tries = {score: simulations // 10 if score == "best" else simulations for score in counts}  # its choice is slow
+    for turn in range(simulations):
         drawn = world.take(rng.integers(4000, size=1000))
-        for score in counts if _ % 20 == 0 else [*world.scores, "any"]:
+        for score in (each for each in counts if turn < tries[each]):
             certificate = certify(drawn, target_risk=target, confidence=1 - DELTA, score=score)
             answered_N = certificate.answers(world.scores[certificate.score])
             counts[score] += bool(answered_N.any() and world.wrong_N[answered_N].mean() > target)
-    assert max(counts.values()) <= allowed(simulations), counts
-    tally(f"target {share:g} of the error: {max(counts.values())} of {simulations} broken at most, of eleven choices")
+    assert [score for score in counts if counts[score] > allowed(tries[score])] == [], counts
+    tally(
+        f"target {share:g} of the error: {max(counts.values())} of {simulations} broken at most, of nine scores and two choices"
+    )
 
 
 def test_groups_keep_their_promises_together(rounds, tally):
