@@ -27,7 +27,7 @@ ROOMS = {
     "data": 2, "models": 2, "evaluation": 2,
     "training": 3, "inference": 3, "posteriors": 3, "report": 3, "verification": 3,
     "cli.py": 4, "evaluation_commands.py": 4, "printing.py": 4, "pipeline.py": 4, "run.py": 4, "__main__.py": 4,
-    "__init__.py": 4, "commands": 4, "comparing": 4, "sampling": 4,
+    "__init__.py": 4, "commands": 4, "comparing": 4, "sampling": 4, "answering": 4,
 }  # fmt: skip
 """The floor of every room: of a folder, or of a module beside the folders."""
 
@@ -45,6 +45,7 @@ LIGHT = (
     "evaluation",
     "report",
     "verification",
+    "answering",
     "cli.py",
     "comparing",
     "evaluation_commands.py",

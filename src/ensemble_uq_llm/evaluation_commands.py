@@ -96,7 +96,7 @@ def evaluate(
         check_evaluable(target)
     if is_run and output is not None:
         raise ConfigError(f"--output {output}: a run's metrics and report lie in its own folder; leave it out")
-    how_read = reading(columns, classes)
+    how_read = reading_of(columns, classes)
     if is_run and how_read:
         raise ConfigError("--columns and --classes: a run's predictions have our columns; leave these options out")
     given = {"bootstrap_draws": draws, "bootstrap_seed": seed}
@@ -191,7 +191,7 @@ def _show_sets(
         print_plain(sets, form, class_labels=class_labels)
 
 
-def reading(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
+def reading_of(columns: list[str] | None, classes: str | None) -> dict[str, Any]:
     """Return how files of predictions are to be read, as arguments."""
     from ensemble_uq_llm.predictions.foreign.column_names import parse_columns
 

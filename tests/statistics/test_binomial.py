@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest
 
-from ensemble_uq_llm.statistics.binomial import clopper_pearson, wilson_interval
+from ensemble_uq_llm.statistics.binomial import at_least, at_most, clopper_pearson, wilson_interval
 
 
 def beta_quantiles(successes, trials):
@@ -64,3 +64,20 @@ def test_wilson_takes_fractions_of_a_success():
 def test_impossible_counts(interval, successes, trials):
     with pytest.raises(ValueError, match=f"{successes} successes in {trials} trials are impossible"):
         interval(successes, trials)
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.001, 0.999))
+def test_the_tails_agree_with_scipy(case, share):
+    assert at_most(*case, share) == pytest.approx(binom.cdf(*case, share), rel=1e-8, abs=1e-12)
+    assert at_least(*case, share) == pytest.approx(binom.sf(case[0] - 1, case[1], share), rel=1e-8, abs=1e-12)
+
+
+def test_small_tails_have_their_digits():
+    assert at_most(3, 10_000, 0.01) == pytest.approx(binom.cdf(3, 10_000, 0.01), rel=1e-9)
+    assert at_most(0, 500, 0.1) == pytest.approx(0.9**500, rel=1e-9)
+
+
+@pytest.mark.parametrize(("case", "message"), [((3, 2, 0.5), "3 successes in 2 trials"), ((1, 2, 1.0), "a share of 1")])
+def test_impossible_tails_are_refused(case, message):
+    with pytest.raises(ValueError, match=message):
+        at_most(*case)

@@ -43,6 +43,14 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
         ),
         _READING,
     ),
+    "decide": (
+        (
+            "decide runs/first --target-risk 0.05",
+            "decide held_out.csv --target-risk 0.1 --confidence 0.95 --output results --json",
+            "decide held_out.csv --target-risk 0.1 --score any --group country",
+        ),
+        _READING,
+    ),
     "report": (("report runs/first", "report runs/first --format latex"), _READING),
     "compare": (
         (

@@ -10,7 +10,7 @@ from ensemble_uq_llm.commands.options import AsJson, Draws, Seed, home_path
 from ensemble_uq_llm.commands.targets import check_exists
 from ensemble_uq_llm.comparing.compared_names import baseline_first
 from ensemble_uq_llm.errors import ConfigError
-from ensemble_uq_llm.evaluation_commands import Classes, Columns, Format, checked_format, reading
+from ensemble_uq_llm.evaluation_commands import Classes, Columns, Format, checked_format, reading_of
 from ensemble_uq_llm.printing import console_for, print_json, print_tables
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def compare(
     for each in runs:
         check_exists(each)
     runs = baseline_first(runs, baseline)
-    sides = read_runs(runs, name=name, shifts=shift or (), **reading(columns, classes))
+    sides = read_runs(runs, name=name, shifts=shift or (), **reading_of(columns, classes))
     how: dict[str, Any] = {"draws": DRAWS if draws is None else draws, "seed": seed or 0}
     table = None if form == "csv" else compare_many(sides, **how)
     # On a screen every metric of every pair would bury the table; programs and papers take what they need.

@@ -85,6 +85,23 @@ def load_predictions(
         raise DataError(f"predictions are read from {known} files; convert it, or correct the name")
 
 
+def table_file(path: Path, *, columns: Mapping[str, str]) -> TableFile:
+    """Return a table as it stands in a file, whatever its columns are.
+
+    Args:
+        path: the file.
+        columns: what it calls our columns, so that ids are read as text.
+
+    Raises:
+        DataError: the file is missing, torn, or no table.
+    """
+    kind = path.suffix.lower()
+    with _naming(path), opened(path, absent="correct the path") as file:
+        if kind not in _TABLES:
+            raise DataError(f"columns are read from {', '.join(_TABLES)} files; convert it, or correct the name")
+        return _TABLES[kind](file, text=text_columns(columns))
+
+
 def _read_parquet(file: InputFile, *, text: Collection[str]) -> TableFile:
     table = table_of(file)
     check_width(table.column_names)

@@ -1,5 +1,6 @@
-"""95% intervals of a share: k successes in n independent trials."""
+"""The binomial distribution, k successes in n independent trials: 95% intervals of a share, and exact tails."""
 
+from functools import lru_cache
 from math import exp, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
@@ -39,6 +40,33 @@ def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     reach = _Z / (1 + spread) * sqrt(share * (1 - share) / trials + spread / (4 * trials))
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+@lru_cache(maxsize=1 << 16)  # simulations ask the same again and again
+def at_most(successes: int, trials: int, share: float) -> float:
+    """Return the probability of so many successes or fewer, where a share of all trials succeeds.
+
+    It is I_(1 - share)(trials - successes, successes + 1), the regularised incomplete beta function (NIST DLMF 8.17.5).
+
+    Raises:
+        ValueError: there are fewer trials than successes, or fewer than none; or the share is not between 0 and 1.
+    """
+    _check(successes, trials)
+    if not 0 < share < 1:
+        raise ValueError(f"a share of {share} is impossible; give one above 0 and below 1")
+    if successes == trials:
+        return 1.0
+    return min(1.0, _beta_distribution(1 - share, trials - successes, successes + 1)[0])
+
+
+def at_least(successes: int, trials: int, share: float) -> float:
+    """Return the probability of so many successes or more.
+
+    Raises:
+        ValueError: as `at_most`.
+    """
+    _check(successes, trials)
+    return at_most(trials - successes, trials, 1 - share)
 
 
 def _check(successes: float, trials: int) -> None:

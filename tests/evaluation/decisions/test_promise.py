@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from ensemble_uq_llm.evaluation.decisions.conformal import METHODS, fit_rules, include, measure
-from ensemble_uq_llm.evaluation.decisions.promise import judge, overall, threshold_rank
+from ensemble_uq_llm.evaluation.decisions.promise import judge, judge_risk, overall, threshold_rank
 from ensemble_uq_llm.evaluation.records import Promise
 
 
@@ -115,3 +115,13 @@ def test_classes_are_judged_each():
     assert [each.promise.verdict for each in result.by_class] == ["kept", "missed", "kept"]
     assert result.promise == Promise(verdict="missed", expected95=None)
     assert {each.promise for each in result.by_size} == {None}
+
+
+@pytest.mark.parametrize(("answered", "target"), [(20, 0.1), (200, 0.05), (3270, 0.2)])
+def test_a_risk_is_missed_where_the_binomial_says_that_it_is_rare(answered, target):
+    most = int(scipy.stats.binom.isf(0.025, answered, target))  # more are rarer than one in forty
+
+    assert judge_risk(most, answered, target_risk=target) == "kept"
+    assert judge_risk(most + 1, answered, target_risk=target) == "missed"
+    assert judge_risk(most + 1, answered, target_risk=target, judgements=20) == "kept"
+    assert judge_risk(19, 19, target_risk=target) == "cannot be told"

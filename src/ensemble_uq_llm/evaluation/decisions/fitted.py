@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.decisions.abstention.certificate import Certificate
+from ensemble_uq_llm.evaluation.decisions.abstention.labelled_scores import predicted_classes
 from ensemble_uq_llm.evaluation.decisions.conformal import SetRule, fit_rules, include
 from ensemble_uq_llm.evaluation.decisions.score_choice import choose_score
 from ensemble_uq_llm.evaluation.decisions.selective import selective_family
 from ensemble_uq_llm.evaluation.decisions.temperature import Place, Temperatures, fit_temperatures
 from ensemble_uq_llm.evaluation.files.versioned_json import VersionedJson
-from ensemble_uq_llm.evaluation.measured import Measured
+from ensemble_uq_llm.evaluation.measured import Measured, uncertainty_of
 from ensemble_uq_llm.evaluation.records import BestScore, CalibrationSet
 from ensemble_uq_llm.evaluation.scores import scores_to_abstain_by, uncertainty_scores
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
@@ -27,7 +30,7 @@ from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
 from ensemble_uq_llm.storage.guard import check_company
 from ensemble_uq_llm.utils.files import AnyPath, as_path
-from ensemble_uq_llm.utils.text import counted
+from ensemble_uq_llm.utils.text import counted, listed
 
 SCHEMA_VERSION: Final = 2
 """The first did not know whose weights it was fitted for, nor which thresholds are tied."""
@@ -61,6 +64,8 @@ class Fitted:
     temperatures: Temperatures
     rules: tuple[SetRule, ...]
     best_score: BestScore
+    certificates: tuple[Certificate, ...] = ()
+    """Promises of abstention on the same rows, each by itself; `decide` makes them."""
     member_weights: dict[str, str] | None = None
     """The SHA-256 of the members' weights, by the names of their folders; None where it is not known."""
 
@@ -82,6 +87,76 @@ class Fitted:
         Raises:
             DataError: a member is missing or has other weights, or the number of classes is another.
         """
+        own = self._own(predictions)
+        uncertainty = measure_uncertainty(own.logits_MNC)
+        order_N = by_name(own.ids) if drawn_N is None else drawn_N
+        lacks_NC = None if uncertainty.lacks_NC is None else uncertainty.lacks_NC[order_N]
+        ordered_RNC = include(self.rules, uncertainty.probs_NC[order_N], rng=rng, lacks_NC=lacks_NC)
+        return Decisions(
+            log_probs_NC=self.temperatures.apply(own.logits_MNC),
+            sets_RNC=tuple(sets_NC[np.argsort(order_N)] for sets_NC in ordered_RNC),
+            score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
+        )
+
+    def answers(
+        self, predictions: Predictions, certificate: Certificate, groups: Sequence[str] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return which examples are answered under one of the certificates.
+
+        Args:
+            predictions: of any examples, as of `apply`.
+            certificate: one of these.
+            groups: of a certificate by a column, what stands there for each example; predicted classes are known.
+
+        Raises:
+            DataError: as `apply`; or a certificate by a column is given no groups, or the answer mass is not known.
+        """
+        uncertainty = uncertainty_of(self._own(predictions))
+        scores = uncertainty_scores(uncertainty)
+        if certificate.score not in scores:
+            raise DataError(
+                f"the set has no {certificate.score}, by which it would be decided what is answered; predict it as the "
+                "calibration set was"
+            )
+        if certificate.by == "class":
+            groups = predicted_classes(uncertainty)
+        return certificate.answers(scores[certificate.score], groups)
+
+    def certificate(self, target_risk: float, confidence: float | None = None) -> Certificate:
+        """Return the certificate of all rows for a target risk: of this confidence, or else of the highest.
+
+        Raises:
+            DataError: there is none; the message names those that there are, and the command that makes one.
+        """
+        found = [
+            each
+            for each in self.certificates
+            if each.by == "all" and each.target_risk == target_risk and confidence in (None, each.confidence)
+        ]
+        if not found:
+            there = [f"{each.target_risk:g} at {each.confidence:.0%}" for each in self.certificates if each.by == "all"]
+            raise DataError(
+                f"no certificate for a risk of {target_risk:g} has been fitted; there are {listed(there) or 'none'}; "
+                f"make it with `ensemble-uq decide RUN --target-risk {target_risk:g}`"
+            )
+        return max(found, key=lambda each: each.confidence)
+
+    def with_certificate(self, certificate: Certificate) -> "Fitted":
+        """Return the same with a certificate more, in place of one that promises the same."""
+        others = [each for each in self.certificates if _promise_of(each) != _promise_of(certificate)]
+        return replace(self, certificates=(*others, certificate))
+
+    def is_of(self, calibration: Predictions) -> bool:
+        """Tell whether this was fitted on these labelled examples of the same members."""
+        weights = None if calibration.origin is None else dict(calibration.origin.weights)
+        return self.calibration_sha256 == _digest(of_labelled(calibration)) and self.member_weights == weights
+
+    def is_same_fit(self, other: "Fitted") -> bool:
+        """Tell whether both were fitted on the same labelled examples of the same members."""
+        return (self.calibration_sha256, self.member_weights) == (other.calibration_sha256, other.member_weights)
+
+    def _own(self, predictions: Predictions) -> Predictions:
+        """Return the predictions of the members that this is for, after a look at whether they are these."""
         classes = predictions.logits_MNC.shape[2]
         if classes != self.classes:
             raise DataError(
@@ -94,15 +169,7 @@ class Fitted:
                 f"the set was predicted {other[0]} than the calibration set; predict both again with the same members, "
                 "and evaluate again"
             )
-        uncertainty = measure_uncertainty(own.logits_MNC)
-        order_N = by_name(own.ids) if drawn_N is None else drawn_N
-        lacks_NC = None if uncertainty.lacks_NC is None else uncertainty.lacks_NC[order_N]
-        ordered_RNC = include(self.rules, uncertainty.probs_NC[order_N], rng=rng, lacks_NC=lacks_NC)
-        return Decisions(
-            log_probs_NC=self.temperatures.apply(own.logits_MNC),
-            sets_RNC=tuple(sets_NC[np.argsort(order_N)] for sets_NC in ordered_RNC),
-            score_N=uncertainty_scores(uncertainty)[self.best_score.chosen],
-        )
+        return own
 
     def write(self, path: AnyPath) -> None:
         """Write the JSON file, whole or not at all; every number is read back as it is."""
@@ -168,6 +235,10 @@ def fit_decisions(
             names=scores_to_abstain_by(len(labelled.members)),
         ),
     )
+
+
+def _promise_of(certificate: Certificate) -> tuple[object, ...]:
+    return certificate.target_risk, certificate.confidence, certificate.by, certificate.column
 
 
 def _digest(predictions: Predictions) -> str:

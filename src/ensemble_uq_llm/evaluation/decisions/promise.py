@@ -1,4 +1,4 @@
-"""Is the promise of a conformal rule kept? What calibrating on few examples and testing on few leave to chance.
+"""Is a promise kept? What calibrating on few examples and testing on few leave to chance: of a conformal rule, a risk.
 
 A rule that is made correctly, on n calibration examples, covers a share of all examples that is itself drawn from
 Beta(k, n + 1 - k), k being the rank of its threshold (Vovk 2012, arXiv:1209.2673; Angelopoulos and Bates 2021,
@@ -11,6 +11,7 @@ from math import ceil
 
 from ensemble_uq_llm.evaluation.records import Promise, PromiseVerdict
 from ensemble_uq_llm.statistics.beta_binomial import central_range
+from ensemble_uq_llm.statistics.binomial import at_least
 from ensemble_uq_llm.statistics.significance import FEWEST_EXAMPLES, SIGNIFICANCE_LEVEL
 
 _ROUNDING = 1e-9  # so that 0.9 * 30, which is a little more than 27 in binary, asks for the 27th score
@@ -60,3 +61,21 @@ def overall(of_classes: Sequence[Promise]) -> Promise:
     verdicts = {each.verdict for each in of_classes}
     worst_first: tuple[PromiseVerdict, ...] = ("missed", "exceeded", "kept", "cannot be told")
     return Promise(verdict=next(each for each in worst_first if each in verdicts), expected95=None)
+
+
+def judge_risk(wrong: int, answered: int, *, target_risk: float, judgements: int = 1) -> PromiseVerdict:
+    """Return whether so many wrong answers of other rows speak against a promise of at most `target_risk`.
+
+    `missed` is said of a kept promise with a probability of at most 2.5%, and it `cannot be told` below 20 answered
+    rows. A promise with a confidence of 90% may be missed once in ten calibration sets: that is no fault of its making.
+
+    Args:
+        wrong: the wrong answers.
+        answered: the rows that were answered.
+        target_risk: the promise.
+        judgements: how many are made together, one a group (Bonferroni).
+    """
+    if answered < FEWEST_EXAMPLES:
+        return "cannot be told"
+    rare = at_least(wrong, answered, target_risk) <= SIGNIFICANCE_LEVEL / 2 / judgements
+    return "missed" if rare else "kept"

@@ -31,8 +31,9 @@ def selective_family(scores_N: NDArray[np.float64], wrong_N: NDArray[np.bool_]) 
     `eaurc`: `aurc` minus that of the perfect ranking with as many errors (Geifman et al. 2019, arXiv:1805.08206).
     `augrc`: mean over k of the share of all n examples that are wrong and among the k most certain (Traub et al.
     2024, arXiv:2407.01032; an integral by trapezoids from coverage 0 is smaller by e / (2 n^2)).
-    `coverage_at_risk_R`: largest share of examples that a threshold on the score can keep at a selective risk
-    of at most R percent; 0 if none can.
+    `coverage_at_risk_R`: largest share of these very examples that a threshold on the score can keep at a selective
+    risk of at most R percent; 0 if none can. A description: on further examples that threshold promises nothing, as
+    the luckiest one is taken (`abstention` makes promises).
     `risk_at_coverage_C`: selective risk of the most certain C percent of examples, rounded up to a whole one.
     `error_auroc`, `error_average_precision`: how well the score finds the wrong answers (the positives), as
     scikit-learn defines both; undefined without wrong answers, the first also without right ones.

@@ -1,10 +1,12 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import DataError, IntegrityError
+from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
 from ensemble_uq_llm.evaluation.files.example_tables import write_scores, write_uncertainty
 from ensemble_uq_llm.evaluation.files.metrics_json import make_room, write_metrics
@@ -19,6 +21,7 @@ from ensemble_uq_llm.samples.posterior_record import posterior_of, warn_of_few
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path, sha256_of
+from ensemble_uq_llm.utils.text import counted
 
 
 def evaluate_files(
@@ -156,7 +159,7 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Ma
         new, read = RunFolder(change.root), read or {}
         fitted = next(iter(evaluations.values())).fitted
         if fitted is not None:
-            fitted.write(new.decision)
+            _with_earlier_promises(folder, fitted).write(new.decision)
             split = [path for key, path in read.items() if key not in evaluations]
             change.binds(folder.decision, folder.digests(split))
         else:
@@ -173,6 +176,24 @@ def _write(folder: RunFolder, evaluations: Mapping[str, Evaluation], *, read: Ma
             change.binds(folder.uncertainty(name), own)
             change.binds(folder.scores(name), own)
             change.binds(folder.metrics(name), {**folder.digests(read.values()), **decision})  # sets are compared
+
+
+def _with_earlier_promises(folder: RunFolder, fitted: Fitted) -> Fitted:
+    """Return what was fitted with the certificates that were made of the same rows and members; warn of the others."""
+    try:
+        earlier = Fitted.read(folder.decision) if folder.has(folder.decision) else None
+    except IntegrityError:  # it is torn, or of an earlier version: it is written anew, as the message of a reader says
+        return fitted
+    if earlier is None or not earlier.certificates:
+        return fitted
+    if earlier.is_same_fit(fitted):
+        return replace(fitted, certificates=earlier.certificates)
+    warnings.warn(
+        f"{folder.decision}: its {counted(len(earlier.certificates), 'certificate')} of abstention held for other "
+        "calibration rows or members, and went; make them again with `ensemble-uq decide`",
+        stacklevel=2,
+    )
+    return fitted
 
 
 def _load_calibration(path: AnyPath | None) -> Predictions | None:

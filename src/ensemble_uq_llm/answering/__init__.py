@@ -1,0 +1,1 @@
+"""Commands about when to answer, and when to abstain."""

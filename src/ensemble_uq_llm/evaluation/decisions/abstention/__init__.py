@@ -1,0 +1,1 @@
+"""Abstention with a promise: at most so many wrong among the answered."""
