@@ -161,13 +161,17 @@ def test_of_given_adapters_and_of_members_that_saw_all_nobody_can_say(config, ow
         predict(whole, ["out_of_bag"])
 
 
-def test_a_run_of_samples_has_none_and_further_training_keeps_to_the_bags(config, monkeypatch):
+def test_a_run_of_samples_has_none_and_further_training_keeps_to_the_bags(config):
     with pytest.warns(UserWarning, match="train 4 members or more"):
         made = make_posterior(config, maker_of("mc_dropout", {"rate": "0.1"}), samples=5)
     assert own_sets(made) == ["validation"]
     seen = []
-    monkeypatch.setattr("ensemble_uq_llm.sampling.further_training.walk", lambda _, data, *__: seen.append(data) or [])
-    further_training(config, load_members(config), Job(config))(None)
+
+    def note(_, data, *__, **___):
+        seen.append(data)
+        return []
+
+    further_training(config, load_members(config), Job(config), by=note, tell=lambda _: None)(None)
     assert (seen[0].bags.left_out_MN == draw_bags(design_of(config), 24).left_out_MN).all()
 
 

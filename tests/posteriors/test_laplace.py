@@ -113,6 +113,18 @@ def test_samples_are_those_of_the_engines_own_jacobians(parents):
     assert all(set(sample) == {layer_name(parents)} for own in made.samples for sample in own)
 
 
+def test_a_member_that_left_rows_out_is_fitted_on_the_others(tmp_path):
+    whole = Parents(ensemble=tiny_ensemble(seeds=SEEDS), budget=500, training=rows(2))
+    seen_MN = np.random.default_rng(0).random((len(SEEDS), len(SEQUENCES))) < 0.7
+    made = Laplace().make(replace(whole, training=replace(rows(2), seen_MN=seen_MN)), 3, seeded("laplace"))
+    for index, seen_N in enumerate(seen_MN):
+        own = replace(whole, training=rows(2).only(np.flatnonzero(seen_N)))
+        wanted = Laplace().make(own, 3, seeded("laplace"))
+        assert made.facts[index]["training_rows"] == seen_N.sum()
+        for ours, theirs in zip(made.samples[index], wanted.samples[index], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_members_in_company_have_the_samples_that_they_have_alone(tmp_path):
     together = Parents(ensemble=tiny_ensemble(seeds=SEEDS), budget=500, training=rows(2))
     alone = replace(together, ensemble=tiny_ensemble(seeds=SEEDS[1:2]))

@@ -192,7 +192,7 @@ def test_runs_are_compared_by_what_they_are_now(folder, tmp_path):
     write_predictions(other, made(members=2, weights={"seed_42": "x"}))
     assert compare(folder.root, other, draws=100).members_b == 2
     retrain(folder, 43)
-    with pytest.raises(DataError, match="1 of 1 predicted set is stale"):
+    with pytest.raises(DataError, match="2 of 2 predicted sets are stale"):
         compare(other, folder.root, draws=100)
 
 

@@ -47,7 +47,7 @@ def test_it_is_valid_and_nothing_is_trained_in_it(dropped, call):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--maker: name one of laplace, mc_dropout, swag, tfb, or set `posterior` in the configuration"),
+        ((), "--maker: name one of ivon, laplace, mc_dropout, swag, tfb, or set `posterior` in the configuration"),
         (("--maker", "temperature"), "temperature makes no samples"),
         (("--maker", "mc_droput"), "'mc_droput' is no maker"),
         (("--maker", "mc_dropout", "--with", "rate"), "--with: 'rate'; give each setting once, as KEY=VALUE"),

@@ -15,6 +15,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, StorageError
 from ensemble_uq_llm.inference.members import load_members
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models.logits import member_logits
+from ensemble_uq_llm.posteriors.laplace.laplace import Laplace
 from ensemble_uq_llm.posteriors.mc_dropout import McDropout
 from ensemble_uq_llm.posteriors.tfb import Tfb
 from ensemble_uq_llm.run_folder import RunFolder
@@ -219,6 +220,17 @@ def test_the_answer_heads_samples_reload_in_peft_with_equal_logits(tiny_base, ti
                 logits_BTV = model(**batch).logits
             theirs = logits_BTV[torch.arange(len(sequences)), lengths_B - 1][:, list(loaded.answer_tokens)]
             assert (ours[index] - theirs).abs().max() < 1e-6 * max(1, theirs.abs().max())
+
+
+def test_members_with_bags_are_sampled_by_the_rows_that_they_have_seen(tiny_base, tiny_data, other_data, tmp_path):
+    changes = {"bootstrap": "balanced", "validation_file": other_data}
+    config = settings(tiny_base, tiny_data, tmp_path / "run", **changes)
+    train(config)
+    sampled = make_posterior(config, Laplace(precision=1.0), samples=5)
+    bags, rows = Job(config).bags, len(Job(config).train.examples)
+    assert 0 < bags.smallest < rows
+    for seed in config.member_seeds:
+        assert record_of(sampled, MemberId(seed, 1))["facts"]["training_rows"] == len(bags.rows_of(seed))
 
 
 def test_python_asks_by_name(config, tmp_path):

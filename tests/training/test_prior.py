@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from ensemble_uq_llm.models.pack import make_pack
-from ensemble_uq_llm.training.prior import add_prior
+from ensemble_uq_llm.training.prior import Prior, add_prior
 from ensemble_uq_llm.training.step import Trainer, member_losses, train_step
 from small_training import DATA, config, fresh_state, stack, train_all
 
@@ -27,7 +27,7 @@ def test_its_optimum_is_ridge_regression():
         weights_MP.grad = None
         residuals_MN = torch.einsum("mnp,mp->mn", x_MNP, weights_MP) - y_MN
         (residuals_MN**2 / 2).mean(1).sum().backward()
-        add_prior([weights_MP], precision=PRECISION, rows=20, members=range(3))
+        add_prior([weights_MP], Prior(precision=PRECISION, rows=20), members=range(3))
         with torch.no_grad():
             weights_MP -= 0.2 * weights_MP.grad
     for x_NP, y_N, found_P in zip(x_MNP, y_MN, weights_MP.detach(), strict=True):
@@ -53,7 +53,10 @@ def test_a_step_has_the_gradient_of_the_whole_loss(tiny_base: Path, precision):
     state.optimizer.register_step_pre_hook(
         lambda optimizer, _args, _kwargs: gradients.extend(p.grad.clone() for p in optimizer.param_groups[0]["params"])
     )
-    told_M = train_step(Trainer(state=state, data=DATA.train, max_grad_norm=0, prior_precision=precision), ROWS)
+    told_M = train_step(
+        Trainer(state=state, data=DATA.train, max_grad_norm=0, prior=Prior(precision=precision, rows=len(DATA.train))),
+        ROWS,
+    )
     torch.testing.assert_close(told_M, losses_M.detach())  # the loss that is told is that of the data
     for found, wanted, parameter, old in zip(gradients, expected, ensemble.trainable(), before, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
@@ -73,6 +76,6 @@ def test_the_key_shrinks_members_and_a_nan_keeps_to_itself(tiny_base: Path):
 
     parameter = nn.Parameter(torch.tensor([[math.nan], [2.0]]))
     parameter.grad = torch.zeros(2, 1)
-    add_prior([parameter, nn.Parameter(torch.ones(2, 1))], precision=3.0, rows=2, members=[0, 1])
+    add_prior([parameter, nn.Parameter(torch.ones(2, 1))], Prior(precision=3.0, rows=2), members=[0, 1])
     assert parameter.grad[0].isnan()
     assert parameter.grad[1] == 3.0

@@ -112,7 +112,7 @@ def test_of_a_mean_that_gets_worse_the_last_good_epoch_is_kept(tiny_base: Path):
 
 def test_without_a_stopping_split_it_goes_to_the_end_and_says_so(tiny_base: Path):
     settings = config(num_epochs=1)
-    with pytest.warns(UserWarning, match="set keep: best"):
+    with pytest.warns(UserWarning, match="train with calibration_fraction"):
         fields = variational_walk(trained_stack(tiny_base, settings), replace(TO_STOP, stopping=None), settings, PLAN)
     assert {each.epochs for each in fields} == {2}
 

@@ -2,6 +2,7 @@ import pytest
 
 from ensemble_uq_llm.run_folder import MEMBER_WEIGHTS
 from ensemble_uq_llm.utils.files import sha256_of
+from ensemble_uq_llm.utils.text import clipped
 from ensemble_uq_llm.verification.audit import Audit
 from ensemble_uq_llm.verification.parents import check_parents
 
@@ -42,7 +43,7 @@ def test_a_parent_that_is_gone_is_not_checked_and_that_is_said(parent, tmp_path)
     (parent / MEMBER_WEIGHTS).unlink()
     found = _checked(tmp_path, before)
     assert found.is_sound
-    assert found.unchecked == [f"the parent '{parent}': it is not there any more"]
+    assert found.unchecked == [f"the parent {clipped(str(parent))}: it is not there any more"]
 
 
 @pytest.mark.parametrize("strange", [None, "seed_42", {}, {"folder": 3, "weights_sha256": "a"}, {"folder": "a"}])

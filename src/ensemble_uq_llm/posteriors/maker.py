@@ -7,7 +7,7 @@ so that a member's samples do not depend on which other members there are.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
@@ -55,6 +55,22 @@ class LabelledRows:
     """How many classes each row has, where rows differ in that; the others are lacking."""
     digest: str
     """The digest of the examples, for the lineage."""
+    seen_MN: NDArray[np.bool_] | None = None
+    """Which of them each member was trained on, where not all have seen all."""
+
+    def seen_by(self, member: int) -> NDArray[np.int64]:
+        """Return the rows that a member, by its place, was trained on."""
+        return np.arange(len(self.labels_N)) if self.seen_MN is None else np.flatnonzero(self.seen_MN[member])
+
+    def only(self, rows_N: NDArray[np.int64]) -> "LabelledRows":
+        """Return these rows of them."""
+        return replace(
+            self,
+            sequences=[self.sequences[row] for row in rows_N],
+            labels_N=self.labels_N[rows_N],
+            options_N=None if self.options_N is None else self.options_N[rows_N],
+            seen_MN=None if self.seen_MN is None else self.seen_MN[:, rows_N],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,14 +52,14 @@ def further_training(
             validation=NO_EXAMPLES,
             stopping=None if watching is None else watching.tokens(loaded.tokenizer),
             class_weights=class_weights(config, job.train.examples),
-            bags=_bags(config, loaded, job),
+            bags=bags_of(config, loaded, job),
         )
         return by(loaded.ensemble, data, config, plan, listeners=[ShareOfSteps(tell)])
 
     return train_on
 
 
-def _bags(config: Config, loaded: LoadedEnsemble, job: Job) -> Bags | None:
+def bags_of(config: Config, loaded: LoadedEnsemble, job: Job) -> Bags | None:
     """Return the bags of the members' training, so that none sees what it had left out."""
     folder, members = RunFolder(config.output_dir), loaded.ensemble.members
     return recorded_bags(folder, members, rows=len(job.train.examples), data_digest=job.train.digest)

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from ensemble_uq_llm.config import Config
@@ -27,7 +28,7 @@ from ensemble_uq_llm.samples.posterior_record import (
     posterior_of,
     warn_of_few,
 )
-from ensemble_uq_llm.sampling.further_training import further_training, watching_rows
+from ensemble_uq_llm.sampling.further_training import bags_of, further_training, watching_rows
 from ensemble_uq_llm.sampling.making_display import MakingDisplay
 from ensemble_uq_llm.training.from_config import base_name
 from ensemble_uq_llm.training.walking.variational_walk import variational_walk
@@ -163,13 +164,21 @@ def _parents(config: Config, loaded: LoadedEnsemble, maker: Maker, job: Job, *, 
         ensemble=loaded.ensemble,
         budget=loaded.budget,
         anchor=rows(Need.ANCHOR_ROWS, "calibration"),
-        training=rows(Need.TRAINING_ROWS, "train"),
+        training=_seen(rows(Need.TRAINING_ROWS, "train"), config, loaded, job),
         dropouts=loaded.dropouts,
         walk=further_training(config, loaded, job, by=walk, tell=tell) if trains else None,
         vary=further_training(config, loaded, job, by=variational_walk, tell=tell) if trains else None,
         watched_by=None if watching is None else watching.digest,
         tell=tell,
     )
+
+
+def _seen(rows: LabelledRows | None, config: Config, loaded: LoadedEnsemble, job: Job) -> LabelledRows | None:
+    """Return training rows with which of them each member has seen; of members made elsewhere nobody knows."""
+    bags = None if rows is None or loaded.foreign else bags_of(config, loaded, job)
+    if rows is None or bags is None:
+        return rows
+    return replace(rows, seen_MN=np.array([~bags.left_out_of(member.seed) for member in loaded.ensemble.members]))
 
 
 def _labelled(prepared: PreparedSet, loaded: LoadedEnsemble) -> LabelledRows:

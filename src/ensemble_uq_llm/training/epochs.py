@@ -33,6 +33,7 @@ from ensemble_uq_llm.training.events import (
     Stepped,
 )
 from ensemble_uq_llm.training.outcomes import MemberOutcome
+from ensemble_uq_llm.training.prior import Prior
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.training.step import Trainer, epoch_batches, train_step
 from ensemble_uq_llm.utils.device import describe_device
@@ -52,13 +53,22 @@ class TrainingData:
     class_weights: tuple[float, ...] | None = None
     bags: Bags | None = None
 
+    @property
+    def rows_of_a_member(self) -> int:
+        """How many rows a member learns from; with bags some have one more."""
+        return len(self.train) if self.bags is None else self.bags.smallest
+
+    def rows_of(self, seed: int) -> Rows:
+        """Return the rows that the member of this seed learns from, in their order."""
+        return np.arange(len(self.train)) if self.bags is None else self.bags.rows_of(seed)
+
     def steps_in_epoch(self, batch_size: int) -> int:
         """Return the optimiser steps of an epoch, which are as many for every member."""
-        return -(-(len(self.train) if self.bags is None else self.bags.smallest) // batch_size)
+        return -(-self.rows_of_a_member // batch_size)
 
     def batches(self, seed: int, *, epoch: int, batch_size: int) -> Iterator[Rows]:
         """Yield the batches of an epoch (from 0) of the member of this seed: its own rows, in an order of its own."""
-        rows = np.arange(len(self.train)) if self.bags is None else self.bags.rows_of(seed)
+        rows = self.rows_of(seed)
         steps = self.steps_in_epoch(batch_size)
         for batch in epoch_batches(seed, epoch=epoch, examples=len(rows), batch_size=batch_size, batches=steps):
             yield rows[batch]
@@ -77,7 +87,7 @@ def train_epochs(
         data=data.train,
         max_grad_norm=config.max_grad_norm,
         class_weights=data.class_weights,
-        prior_precision=config.prior_precision,
+        prior=Prior(precision=config.prior_precision, rows=data.rows_of_a_member),
         trunk=_trunk(state, data.train),
         divergence=DivergenceRule.of(data.train.labels_N, config, class_weights=data.class_weights),
     )

@@ -6,16 +6,25 @@ decay is no such prior: how strong it is depends on the learning rate, and the g
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """The precision d of the prior, 0 being none, and the N rows that a member is trained on."""
+
+    precision: float
+    rows: int
+
+
 @torch.no_grad()
-def add_prior(parameters: Sequence[nn.Parameter], *, precision: float, rows: int, members: Sequence[int]) -> None:
+def add_prior(parameters: Sequence[nn.Parameter], prior: Prior, *, members: Sequence[int]) -> None:
     """Add the prior's gradient, d / N w, to that of these members of the stacks; the others' gradients stay."""
     for parameter in parameters:
         if parameter.grad is None:
             continue
         for member in members:
-            parameter.grad[member].add_(parameter[member], alpha=precision / rows)
+            parameter.grad[member].add_(parameter[member], alpha=prior.precision / prior.rows)

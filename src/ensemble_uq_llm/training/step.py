@@ -18,7 +18,7 @@ from ensemble_uq_llm.models.pack import Span, make_pack
 from ensemble_uq_llm.models.passes import Chunk, Rows, plan_lanes
 from ensemble_uq_llm.models.trunk import TrunkCache
 from ensemble_uq_llm.training.divergence import DivergenceRule
-from ensemble_uq_llm.training.prior import add_prior
+from ensemble_uq_llm.training.prior import Prior, add_prior
 from ensemble_uq_llm.training.state import TrainingState
 from ensemble_uq_llm.utils.lanes import lane_count, side_by_side
 from ensemble_uq_llm.utils.seeding import derive_seed
@@ -28,7 +28,7 @@ from ensemble_uq_llm.utils.seeding import derive_seed
 class Trainer:
     """What a step works on and with; only `state` changes.
 
-    `prior_precision` is that of `prior.py`, 0 being none; `trunk` saves the layers below the adapters; `divergence`
+    `prior` is in the loss, where there is one; `trunk` saves the layers below the adapters; `divergence`
     says which members end, besides those of NaN losses.
     """
 
@@ -36,7 +36,7 @@ class Trainer:
     data: TokenizedExamples
     max_grad_norm: float
     class_weights: Sequence[float] | None = None
-    prior_precision: float = 0.0
+    prior: Prior | None = None
     trunk: TrunkCache | None = None
     divergence: DivergenceRule | None = None
 
@@ -128,14 +128,9 @@ def clip_per_member(parameters: Sequence[nn.Parameter], max_norm: float) -> Tens
 def _gradients(trainer: Trainer, rows_by_member: Sequence[Rows], *, budget: int) -> tuple[Tensor, list[float]]:
     """Leave every member's clipped gradient in the stacks; returns the losses [M], without the prior, and the norms."""
     losses_M = _accumulate(trainer, rows_by_member, budget=budget)
-    if trainer.prior_precision > 0:
+    if trainer.prior is not None and trainer.prior.precision > 0:
         trained = [member for member, rows in enumerate(rows_by_member) if len(rows) > 0]
-        add_prior(
-            trainer.state.ensemble.trainable(),
-            precision=trainer.prior_precision,
-            rows=len(trainer.data),
-            members=trained,
-        )
+        add_prior(trainer.state.ensemble.trainable(), trainer.prior, members=trained)
     norms_M = clip_per_member(trainer.state.ensemble.trainable(), trainer.max_grad_norm)
     # A device tells of errors late: after this transfer there are none, and the update may begin.
     return losses_M, norms_M.tolist()

@@ -63,8 +63,10 @@ class Laplace(Maker):
         made: list[list[dict[str, torch.Tensor]]] = []
         facts: list[dict[str, Any]] = []
         for index, member in enumerate(parents.members):
-            layer = last_layer_of(parents, index, features_MNH[index])
-            posterior = self._fit(parents, index, layer, rows, features_MNH[index])
+            seen_N = rows.seen_by(index)
+            features_NH = features_MNH[index][seen_N]
+            layer = last_layer_of(parents, index, features_NH)
+            posterior = self._fit(parents, index, layer, rows.only(seen_N), features_NH)
             weights = dict(parents.ensemble.named_stacks())[layer.name].detach()[index]
             made.append([])
             for sample in range(1, samples + 1):

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -89,7 +92,7 @@ def _schedule(newton: VariationalNewton, steps: int) -> LambdaLR:
 
 @naming_memory("the members' Gaussians", FEWER_MEMBERS, "lower lora_r")
 def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan, *, batch: int) -> VariationalNewton:
-    strength = len(data.train) / plan.temperature
+    strength = data.rows_of_a_member / plan.temperature
     stacks = dict(state.ensemble.named_stacks())
     device = state.ensemble.trainable()[0].device
     members = state.ensemble.members
@@ -114,21 +117,27 @@ def _newton(state: TrainingState, data: TrainingData, plan: VariationalPlan, *, 
 
 def _curvatures(state: TrainingState, data: TrainingData, stacks: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     """Return every member's Fisher information, stacked."""
-    options_N = data.train.options_N
-
-    def logits_of(logits_BC: Tensor, rows: Rows) -> Tensor:
-        if options_N is None:
-            return logits_BC
-        options_B = torch.from_numpy(options_N[rows]).to(logits_BC.device)
-        beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
-        return logits_BC.masked_fill(beyond_BC, LACKING)
-
-    own = []
-    for index in range(len(state.ensemble.members)):
+    sequences, options_N = data.train.sequences, data.train.options_N
+    found = []
+    for index, member in enumerate(state.ensemble.members):
         stop.check()
-        own.append(
+        own = data.rows_of(member.seed)
+        found.append(
             diagonal_fisher(
-                state.ensemble, index, data.train.sequences, budget=state.budget.tokens, logits_of=logits_of
+                state.ensemble,
+                index,
+                [sequences[row] for row in own],
+                budget=state.budget.tokens,
+                logits_of=partial(_of_options, options_N=None if options_N is None else options_N[own]),
             )
         )
-    return {name: torch.stack([each[name] for each in own]) for name in stacks}
+    return {name: torch.stack([each[name] for each in found]) for name in stacks}
+
+
+def _of_options(logits_BC: Tensor, rows: Rows, *, options_N: NDArray[np.int64] | None) -> Tensor:
+    """Return the logits of rows, those beyond a row's options without probability."""
+    if options_N is None:
+        return logits_BC
+    options_B = torch.from_numpy(options_N[rows]).to(logits_BC.device)
+    beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
+    return logits_BC.masked_fill(beyond_BC, LACKING)
