@@ -90,7 +90,7 @@ def decide_file(
 
     Raises:
         DataError: the file cannot be used. ConfigError: there is no such score, or the output is a run's folder, or
-            holds what was fitted on other rows.
+            holds metrics of what was fitted on other rows.
     """
     path = as_path(path, "path")
     folder = None if output is None else RunFolder(as_path(output, "output"))
@@ -98,12 +98,17 @@ def decide_file(
         check_can_be_written(folder.root)
         _check_is_no_run(folder)
     predictions = in_order(members_by_identity(load_predictions(path, columns=columns, classes=classes)))[0]
-    groups = None if asked.group is None else read_groups(asked.group_file or path, asked.group, columns=columns)
+    groups = None if asked.group is None else _groups_of_file(path, asked, columns)
     decided = _decide(predictions, None, asked, groups)
     if folder is None:
         return decided
     with folder.owned("decide"):
         return _written(folder, decided, predictions, sources=[], draws=DRAWS, seed=asked.seed)
+
+
+def _groups_of_file(path: Path, asked: PromiseAsked, columns: Mapping[str, str] | None) -> Mapping[str, str]:
+    apart = asked.group_file is not None
+    return read_groups(asked.group_file or path, str(asked.group), columns=columns, apart=apart)
 
 
 def decide_run(
@@ -139,7 +144,7 @@ def decide_run(
         )
     with folder.owned("decide"):
         calibration, test = _splits_of(folder, seeds)
-        groups = None if asked.group_file is None else read_groups(asked.group_file, str(asked.group))
+        groups = None if asked.group_file is None else read_groups(asked.group_file, str(asked.group), apart=True)
         decided = _decide(calibration, test, asked, groups)
         sources = [folder.predictions(CALIBRATION)] if target is folder else []
         with target.owned("decide"):
@@ -216,6 +221,7 @@ def _written(
                 f"{folder.decision}: fitted on other rows or members than these, and the metrics beside it go with it; "
                 f"evaluate again first (ensemble-uq evaluate {as_word(folder)}), or name another --output"
             )
+        there.warn_of_lost_promises(folder.decision)
         there = None
     if there is None:
         rng = np.random.default_rng(seed)
