@@ -142,8 +142,8 @@ class Fitted:
                 if each.by == "all"
             ]
             raise DataError(
-                f"no certificate for a risk of {target_risk:.12g} has been fitted; there are {listed(there) or 'none'}; "
-                f"make it with `ensemble-uq decide RUN --target-risk {target_risk:.12g}`"
+                f"no certificate for a risk of {target_risk:.12g} has been fitted; there are {listed(there) or 'none'}"
+                f"; make it with `ensemble-uq decide RUN --target-risk {target_risk:.12g}`"
             )
         return max(found, key=lambda each: each.confidence)
 
