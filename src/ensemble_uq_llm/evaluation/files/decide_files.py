@@ -21,7 +21,7 @@ from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import in_order, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.manifest import Manifest, read_manifest
 from ensemble_uq_llm.storage.places import check_can_be_written
@@ -154,10 +154,12 @@ def decide_run(
 def _splits_of(folder: RunFolder, seeds: Sequence[int] | None) -> tuple[Predictions, Predictions | None]:
     """Return the predictions of the calibration split, as an evaluation takes it, and of the set that it is beside."""
     held_out = folder.predictions(CALIBRATION)
-    names = [name for name in folder.prediction_names() if name != CALIBRATION]
+    names = [name for name in folder.prediction_names() if name not in (CALIBRATION, OUT_OF_BAG)]
     if not folder.has(held_out):
+        instead = " (rows out of bags carry no promise)" if folder.has(folder.predictions(OUT_OF_BAG)) else ""
         raise DataError(
-            f"{folder.root}: there are no predictions of a calibration split, on which a promise is fitted; predict it "
+            f"{folder.root}: there are no predictions of a calibration split, on which a promise is fitted{instead}; "
+            "predict it "
             f"with `ensemble-uq predict {as_word(folder)} --data {CALIBRATION}` where calibration_fraction has held "
             "one out of the training data, or name a file of labelled predictions by the same members on other rows"
         )
