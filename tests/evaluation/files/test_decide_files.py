@@ -6,6 +6,7 @@ import pytest
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.abstention.labelled_scores import labelled_scores
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
+from ensemble_uq_llm.evaluation.files import decide_files
 from ensemble_uq_llm.evaluation.files.decide_files import PromiseAsked, decide_file, decide_run
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.predictions.origin import Origin
@@ -109,6 +110,16 @@ def test_examples_that_are_tested_on_certify_nothing(folder):
 
     with pytest.warns(UserWarning, match="100 of 100 test examples are calibration examples too"):
         assert decide_run(folder, ASKED, draws=0).certificate.rows == 800
+
+
+def test_rows_by_which_a_maker_has_chosen_are_told_of(folder, monkeypatch):
+    monkeypatch.setattr(decide_files, "has_looked_at", lambda run, digest: digest == "data")
+    with pytest.warns(
+        UserWarning, match="has chosen a number for each member by the calibration split, so that the spl"
+    ):
+        decide_run(folder, ASKED, draws=0)
+    monkeypatch.setattr(decide_files, "has_looked_at", lambda run, digest: digest == "other data")
+    decide_run(folder, ASKED, draws=0)
 
 
 def test_rows_out_of_bags_are_neither_certified_nor_judged(folder):

@@ -1,5 +1,6 @@
 """Certificates of abstention fitted on a run's calibration split or on a file, and written into a `decision.json`."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ensemble_uq_llm.predictions.ordering import in_order, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members
 from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.samples.posterior_record import has_looked_at
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.manifest import Manifest, read_manifest
 from ensemble_uq_llm.storage.places import check_can_be_written
@@ -144,6 +146,7 @@ def decide_run(
         )
     with folder.owned("decide"):
         calibration, test = _splits_of(folder, seeds)
+        _warn_of_rows_that_chose(folder, calibration)
         groups = None if asked.group_file is None else read_groups(asked.group_file, str(asked.group), apart=True)
         decided = _decide(calibration, test, asked, groups)
         sources = [folder.predictions(CALIBRATION)] if target is folder else []
@@ -174,6 +177,17 @@ def _splits_of(folder: RunFolder, seeds: Sequence[int] | None) -> tuple[Predicti
         return calibration, None
     calibration = of_members(calibration, main.members, name="the calibration set", others="the test set")
     return without_test_examples(calibration, main), main if VALIDATION in ordered else None
+
+
+def _warn_of_rows_that_chose(folder: RunFolder, calibration: Predictions) -> None:
+    """Warn where the promise is not to the letter, as the samples' maker has chosen something by the same rows."""
+    if calibration.origin is not None and has_looked_at(folder, calibration.origin.data):
+        warnings.warn(
+            f"{folder.root}: the maker of these samples has chosen a number for each member by the calibration split, "
+            "so that the split's rows are not as good as new and the promise is not to the letter; where it is to be, "
+            "decide on labelled predictions of other rows",
+            stacklevel=3,
+        )
 
 
 def _decide(
