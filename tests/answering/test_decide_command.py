@@ -69,6 +69,7 @@ def test_a_folder_keeps_promises_of_the_same_rows_and_the_members_answer_by_them
     assert (answered_N == (measure_uncertainty(new.logits_MNC).entropy_N <= again["threshold"])).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* certificate of abstention held for other:UserWarning")
 def test_it_stands_beside_the_metrics_that_were_fitted_on_the_same_rows(call, files):
     evaluate = ["evaluate", files / "new.parquet", "--calibration", files / "held_out.parquet", "--draws", 100]
     assert call(*evaluate, "--output", files / "out")[0] == 0
@@ -84,6 +85,10 @@ def test_it_stands_beside_the_metrics_that_were_fitted_on_the_same_rows(call, fi
     code, _, err = call("decide", files / "few.parquet", "--target-risk", 0.15, "--output", files / "out")
     assert code == 2
     assert "fitted on other rows or members than these" in err
+    assert f"(ensemble-uq evaluate FILE --calibration THIS_FILE --output {files / 'out'})" in err
+    again = ["evaluate", files / "new.parquet", "--calibration", files / "few.parquet", "--draws", 100]
+    assert call(*again, "--output", files / "out")[0] == 0  # as it says
+    decided(call, files / "few.parquet", "--target-risk", 0.15, "--output", files / "out")
 
 
 @pytest.mark.filterwarnings("default:.* certificate of abstention held for other:UserWarning")

@@ -235,7 +235,7 @@ def _written(
         if bound:
             raise ConfigError(
                 f"{folder.decision}: fitted on other rows or members than these, and the metrics beside it go with it; "
-                f"evaluate again first (ensemble-uq evaluate {as_word(folder)}), or name another --output"
+                f"evaluate again first (ensemble-uq evaluate {_evaluated(folder)}), or name another --output"
             )
         there.warn_of_lost_promises(folder.decision)
         there = None
@@ -255,6 +255,13 @@ def _written(
             change.adopt(path)
             change.binds(path, {**made_from, folder.decision.name: digest})
     return replace(decided, written=folder.decision)
+
+
+def _evaluated(folder: RunFolder) -> str:
+    """Return the words after `ensemble-uq evaluate` that write a folder's metrics anew."""
+    if folder.config.exists() or folder.prediction_names():
+        return as_word(folder)
+    return f"FILE --calibration THIS_FILE --output {as_word(folder)}"
 
 
 def _made_from_decision(folder: RunFolder) -> dict[Path, Mapping[str, str]]:
