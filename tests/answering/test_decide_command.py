@@ -69,6 +69,7 @@ def test_a_folder_keeps_promises_of_the_same_rows_and_the_members_answer_by_them
     assert (answered_N == (measure_uncertainty(new.logits_MNC).entropy_N <= again["threshold"])).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* certificate of abstention held for other:UserWarning")
 def test_it_stands_beside_the_metrics_that_were_fitted_on_the_same_rows(call, files):
     evaluate = ["evaluate", files / "new.parquet", "--calibration", files / "held_out.parquet", "--draws", 100]
     assert call(*evaluate, "--output", files / "out")[0] == 0
@@ -84,6 +85,10 @@ def test_it_stands_beside_the_metrics_that_were_fitted_on_the_same_rows(call, fi
     code, _, err = call("decide", files / "few.parquet", "--target-risk", 0.15, "--output", files / "out")
     assert code == 2
     assert "fitted on other rows or members than these" in err
+    assert f"(ensemble-uq evaluate FILE --calibration THIS_FILE --output {files / 'out'})" in err
+    again = ["evaluate", files / "new.parquet", "--calibration", files / "few.parquet", "--draws", 100]
+    assert call(*again, "--output", files / "out")[0] == 0  # as it says
+    decided(call, files / "few.parquet", "--target-risk", 0.15, "--output", files / "out")
 
 
 @pytest.mark.filterwarnings("default:.* certificate of abstention held for other:UserWarning")
@@ -96,6 +101,29 @@ def test_promises_of_other_rows_go_and_that_is_said(call, files):
     assert code == 0
     assert "its 1 certificate of abstention held for other calibration rows or members, and went" in err
     assert Fitted.read(files / "out" / "decision.json").certificates == ()
+
+
+@pytest.mark.filterwarnings("default:.* certificate of abstention held for other:UserWarning")
+def test_a_promise_of_other_rows_in_place_of_those_that_are_there_is_told(call, files):
+    decided(call, files / "held_out.parquet", "--target-risk", 0.15, "--output", files / "out")
+    code, _, err = call("decide", files / "few.parquet", "--target-risk", 0.15, "--output", files / "out")
+
+    assert code == 0
+    assert "its 1 certificate of abstention held for other calibration rows or members, and went" in err
+
+
+def test_groups_of_a_table_apart_are_joined_by_id_or_not_at_all(call, files):
+    names = predicted(n=900, noise=0.3).ids
+    rows = [f"{name},{'no' if n % 3 else 'se'}" for n, name in enumerate(names)]
+    ids, others = files / "ids.csv", files / "others.csv"
+    ids.write_text("\n".join(["id,land", *reversed(rows)]) + "\n")
+    others.write_text("\n".join(["name,land", *reversed(rows)]) + "\n")
+    words = ["decide", files / "held_out.parquet", "--target-risk", 0.2, "--group", "land", "--group-file"]
+
+    assert "land no: Answer where" in call(*words, ids)[1]
+    code, out, err = call(*words, others)
+    assert (code, out) == (3, "")
+    assert "others.csv: there is no column 'id', by which its rows are joined to the predictions" in err
 
 
 def test_classes_and_groups_of_a_column(call, files):
@@ -122,6 +150,7 @@ def test_classes_and_groups_of_a_column(call, files):
         (["--target-risk", 2], 2, "--target-risk 2: must be above 0 and below 1, such as 0.05"),
         (["--target-risk", 0.1, "--score", "entrpy"], 2, "did you mean 'entropy'?"),
         (["--target-risk", 0.1, "--group", "land"], 3, "there is no column 'land'; there are 'id', 'label'"),
+        (["--target-risk", 0.1, "--group", "label"], 2, "--group label: the true labels, which nobody knows"),
         (["--target-risk", 0.1, "--group", "a", "--by-class"], 2, "rows are certified apart by one of them"),
         (["--target-risk", 0.1, "--group-file", "a.csv"], 2, "say with --group which of its columns is meant"),
     ],

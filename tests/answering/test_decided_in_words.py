@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from ensemble_uq_llm.answering.decided_in_words import as_json_object, in_words
 from ensemble_uq_llm.evaluation.decisions.abstention.certificate import Certificate, CertifiedGroup, KeptPromise
 from ensemble_uq_llm.evaluation.decisions.abstention.fixed_sequence import EVERY_ROW
@@ -27,6 +29,19 @@ def test_the_price_in_whole_questions():
         "would give about 80 wrong answers (8.0%)."
     )
     assert next(in_words(Decided(certificate=certificate(EVERY_ROW)))).startswith("Answer always: then at most")
+
+
+def test_numbers_are_told_as_they_were_asked_for():
+    asked = replace(certificate(0.25), target_risk=0.0000001, confidence=0.999999)
+    line = next(in_words(Decided(certificate=asked)))
+    assert "at most a share of 1e-07 of the answers is wrong, with a confidence of 0.999999." in line
+
+
+def test_where_no_score_does_none_of_them_is_named():
+    lines = list(in_words(Decided(certificate=certificate(None, scores_tried=9))))
+    assert "no threshold on any of 9 scores is shown" in lines[0]
+    assert not any("answers most" in line for line in lines)
+    assert any("9 scores share" in line for line in in_words(Decided(certificate=certificate(0.25, scores_tried=9))))
 
 
 def test_every_verdict_has_its_words():

@@ -10,7 +10,7 @@ from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.parquet import read_predictions, write_predictions
 from recording import recorded
-from small_predictions import predicted
+from small_predictions import left_out_of, predicted
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*do not tell the digests of their members:UserWarning")
 
@@ -58,6 +58,16 @@ def test_a_set_by_other_members_is_refused(own_run):
     recorded(own_run)
     with pytest.raises(DataError, match="1 of 2 predicted sets is stale"):
         read_run(own_run, "mine", name="validation", shifts=["news"])
+
+
+def test_rows_out_of_bags_are_not_compared(tmp_path):
+    fresh, bagged = tmp_path / "fresh.parquet", tmp_path / "bagged.parquet"
+    write_predictions(fresh, predicted(n=30))
+    write_predictions(bagged, left_out_of(predicted(n=30), out=1))
+    with pytest.raises(DataError, match=r"bagged\.parquet: training rows, each by the members that left it out"):
+        compare_runs([fresh, bagged])
+    with pytest.raises(DataError, match="training rows, each by the members that left it out"):
+        compare(fresh, bagged)
 
 
 def test_a_shifted_set_that_no_run_has_is_refused(own_run):

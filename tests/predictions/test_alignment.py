@@ -63,13 +63,22 @@ def test_examples_that_only_one_has():
 
 
 def test_labels_that_differ_are_left_out():
-    a = predicted(n=6)
+    a = predicted(n=12)
     labels = [1 - a.labels[0], a.labels[1], 1 - a.labels[2], *a.labels[3:]]
-    aligned = align(a, chosen(a, range(6), labels=labels))
+    aligned = align(a, chosen(a, range(12), labels=labels))
 
     assert (aligned.same_test_set, aligned.same_predictions) == (False, True)
     assert aligned.warnings == ("the labels of 2 examples differ, first of 'q0'; they are left out",)
-    assert np.array_equal(aligned.b_MNC, a.logits_MNC[:, [1, 3, 4, 5]])
+    assert np.array_equal(aligned.b_MNC, a.logits_MNC[:, [1, *range(3, 12)]])
+
+
+def test_so_many_labels_that_differ_are_no_corrections():
+    a = predicted(n=12)
+    labels = [*(1 - label for label in a.labels[:3]), *a.labels[3:11], None]
+    [warning, _] = align(a, chosen(a, range(12), labels=labels)).warnings
+    assert warning.startswith(
+        "the labels of 3 examples differ, first of 'q0'; they are left out. That many, 27%, speak"
+    )
 
 
 def test_a_label_that_one_has_holds_for_both():

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from ensemble_uq_llm.errors import IntegrityError
+from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.samples.posterior_record import (
     POSTERIOR,
     PosteriorRecord,
+    has_looked_at,
     posterior_folder,
     posterior_of,
     title_of,
@@ -29,6 +31,19 @@ def test_it_is_read_as_it_was_written():
 def test_another_form_is_refused(odd):
     with pytest.raises(IntegrityError, match=r"run\.json: posterior.* is not what a maker writes; restore the file"):
         posterior_of({POSTERIOR: odd})
+
+
+def test_what_a_maker_has_looked_at_stands_in_its_samples(tmp_path):
+    folder, member = RunFolder(tmp_path), MemberId(1, 1)
+    put(folder, folder.member_record(member), {"facts": {"sigma": 0.1, "anchor_digest": "calibration"}})
+    put(folder, folder.run_record, {"stages": []})
+    assert not has_looked_at(folder, "calibration")  # members that were trained are no samples
+    put(folder, folder.run_record, {"stages": [], POSTERIOR: asdict(RECORD)})
+    assert has_looked_at(folder, "calibration")
+    assert not has_looked_at(folder, "training")
+    folder.member_record(member).write_text("{}")
+    with pytest.raises(IntegrityError, match="altered after it was written"):
+        has_looked_at(folder, "calibration")
 
 
 def test_a_row_passes_once_for_each_sample_of_each_member():

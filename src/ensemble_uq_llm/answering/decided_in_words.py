@@ -65,7 +65,7 @@ def in_words(decided: Decided) -> Iterator[str]:
         yield from _group_in_words(certificate, group)
     if certificate.chosen_on:
         yield f"The score was chosen on {counted(certificate.chosen_on, 'other row')}."
-    if certificate.scores_tried > 1:
+    if certificate.scores_tried > 1 and certificate.answered:
         yield f"{certificate.scores_tried} scores share the error probability; this one answers most."
     if certificate.certified_risk is not None:
         yield (
@@ -82,10 +82,11 @@ def in_words(decided: Decided) -> Iterator[str]:
 
 def _group_in_words(certificate: Certificate, group: CertifiedGroup) -> Iterator[str]:
     of = "" if group.group is None else f"{_kind(certificate)} {group.group}: "
-    risk, sure = f"{certificate.target_risk:.4g}", f"{certificate.confidence:.4g}"
+    risk, sure = f"{certificate.target_risk:.12g}", f"{certificate.confidence:.12g}"
     if group.threshold is None:
+        tried = certificate.score if certificate.scores_tried == 1 else f"any of {certificate.scores_tried} scores"
         yield (
-            f"{of}Nothing can be certified: no threshold on {certificate.score} is shown, with a confidence of {sure}, "
+            f"{of}Nothing can be certified: no threshold on {tried} is shown, with a confidence of {sure}, "
             f"to leave at most a share of {risk} wrong among the answered ({counted(group.rows, 'calibration row')}, "
             f"{group.plain_risk:.1%} wrong where all are answered). So nothing is answered."
         )
@@ -97,10 +98,11 @@ def _group_in_words(certificate: Certificate, group: CertifiedGroup) -> Iterator
         f"  It answers {group.coverage:.1%} of the {counted(group.rows, 'calibration row')} (95% interval {low:.1%} to "
         f"{high:.1%})."
     )
+    questions = "1,000 questions" if group.group is None else "1,000 questions of these"
     wrong = 1000 * group.wrong_answered / group.rows
     yield (
-        f"  Of 1,000 questions about {1000 * group.coverage:.0f} are answered, about {wrong:.0f} of them wrongly "
-        f"({group.risk or 0:.1%} of the answers); answering all would give about {1000 * group.plain_risk:.0f} wrong "
+        f"  Of {questions} about {1000 * group.coverage:,.0f} are answered, about {wrong:,.0f} of them wrongly "
+        f"({group.risk or 0:.1%} of the answers); answering all would give about {1000 * group.plain_risk:,.0f} wrong "
         f"answers ({group.plain_risk:.1%})."
     )
 

@@ -67,6 +67,7 @@ def read_runs(
             or runs are too few or too many.
     """
     from ensemble_uq_llm.evaluation.beside.many_runs import check_count
+    from ensemble_uq_llm.evaluation.decisions.disjoint import check_none_was_trained_on
     from ensemble_uq_llm.predictions.record import Predictions
 
     check_count(len(runs))
@@ -76,6 +77,8 @@ def read_runs(
     ]
     how: dict[str, Any] = {"name": name, "shifts": shifts, "columns": columns, "classes": classes}
     read = [read_run(each, called, **how) for each, called in zip(runs, names_of(paths), strict=True)]
+    for run in read:
+        check_none_was_trained_on({run.name: run.predictions, **run.shifted})
     for each in shifts:
         if not any(each in run.shifted for run in read):
             raise DataError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from ensemble_uq_llm.evaluation.decisions.disjoint import check_none_was_trained_on
 from ensemble_uq_llm.evaluation.decisions.selective import SELECTIVE_NUMBERS, selective_family
 from ensemble_uq_llm.evaluation.protocol.known_of_predictions import known_of_predictions
 from ensemble_uq_llm.evaluation.protocol.protocols_beside import protocols_beside
@@ -69,10 +70,11 @@ def compare_predictions(a: Predictions, b: Predictions, *, draws: int = DRAWS, s
 
     Raises:
         ConfigError: a or b are no `Predictions`, or draws or seed no whole number of at least 0.
-        DataError: the numbers of classes differ, or no labelled example is in both.
+        DataError: the numbers of classes differ, one is of rows out of bags, or no labelled example is in both.
     """
     for each in (a, b):
         check_is_predictions(each, "compare_predictions")
+    check_none_was_trained_on({"A": a, "B": b})
     check_resampling(draws=draws, seed=seed)
     aligned = align(a, b)
     n, classes = len(aligned.ids), aligned.a_MNC.shape[2]

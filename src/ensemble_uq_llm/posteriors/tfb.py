@@ -5,6 +5,7 @@ the z of a sample is the same at every sigma, and those of the search are those 
 loss that is told is that of these very samples, and what is returned was accepted, never merely near what was not.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from ensemble_uq_llm.posteriors.largest_accepted import Search
 from ensemble_uq_llm.posteriors.maker import GeneratorFor, LabelledRows, Made, Maker, Need, Parents, Weights
 from ensemble_uq_llm.posteriors.maker_settings import NotNegative, Positive, Times
 from ensemble_uq_llm.posteriors.rotated_adapter import RotatedAdapter, rotated
+from ensemble_uq_llm.utils.text import enumerated
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Tfb(Maker):
             raise DataError("tfb: needs a calibration split of two labelled examples at least; hold out more")
         noise = _Noise(parents, generator_for)
         searches, changes = self._search(parents, parents.anchor, noise, range(1, min(samples, self.passes) + 1))
+        _warn_of_copies(parents, searches)
         sigmas = [each.accepted for each in searches]
         drawn = [noise.sample(sigmas, sample) for sample in range(1, samples + 1)]
         return Made(
@@ -124,6 +127,19 @@ class _Noise:
             if name in self.kept:
                 for index, weights in enumerate(drawn):
                     stack[index].copy_(weights.get(name, self.kept[name][index]))
+
+
+def _warn_of_copies(parents: Parents, searches: Sequence[Search]) -> None:
+    """Warn where no noise at all was accepted: samples that equal their member show nothing."""
+    still = [member.title for member, each in zip(parents.members, searches, strict=True) if not each.accepted]
+    if still:
+        smallest = min(each.rejected for each in searches if each.rejected is not None and not each.accepted)
+        warnings.warn(
+            f"tfb: no noise was accepted for {enumerated(still)} (sigma {smallest:.2g} was the smallest tried), so the "
+            "samples equal the member; hold more rows out, or allow more with --with rounds=NUMBER or "
+            "--with tolerance=NUMBER",
+            stacklevel=3,
+        )
 
 
 def _rotated(title: str, layer: str, a_RI: Tensor, b_OR: Tensor) -> RotatedAdapter:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.lacking_options import lacks, options_of
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.utils.text import clipped
+from ensemble_uq_llm.utils.text import clipped, counted
+
+MANY: Final = 0.2
+"""Above this share of labels that differ it is not the labelling that has been corrected, but other data."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +74,20 @@ def align(a: Predictions, b: Predictions) -> Aligned:
     )
 
 
+def differing_labels(differ: int, *, of: int, first: str) -> str:
+    """Return what to say of labels that contradict each other: where many do, equal ids are no proof of one question.
+
+    Args:
+        differ: how many examples have such labels.
+        of: how many have a label on both sides.
+        first: the first example that does.
+    """
+    told = f"the labels of {counted(differ, 'example')} differ, first of {clipped(first)}; they are left out"
+    if differ <= MANY * of:
+        return told
+    return f"{told}. That many, {differ / of:.0%}, speak for other questions under the same ids: look at both sets"
+
+
 def _check_options(a_NC: NDArray[np.floating], b_NC: NDArray[np.floating], *, ids: Sequence[str]) -> None:
     differs_N = (lacks(a_NC) != lacks(b_NC)).any(axis=1)
     if differs_N.any():
@@ -101,7 +119,8 @@ def _warn_of_labels(
 ) -> list[str]:
     warnings = []
     if differs_N.any():
-        warnings.append(f"the labels of {differs_N.sum():,} examples differ, first of {first!r}; they are left out")
+        both = int(((labels_a_N >= 0) & (labels_b_N >= 0)).sum())
+        warnings.append(differing_labels(int(differs_N.sum()), of=both, first=first))
     for side, missing_N in (("A", (labels_a_N < 0) & (labels_b_N >= 0)), ("B", (labels_b_N < 0) & (labels_a_N >= 0))):
         if missing_N.any():
             other = "B" if side == "A" else "A"

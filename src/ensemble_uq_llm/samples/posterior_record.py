@@ -89,6 +89,20 @@ def warn_of_few(root: Path, posterior: PosteriorRecord) -> None:
         warnings.warn(f"{root}: {caution}", stacklevel=1)  # always from here, so that it is not said again
 
 
+def has_looked_at(folder: RunFolder, data_digest: str) -> bool:
+    """Tell whether the maker of a folder's samples has chosen something by these rows, as the samples' records say.
+
+    Raises:
+        IntegrityError: a record is altered or torn.
+    """
+    if posterior_of(folder.record()) is None:
+        return False
+    remedy = "restore the file, or make the samples again in another folder"
+    records = (folder.read_object(folder.member_record(each), remedy=remedy) for each in folder.members())
+    facts = (record.get("facts") for record in records)
+    return any(data_digest in each.values() for each in facts if isinstance(each, dict))
+
+
 def posterior_folder(run: Path, maker: str) -> Path:
     """Return where a maker's samples of a run's members lie, where nobody says otherwise: beside the run."""
     return run.with_name(f"{run.name}_{maker}")

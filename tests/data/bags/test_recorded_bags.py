@@ -4,8 +4,8 @@ import pytest
 
 from ensemble_uq_llm.data.bags.bag_design import BagDesign
 from ensemble_uq_llm.data.bags.drawn_bags import draw_bags
-from ensemble_uq_llm.data.bags.recorded_bags import recorded_bags
-from ensemble_uq_llm.errors import ConfigError, IntegrityError
+from ensemble_uq_llm.data.bags.recorded_bags import left_out_rows, recorded_bags
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.run_folder import RunFolder
 from small_runs import put
@@ -35,6 +35,11 @@ def recorded(folder, seeds=(1, 2, 3), rows=30, data="d"):
 @pytest.mark.parametrize("seeds", [(1, 2, 3), (3, 1), (2,)])
 def test_the_bags_are_those_of_the_training_whoever_of_it_is_asked(folder, seeds):
     assert (recorded(folder, seeds).left_out_MN == BAGS.left_out_MN).all()
+
+
+def test_samples_have_no_rows_out_of_bags(folder):
+    with pytest.raises(DataError, match="has samples, and a maker may look at any row"):
+        left_out_rows(folder, [MemberId(1, 1)], wanted=[True] * 30, data_digest="d")
 
 
 def test_members_that_have_seen_all_rows_have_none(folder):

@@ -47,6 +47,15 @@ def test_labels_of_any_two_runs_that_differ_are_left_out():
     )
 
 
+def test_so_many_labels_that_differ_are_told_to_be_of_other_questions():
+    whole = predicted(n=6)
+    sides = {"a": replace(whole, labels=(0, 1, 1, 0, 0, None)), "b": replace(whole, labels=(1, 0, 1, 0, 0, None))}
+    assert (
+        "of 2 examples differ, first of 'q0'; they are left out. That many, 40%, speak"
+        in common_rows(sides).warnings[0]
+    )
+
+
 def test_runs_of_other_tasks_are_refused_wherever_they_stand():
     two, three = predicted(n=6), predicted(n=6, classes=3)
     with pytest.raises(DataError, match="a has 2 classes and c has 3; compare predictions of one task"):

@@ -6,6 +6,7 @@ import pytest
 from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.abstention.labelled_scores import labelled_scores
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
+from ensemble_uq_llm.evaluation.files import decide_files
 from ensemble_uq_llm.evaluation.files.decide_files import PromiseAsked, decide_file, decide_run
 from ensemble_uq_llm.evaluation.files.evaluate_files import evaluate_run
 from ensemble_uq_llm.predictions.origin import Origin
@@ -13,7 +14,7 @@ from ensemble_uq_llm.predictions.parquet import write_predictions
 from ensemble_uq_llm.report.page import write_report
 from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.verification.verify import verify
-from small_predictions import predicted
+from small_predictions import left_out_of, predicted
 
 ASKED = PromiseAsked(target_risk=0.15)
 
@@ -109,6 +110,35 @@ def test_examples_that_are_tested_on_certify_nothing(folder):
 
     with pytest.warns(UserWarning, match="100 of 100 test examples are calibration examples too"):
         assert decide_run(folder, ASKED, draws=0).certificate.rows == 800
+
+
+def test_rows_by_which_a_maker_has_chosen_are_told_of(folder, monkeypatch):
+    monkeypatch.setattr(decide_files, "has_looked_at", lambda run, digest: digest == "data")
+    with pytest.warns(
+        UserWarning, match="has chosen a number for each member by the calibration split, so that the spl"
+    ):
+        decide_run(folder, ASKED, draws=0)
+    monkeypatch.setattr(decide_files, "has_looked_at", lambda run, digest: digest == "other data")
+    decide_run(folder, ASKED, draws=0)
+
+
+def test_rows_out_of_bags_are_neither_certified_nor_judged(folder):
+    bagged = left_out_of(made(300, seed=4, first=9000), out=1)
+    write_predictions(folder.predictions("out_of_bag"), bagged)
+    folder.predictions("validation").unlink()
+    assert decide_run(folder, ASKED, draws=0).certificate.rows == 900
+    with pytest.raises(DataError, match="carry no promise"):
+        decide_file(folder.predictions("out_of_bag"), ASKED)
+
+
+def test_a_run_of_bags_without_a_split_is_told_why_not(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    write_predictions(folder.predictions("validation"), made(600, seed=1))
+    write_predictions(folder.predictions("out_of_bag"), left_out_of(made(300, seed=4, first=9000), out=1))
+    with pytest.raises(
+        DataError, match=r"no predictions of a calibration split, .* \(rows out of bags carry no promise\)"
+    ):
+        decide_run(folder, ASKED, draws=0)
 
 
 def test_places_that_it_cannot_be_written_to(folder, tmp_path):

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.predictions.foreign.group_column import read_groups
 
 
@@ -21,15 +21,26 @@ def test_every_kind_of_table_has_its_groups(tmp_path):
     assert read_groups(tmp_path / "a.parquet", "country", columns={"id": "qid", "label": "gold"}) == wanted
 
 
-def test_without_ids_rows_are_counted(tmp_path):
-    assert read_groups(write(tmp_path / "a.csv", "g\n7\n8\n"), "g") == {"0": "7", "1": "8"}
+def test_without_ids_rows_are_counted_but_not_those_of_a_table_apart(tmp_path):
+    bare, other = write(tmp_path / "a.csv", "g\n7\n8\n"), write(tmp_path / "b.csv", "qid,g\n1,8\n0,7\n")
+
+    assert read_groups(bare, "g") == {"0": "7", "1": "8"}
+    with pytest.raises(DataError, match=r"b\.csv: there is no column 'id', by which .* there are 'qid', 'g'; call the"):
+        read_groups(other, "g", apart=True)
+    assert read_groups(other, "g", columns={"id": "qid"}, apart=True) == {"1": "8", "0": "7"}
+
+
+@pytest.mark.parametrize(("column", "columns"), [("label", None), ("gold", {"label": "gold"})])
+def test_true_labels_are_no_groups(tmp_path, column, columns):
+    with pytest.raises(ConfigError, match=f"--group {column}: the true labels, which nobody knows .* with --by-class"):
+        read_groups(write(tmp_path / "a.csv", "id,label,gold\n1,0,0\n"), column, columns=columns)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("id,country\n1,no\n", r"a\.csv: there is no column 'land'; there are 'id', 'country'"),
-        ("id,land\n1,\n", r"a\.csv: line 2: land is .*; give every example its group"),
+        ("id,land\n1,\n", r"a\.csv: line 2: land is empty; give every example its group"),
         ("id,land\n1,no\n1,se\n", r"a\.csv: line 3: example '1' is in group 'se' here and in 'no' above"),
         ("id,land,land\n1,no,se\n", r"a\.csv:1: the header names the column 'land' twice"),
     ],

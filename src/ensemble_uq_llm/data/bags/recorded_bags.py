@@ -54,6 +54,11 @@ def left_out_rows(
     Raises:
         DataError: there is no such row. IntegrityError, ConfigError: as `recorded_bags`.
     """
+    if any(member.sample for member in members):
+        raise DataError(
+            f"{OUT_OF_BAG}: {folder.root} has samples, and a maker may look at any row, so that none of these rows is "
+            "new to them; predict other data, or the members that they were made of"
+        )
     bags = recorded_bags(folder, members, rows=len(wanted), data_digest=data_digest)
     if bags is None:
         raise DataError(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.labels.lacking_options import lacks, options_of
+from ensemble_uq_llm.predictions.alignment import differing_labels
 from ensemble_uq_llm.predictions.ordering import by_name
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.utils.text import clipped, counted, listed
@@ -88,10 +89,9 @@ def _labels(
     differs_N = ((labels_KN >= 0) & (labels_KN != labels_N)).any(axis=0)
     told = []
     if differs_N.any():
-        first = clipped(shared[int(np.argmax(differs_N))])
-        told.append(
-            f"the labels of {counted(int(differs_N.sum()), 'example')} differ, first of {first}; they are left out"
-        )
+        several = int(((labels_KN >= 0).sum(axis=0) > 1).sum())
+        first = shared[int(np.argmax(differs_N))]
+        told.append(differing_labels(int(differs_N.sum()), of=several, first=first))
     if filled := [name for name, labels in zip(runs, labels_KN, strict=True) if ((labels < 0) & (labels_N >= 0)).any()]:
         told.append(f"not every label is known in {listed(filled)}; those of the other runs are used")
     if unlabelled := int((labels_N < 0).sum()):

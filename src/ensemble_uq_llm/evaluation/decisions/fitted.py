@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -134,10 +136,14 @@ class Fitted:
             if each.by == "all" and each.target_risk == target_risk and confidence in (None, each.confidence)
         ]
         if not found:
-            there = [f"{each.target_risk:g} at {each.confidence:.0%}" for each in self.certificates if each.by == "all"]
+            there = [
+                f"{each.target_risk:.12g} at {100 * each.confidence:.12g}%"
+                for each in self.certificates
+                if each.by == "all"
+            ]
             raise DataError(
-                f"no certificate for a risk of {target_risk:g} has been fitted; there are {listed(there) or 'none'}; "
-                f"make it with `ensemble-uq decide RUN --target-risk {target_risk:g}`"
+                f"no certificate for a risk of {target_risk:.12g} has been fitted; there are {listed(there) or 'none'}"
+                f"; make it with `ensemble-uq decide RUN --target-risk {target_risk:.12g}`"
             )
         return max(found, key=lambda each: each.confidence)
 
@@ -145,6 +151,15 @@ class Fitted:
         """Return the same with a certificate more, in place of one that promises the same."""
         others = [each for each in self.certificates if _promise_of(each) != _promise_of(certificate)]
         return replace(self, certificates=(*others, certificate))
+
+    def warn_of_lost_promises(self, path: Path) -> None:
+        """Warn where the certificates go, as what is fitted on other rows or members is written in place of this."""
+        if self.certificates:
+            warnings.warn(
+                f"{path}: its {counted(len(self.certificates), 'certificate')} of abstention held for other "
+                "calibration rows or members, and went; make them again with `ensemble-uq decide`",
+                stacklevel=3,
+            )
 
     def is_of(self, calibration: Predictions) -> bool:
         """Tell whether this was fitted on these labelled examples of the same members."""

@@ -1,5 +1,6 @@
 """Certificates of abstention fitted on a run's calibration split or on a file, and written into a `decision.json`."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import in_order, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members
-from ensemble_uq_llm.run_folder import CALIBRATION, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.samples.posterior_record import has_looked_at
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.manifest import Manifest, read_manifest
 from ensemble_uq_llm.storage.places import check_can_be_written
@@ -90,7 +92,7 @@ def decide_file(
 
     Raises:
         DataError: the file cannot be used. ConfigError: there is no such score, or the output is a run's folder, or
-            holds what was fitted on other rows.
+            holds metrics of what was fitted on other rows.
     """
     path = as_path(path, "path")
     folder = None if output is None else RunFolder(as_path(output, "output"))
@@ -98,12 +100,17 @@ def decide_file(
         check_can_be_written(folder.root)
         _check_is_no_run(folder)
     predictions = in_order(members_by_identity(load_predictions(path, columns=columns, classes=classes)))[0]
-    groups = None if asked.group is None else read_groups(asked.group_file or path, asked.group, columns=columns)
+    groups = None if asked.group is None else _groups_of_file(path, asked, columns)
     decided = _decide(predictions, None, asked, groups)
     if folder is None:
         return decided
     with folder.owned("decide"):
         return _written(folder, decided, predictions, sources=[], draws=DRAWS, seed=asked.seed)
+
+
+def _groups_of_file(path: Path, asked: PromiseAsked, columns: Mapping[str, str] | None) -> Mapping[str, str]:
+    apart = asked.group_file is not None
+    return read_groups(asked.group_file or path, str(asked.group), columns=columns, apart=apart)
 
 
 def decide_run(
@@ -139,7 +146,8 @@ def decide_run(
         )
     with folder.owned("decide"):
         calibration, test = _splits_of(folder, seeds)
-        groups = None if asked.group_file is None else read_groups(asked.group_file, str(asked.group))
+        _warn_of_rows_that_chose(folder, calibration)
+        groups = None if asked.group_file is None else read_groups(asked.group_file, str(asked.group), apart=True)
         decided = _decide(calibration, test, asked, groups)
         sources = [folder.predictions(CALIBRATION)] if target is folder else []
         with target.owned("decide"):
@@ -149,10 +157,12 @@ def decide_run(
 def _splits_of(folder: RunFolder, seeds: Sequence[int] | None) -> tuple[Predictions, Predictions | None]:
     """Return the predictions of the calibration split, as an evaluation takes it, and of the set that it is beside."""
     held_out = folder.predictions(CALIBRATION)
-    names = [name for name in folder.prediction_names() if name != CALIBRATION]
+    names = [name for name in folder.prediction_names() if name not in (CALIBRATION, OUT_OF_BAG)]
     if not folder.has(held_out):
+        instead = " (rows out of bags carry no promise)" if folder.has(folder.predictions(OUT_OF_BAG)) else ""
         raise DataError(
-            f"{folder.root}: there are no predictions of a calibration split, on which a promise is fitted; predict it "
+            f"{folder.root}: there are no predictions of a calibration split, on which a promise is fitted{instead}; "
+            "predict it "
             f"with `ensemble-uq predict {as_word(folder)} --data {CALIBRATION}` where calibration_fraction has held "
             "one out of the training data, or name a file of labelled predictions by the same members on other rows"
         )
@@ -167,6 +177,17 @@ def _splits_of(folder: RunFolder, seeds: Sequence[int] | None) -> tuple[Predicti
         return calibration, None
     calibration = of_members(calibration, main.members, name="the calibration set", others="the test set")
     return without_test_examples(calibration, main), main if VALIDATION in ordered else None
+
+
+def _warn_of_rows_that_chose(folder: RunFolder, calibration: Predictions) -> None:
+    """Warn where the promise is not to the letter, as the samples' maker has chosen something by the same rows."""
+    if calibration.origin is not None and has_looked_at(folder, calibration.origin.data):
+        warnings.warn(
+            f"{folder.root}: the maker of these samples has chosen a number for each member by the calibration split, "
+            "so that the split's rows are not as good as new and the promise is not to the letter; where it is to be, "
+            "decide on labelled predictions of other rows",
+            stacklevel=3,
+        )
 
 
 def _decide(
@@ -214,8 +235,9 @@ def _written(
         if bound:
             raise ConfigError(
                 f"{folder.decision}: fitted on other rows or members than these, and the metrics beside it go with it; "
-                f"evaluate again first (ensemble-uq evaluate {as_word(folder)}), or name another --output"
+                f"evaluate again first (ensemble-uq evaluate {_evaluated(folder)}), or name another --output"
             )
+        there.warn_of_lost_promises(folder.decision)
         there = None
     if there is None:
         rng = np.random.default_rng(seed)
@@ -233,6 +255,13 @@ def _written(
             change.adopt(path)
             change.binds(path, {**made_from, folder.decision.name: digest})
     return replace(decided, written=folder.decision)
+
+
+def _evaluated(folder: RunFolder) -> str:
+    """Return the words after `ensemble-uq evaluate` that write a folder's metrics anew."""
+    if folder.config.exists() or folder.prediction_names():
+        return as_word(folder)
+    return f"FILE --calibration THIS_FILE --output {as_word(folder)}"
 
 
 def _made_from_decision(folder: RunFolder) -> dict[Path, Mapping[str, str]]:

@@ -1,6 +1,5 @@
 """Predictions files and run folders evaluated, and their metrics, uncertainties and scores written."""
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from ensemble_uq_llm.samples.posterior_record import posterior_of, warn_of_few
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
 from ensemble_uq_llm.utils.files import AnyPath, as_named_paths, as_path, sha256_of
-from ensemble_uq_llm.utils.text import counted
 
 
 def evaluate_files(
@@ -184,15 +182,11 @@ def _with_earlier_promises(folder: RunFolder, fitted: Fitted) -> Fitted:
         earlier = Fitted.read(folder.decision) if folder.has(folder.decision) else None
     except IntegrityError:  # it is torn, or of an earlier version: it is written anew, as the message of a reader says
         return fitted
-    if earlier is None or not earlier.certificates:
+    if earlier is None:
         return fitted
     if earlier.is_same_fit(fitted):
         return replace(fitted, certificates=earlier.certificates)
-    warnings.warn(
-        f"{folder.decision}: its {counted(len(earlier.certificates), 'certificate')} of abstention held for other "
-        "calibration rows or members, and went; make them again with `ensemble-uq decide`",
-        stacklevel=2,
-    )
+    earlier.warn_of_lost_promises(folder.decision)
     return fitted
 
 

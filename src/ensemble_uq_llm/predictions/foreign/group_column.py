@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import ConfigError, DataError
 from ensemble_uq_llm.predictions.foreign.column_names import with_our_names
 from ensemble_uq_llm.predictions.foreign_tables import table_file
 from ensemble_uq_llm.utils.files import AnyPath, as_path
@@ -10,19 +10,27 @@ from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import clipped, listed
 
 
-def read_groups(path: AnyPath, column: str, *, columns: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the group of every example by its id; of a table without ids rows are counted from 0.
+def read_groups(
+    path: AnyPath, column: str, *, columns: Mapping[str, str] | None = None, apart: bool = False
+) -> dict[str, str]:
+    """Return the group of every example by its id; of the predictions' own table without ids rows are counted from 0.
 
     Args:
         path: a table as `load_predictions` reads it; it need not hold predictions.
         column: the column of the groups; its values are taken as text.
         columns: what the file calls our columns.
+        apart: whether it is another table than that of the predictions, whose rows may stand in another order.
 
     Raises:
-        DataError: the file is missing, torn, or no table; the column is not there; a value is empty; or an example is
-            in two groups.
+        ConfigError: the column is that of the labels. DataError: the file is missing, torn, or no
+            table; a column is not there; a value is empty; or an example is in two groups.
     """
     path = as_path(path, "groups")
+    if column in ("label", (columns or {}).get("label")):
+        raise ConfigError(
+            f"--group {column}: the true labels, which nobody knows when a question comes; name another column, or "
+            "take the predicted classes apart with --by-class"
+        )
     own = {ours: theirs for ours, theirs in (columns or {}).items() if ours == "id"}
     file = table_file(path, columns=own)
     names = file.table.column_names
@@ -34,11 +42,17 @@ def read_groups(path: AnyPath, column: str, *, columns: Mapping[str, str] | None
         raise DataError(f"{path}: column {clipped(column)} is there twice; keep one of them")
     values = file.table.column(column).to_pylist()
     named = with_our_names(file, own).table
+    if apart and "id" not in named.column_names:
+        raise DataError(
+            f"{path}: there is no column 'id', by which its rows are joined to the predictions; there are "
+            f"{listed(names)}; call the one of the ids so"
+        )
     ids = map(str, named.column("id").to_pylist() if "id" in named.column_names else range(len(values)))
     groups: dict[str, str] = {}
     for row, (name, value) in enumerate(zip(ids, values, strict=True)):
         if value is None or isinstance(value, list | dict) or str(value).strip() == "":
-            raise DataError(f"{path}: {file.place(row)}: {column} is {clipped(value)}; give every example its group")
+            is_now = "empty" if value is None else clipped(value)
+            raise DataError(f"{path}: {file.place(row)}: {column} is {is_now}; give every example its group")
         if groups.setdefault(name, str(value)) != str(value):
             raise DataError(
                 f"{path}: {file.place(row)}: example {clipped(name)} is in group {clipped(value)} here and in "

@@ -5,7 +5,7 @@ from ensemble_uq_llm.errors import DataError
 from ensemble_uq_llm.evaluation.decisions.abstention.labelled_scores import labelled_scores
 from ensemble_uq_llm.evaluation.measured import uncertainty_of
 from ensemble_uq_llm.evaluation.scores import SCORES, uncertainty_scores
-from small_predictions import predicted, unlabelled
+from small_predictions import left_out_of, predicted, unlabelled
 
 
 def test_they_are_the_scores_and_errors_of_the_labelled_rows():
@@ -18,6 +18,13 @@ def test_they_are_the_scores_and_errors_of_the_labelled_rows():
     assert (labelled.wrong_N == (uncertainty.prediction_N != predictions.labels_N)[20:]).all()
     with pytest.raises(DataError, match="no row has a label, and a promise is fitted on labelled ones"):
         labelled_scores(unlabelled(predictions))
+
+
+def test_rows_out_of_bags_carry_no_promise():
+    with pytest.raises(
+        DataError, match=r"by the members that left it out, carry no promise: .* \(calibration_fraction"
+    ):
+        labelled_scores(left_out_of(predicted(n=60), out=1))
 
 
 def test_a_single_member_has_no_scores_of_disagreement():

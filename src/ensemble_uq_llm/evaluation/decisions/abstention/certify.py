@@ -74,7 +74,7 @@ def certify(
 def check_promise(target_risk: float, confidence: float) -> None:
     """Raise ConfigError where nothing can be promised: a number is not between 0 and 1."""
     wrong = [
-        f"--{name} {value:g}: must be above 0 and below 1, such as {example}"
+        f"--{name} {value:.12g}: must be above 0 and below 1, such as {example}"
         for name, value, example in (("target-risk", target_risk, 0.05), ("confidence", confidence, 0.9))
         if not 0 < value < 1
     ]

@@ -66,8 +66,15 @@ def labelled_scores(
         column: of groups, where the names stand.
 
     Raises:
-        DataError: no row is labelled, one has no group, or there are more than a hundred groups.
+        DataError: the rows are out of bags, none is labelled, one has no group, or there are more than a hundred
+            groups.
     """
+    if predictions.left_out_MN is not None:
+        raise DataError(
+            "training rows, each by the members that left it out, carry no promise: more members answer new questions, "
+            "and these rows are not independent of each other; hold rows out of training (calibration_fraction), or "
+            "name labelled predictions of other rows"
+        )
     if not predictions.labelled_N.any():
         raise DataError("no row has a label, and a promise is fitted on labelled ones; label some, or name another set")
     labelled = of_labelled(predictions)
