@@ -151,6 +151,19 @@ def prediction_settings(config: Config) -> dict[str, Any]:
     return settings if config.answer_texts is None else {**settings, "answers": list(config.answer_texts)}
 
 
+def origin_of(loaded: LoadedEnsemble, config: Config, *, data: str = "", source: str | None = None) -> Origin:
+    """Return what makes predictions by these members, of data of that digest from that source."""
+    return Origin(
+        weights=loaded.weights,
+        base=loaded.base_digest,
+        data=data,
+        foreign=loaded.foreign,
+        source=source,
+        settings=prediction_settings(config),
+        scales=loaded.scales,
+    )
+
+
 def write_set(
     loaded: LoadedEnsemble,
     prepared: PreparedSet,
@@ -171,15 +184,7 @@ def write_set(
     started = time.monotonic()
     folder, examples = RunFolder(config.output_dir), prepared.examples
     folder.predictions(name)  # a name that cannot be a file's is refused before any work
-    origin = Origin(
-        weights=loaded.weights,
-        base=loaded.base_digest,
-        data=prepared.digest,
-        foreign=loaded.foreign,
-        source=source,
-        settings=prediction_settings(config),
-        scales=loaded.scales,
-    )
+    origin = origin_of(loaded, config, data=prepared.digest, source=source)
     kept = KeptShards(folder=folder.kept_shards(name), made=asdict(origin))
     predictions = replace(predict_examples(loaded, prepared, tell=tell, kept=kept), origin=origin)
     template = parse_template(config.prompt_template)
