@@ -56,11 +56,14 @@ class RowStream:
         """
         known = iter(self._shard_digests)
         for shard in _shards(self.path, self.columns):
-            if next(known, b"") != _digest_of(shard.examples):
-                raise DataError(
-                    f"{self.path}: changed while its rows were being read; put it back and go on, or begin anew"
-                )
+            if next(known, None) != _digest_of(shard.examples):
+                raise self._changed()
             yield shard
+        if next(known, None) is not None:
+            raise self._changed()
+
+    def _changed(self) -> DataError:
+        return DataError(f"{self.path}: changed while its rows were being read; put it back and go on, or begin anew")
 
 
 def checked_stream(
