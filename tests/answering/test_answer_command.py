@@ -236,3 +236,23 @@ def test_a_decision_of_other_members_is_refused_before_any_work(call, deciding_r
         code, _, err = call("answer", deciding_run, "--data", questions, *words)
         assert code == 3
         assert "with other weights of seed 42 and seed 43 than the calibration set" in err
+
+
+@pytest.mark.parametrize("words", [[], ["--target-risk", 0.3]])
+def test_an_exact_exit_changes_no_decision(call, deciding_run, questions, words):
+    assert call("answer", deciding_run, "--data", questions, "--name", "all", *words)[0] == 0
+    code, out, err = call("answer", deciding_run, "--data", questions, "--exit", "exact", *words)
+    of_all, some = (rows_of(deciding_run / "answers" / f"{name}.csv") for name in ("all", "new"))
+    assert code == 0, err
+    assert [row["decision"] for row in some] == [row["decision"] for row in of_all]
+    assert all(a["class"] == b["class"] for a, b in zip(some, of_all, strict=True) if a["decision"] == "answered")
+    assert "No decision is another than that of all members" in out
+    assert {row["members"] for row in some} == {"2"}  # of two members both are asked
+
+
+def test_a_certified_exit_needs_calibration_rows(call, deciding_run, questions):
+    code, _, err = call("answer", deciding_run, "--data", questions, "--exit", "certified")
+    assert code == 3
+    assert "certified on a calibration split" in err
+    code, _, err = call("answer", deciding_run, "--data", questions, "--exit", "perhaps")
+    assert code == 2

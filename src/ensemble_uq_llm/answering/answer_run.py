@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.errors import ConfigError, IntegrityError, StorageError
 from ensemble_uq_llm.evaluation.decisions.decision_rule import DecisionRule
+from ensemble_uq_llm.evaluation.files.run_exit import exit_of_run
 from ensemble_uq_llm.evaluation.files.run_rule import rule_of_run
 from ensemble_uq_llm.predictions.freshness import weights_of
 from ensemble_uq_llm.predictions.origin import Origin
@@ -23,6 +24,7 @@ from ensemble_uq_llm.utils.text import as_word
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ensemble_uq_llm.evaluation.decisions.leaving.exit_plan import ExitKind, ExitPlan
     from ensemble_uq_llm.inference.answer_stream import AnswerSummary
     from ensemble_uq_llm.inference.kept_answers import KeptAnswers
     from ensemble_uq_llm.models.logits import Tell
@@ -35,6 +37,11 @@ class AnswersAsked:
     data: Path
     target_risk: float | None = None
     confidence: float | None = None
+    exit: "ExitKind | None" = None
+    """When no further member is asked; None asks all of them."""
+    exit_changes: float = 0.01
+    """The largest share of decisions that a certified exit may change."""
+    exit_confidence: float = 0.9
     name: str | None = None
     """What the answers are called; as the file where this is None."""
     output: Path | None = None
@@ -63,6 +70,7 @@ def answer_run(
     place = _place(folder, asked)
     rule = rule_of_run(folder, target_risk=asked.target_risk, confidence=asked.confidence)
     _check_members(folder, config, rule)
+    leaving = _leaving(folder, config, rule, asked)
 
     from ensemble_uq_llm.inference.answer_stream import answer_questions, checked_questions
     from ensemble_uq_llm.inference.members import load_members
@@ -73,7 +81,9 @@ def answer_run(
         loaded = load_members(config)
         kept_in = folder.kept_shards(asked.called, "answers")
         with _shown(console, asked.called, questions.rows, len(loaded.ensemble.members)) as tell:
-            kept, summary = answer_questions(loaded, questions, rule, config, folder=kept_in, tell=tell)
+            kept, summary = answer_questions(
+                loaded, questions, rule, config, folder=kept_in, leaving=leaving, tell=tell
+            )
         if asked.output is not None:
             _write(place, kept)
         else:
@@ -103,6 +113,20 @@ def _place(folder: RunFolder, asked: AnswersAsked) -> Path:
     check_can_be_written(asked.output.parent)
     check_is_file_or_nothing(asked.output)
     return asked.output
+
+
+def _leaving(folder: RunFolder, config: Config, rule: DecisionRule, asked: AnswersAsked) -> "ExitPlan | None":
+    """Return when members are asked no more, if that is wanted."""
+    if asked.exit is None or not folder.members_of(config.member_seeds):  # loading says that there are none
+        return None
+    return exit_of_run(
+        folder,
+        rule,
+        asked.exit,
+        seeds=config.member_seeds,
+        change_risk=asked.exit_changes,
+        confidence=asked.exit_confidence,
+    )
 
 
 def _check_members(folder: RunFolder, config: Config, rule: DecisionRule) -> None:

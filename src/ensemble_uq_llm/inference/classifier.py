@@ -13,7 +13,7 @@ from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
-from ensemble_uq_llm.evaluation.decisions.decision_rule import Answers
+from ensemble_uq_llm.evaluation.decisions.decision_rule import GivenAnswers
 from ensemble_uq_llm.evaluation.files.run_rule import rule_of_run
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
 from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS, OPTIONS_FIELD, lettered, names_options
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Answers to N questions: what the ensemble says, what each member says, and how uncertain it is.
+    """GivenAnswers to N questions: what the ensemble says, what each member says, and how uncertain it is.
 
     `probs_NC` is the mean of the members' probabilities `member_probs_MNC`; `uncertainty` holds entropy, expected
     entropy, mutual information, variance and disagreement, one value a question. One question is N = 1.
@@ -111,7 +111,7 @@ class EnsembleClassifier:
         *,
         target_risk: float | None = None,
         confidence: float | None = None,
-    ) -> Answers:
+    ) -> GivenAnswers:
         """Answer one question or several, but where the certificate of a risk in `decision.json` says to abstain.
 
         Args:

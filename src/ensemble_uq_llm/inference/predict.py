@@ -46,11 +46,21 @@ def predict_examples(
     Raises:
         DataError: a prompt that cannot be cut to `max_length`. StopRequested: somebody asked for it.
     """
+    sequences, left_out_MN = prepared.tokens(loaded.tokenizer).sequences, _left_out(loaded, prepared)
+    logits = _in_shards(loaded, sequences, asked_MN=left_out_MN, tell=tell, kept=kept)
+    return predictions_of(loaded, prepared, logits, left_out_MN)
+
+
+def predictions_of(
+    loaded: LoadedEnsemble, prepared: PreparedSet, logits: NDArray[np.float32], left_out_MN: NDArray[np.bool_] | None
+) -> Predictions:
+    """Return what the head gave of all members and examples, as a record; where `left_out_MN` is False it is nothing.
+
+    A last logit beyond the classes is that of everything else.
+    """
     tokens = prepared.tokens(loaded.tokenizer)
     truths = [example.true_probs for example in prepared.examples]
     known = [truth for truth in truths if truth is not None]
-    left_out_MN = _left_out(loaded, prepared)
-    logits = _in_shards(loaded, tokens.sequences, asked_MN=left_out_MN, tell=tell, kept=kept)
     if left_out_MN is not None:
         logits = filled(logits, left_out_MN)
     logits_MNC = np.ascontiguousarray(logits[..., : loaded.ensemble.spec.classes])

@@ -34,7 +34,7 @@ def test_all_are_answered_as_the_members_say_where_nothing_was_fitted():
     assert np.array_equal(answers.probability_N, expected.confidence_N)
     assert (answers.score, answers.certificate) == ("one_minus_confidence", None)
     assert set(answers.why()) == {"no risk was named, so every question is answered"}
-    assert repr(answers).startswith("Answers(20 of 20 questions answered: ")
+    assert repr(answers).startswith("GivenAnswers(20 of 20 questions answered: ")
 
 
 @pytest.mark.parametrize("score", ["one_minus_confidence", "entropy", "mutual_information"])

@@ -14,7 +14,7 @@ from ensemble_uq_llm.evaluation.decisions.abstention.fixed_sequence import EVERY
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.measured import uncertainty_of
 from ensemble_uq_llm.evaluation.scores import BASELINE, uncertainty_scores
-from ensemble_uq_llm.evaluation.uncertainty import Uncertainty
+from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.record import Predictions
@@ -22,7 +22,7 @@ from ensemble_uq_llm.utils.text import clipped, counted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
+class GivenAnswers:
     """What is answered to N questions: the most probable classes, and to which of the questions they are given."""
 
     class_names: tuple[str, ...]
@@ -75,9 +75,8 @@ class Answers:
     def __repr__(self) -> str:
         shown = ", ".join("abstained" if each is None else clipped(each[:30]) for each in self.labels[:3])
         more = ", ..." if len(self.scores_N) > 3 else ""
-        return (
-            f"Answers({self.answered_N.sum():,} of {counted(len(self.scores_N), 'question')} answered: {shown}{more})"
-        )
+        questions = counted(len(self.scores_N), "question")
+        return f"GivenAnswers({self.answered_N.sum():,} of {questions} answered: {shown}{more})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ class DecisionRule:
         if self.fitted is not None:
             self.fitted.check_made_by(members, origin, classes=classes)
 
-    def answers(self, predictions: Predictions, class_names: Sequence[str]) -> Answers:
+    def answers(self, predictions: Predictions, class_names: Sequence[str]) -> GivenAnswers:
         """Return what is answered to the examples of some predictions.
 
         Raises:
@@ -115,8 +114,8 @@ class DecisionRule:
             answered_N = self.fitted.answers(own, self.certificate)
         probs_NC = uncertainty.probs_NC
         if self.fitted is not None:
-            probs_NC = np.exp(self.fitted.temperatures.apply(own.logits_MNC)["pooled"])
-        return Answers(
+            probs_NC = np.exp(log_softmax(uncertainty.log_probs_NC / self.fitted.temperatures.pooled.value))
+        return GivenAnswers(
             class_names=tuple(class_names),
             prediction_N=uncertainty.prediction_N,
             probs_NC=probs_NC,
