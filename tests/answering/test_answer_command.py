@@ -256,3 +256,13 @@ def test_a_certified_exit_needs_calibration_rows(call, deciding_run, questions):
     assert "certified on a calibration split" in err
     code, _, err = call("answer", deciding_run, "--data", questions, "--exit", "perhaps")
     assert code == 2
+
+
+def test_no_cell_is_a_formula_and_lines_in_a_text_stay_in_their_cell(call, own_run, tmp_path):
+    path = tmp_path / "new.jsonl"
+    path.write_text(json.dumps({"id": "=1+1", "question": 'is it,\n"so"', "passage": "@SUM(A1)\x1b[2J"}) + "\n")
+    assert call("answer", own_run, "--data", path)[0] == 0
+    [row] = rows_of(own_run / "answers" / "new.csv")
+    assert row["id"] == "'=1+1"
+    assert 'is it,\n"so"' in row["text"]
+    assert "\x1b" not in row["text"]

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import time
 from itertools import chain, islice
 from pathlib import Path
@@ -96,3 +97,22 @@ def test_a_row_that_is_written_twice_is_seen(own_run, questions, tmp_path):
     lines = (run / "answers" / "new.csv").read_bytes().splitlines()
     assert len(lines) == 1 + ROWS + SHARD
     assert len(set(lines)) == 1 + ROWS
+
+
+def and_ask_to_stop_in_the_third_shard() -> None:
+    """Have a signal come while the third shard is predicted."""
+    in_small_shards()
+    warm_commands.SignalAt(number=signal.SIGTERM, place="inference.answer_stream:predict_examples", call=3)()
+
+
+def test_a_request_to_stop_is_told_what_is_kept(own_run, questions, tmp_path):
+    command = warm_commands.start(
+        words(own_run, questions, "none"), logs=tmp_path / "logs", before=and_ask_to_stop_in_the_third_shard
+    )
+    assert command.wait() == 75
+    assert f"stopped by SIGTERM; kept in {own_run}: answers to new; continue with: ensemble-uq answer" in (
+        command.err.read_text()
+    )
+    again = warm_commands.start(words(own_run, questions, "none"), logs=tmp_path / "logs", before=in_small_shards)
+    assert again.wait() == 0
+    assert "40 rows had been answered before." in again.out.read_text()

@@ -146,3 +146,22 @@ def test_a_file_may_be_longer_than_what_may_be_held_and_a_row_may_not(tmp_path, 
 
 def test_a_shard_has_rows_enough_for_full_passes():
     assert ROWS == 1_000
+
+
+def test_questions_with_options_keep_their_options(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_stream, "ROWS", 2)
+    columns = Columns(prompt=("question", "options"), class_names=("A", "B", "C", "D"), require_labels=False)
+    content = [
+        {
+            "id": f"arc {n}",
+            "question": {
+                "stem": f"what is {n}",
+                "choices": [{"label": c, "text": f"{n} {c}"} for c in "ABCD"[: 3 + n % 2]],
+            },
+        }
+        for n in range(5)
+    ]
+    path = written(tmp_path, content, ".jsonl")
+    examples = [each for shard in checked_stream(path, columns).shards() for each in shard.examples]
+    assert [(each.id, each.options) for each in examples] == [(f"arc {n}", 3 + n % 2) for n in range(5)]
+    assert examples == read_examples(path, columns)
