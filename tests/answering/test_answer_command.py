@@ -206,7 +206,9 @@ def test_what_is_refused_before_any_work(call, deciding_run, questions, tmp_path
         (["--output", questions], 2, "the file of the questions themselves; name another"),
         (["--output", deciding_run / "predictions" / "validation.parquet"], 2, "a folder whose files are recorded"),
         (["--name", "../up"], 2, "cannot name a set"),
-        (["--target-risk", 0.3, "--confidence", 0.99, "--output", beside], 3, "no certificate for a risk of 0.3"),
+        (["--target-risk", 0.3, "--confidence", 0.99, "--output", beside], 3, "--target-risk 0.3 --confidence 0.99`"),
+        (["--target-risk", 3], 2, "--target-risk 3: must be above 0 and below 1"),
+        (["--confidence", 0.9], 2, "is that of a certificate; name its --target-risk, too"),
     ]:
         found, out, err = call("answer", deciding_run, "--data", questions, *words)
         assert (found, out) == (code, "")

@@ -136,10 +136,11 @@ class Fitted:
             if each.by == "all" and each.target_risk == target_risk and confidence in (None, each.confidence)
         ]
         if not found:
+            sure = "" if confidence is None else f" --confidence {confidence:g}"
             there = [f"{each.target_risk:g} at {each.confidence:.0%}" for each in self.certificates if each.by == "all"]
             raise DataError(
                 f"no certificate for a risk of {target_risk:g} has been fitted; there are {listed(there) or 'none'}; "
-                f"make it with `ensemble-uq decide {run} --target-risk {target_risk:g}`"
+                f"make it with `ensemble-uq decide {run} --target-risk {target_risk:g}{sure}`"
             )
         return max(found, key=lambda each: each.confidence)
 

@@ -1,6 +1,7 @@
 """The rule by which a run's members answer: its `decision.json`, and one of the certificates in it."""
 
-from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.decisions.abstention.certify import check_promise
 from ensemble_uq_llm.evaluation.decisions.decision_rule import DecisionRule
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.run_folder import RunFolder
@@ -13,9 +14,14 @@ def rule_of_run(
     """Return by what a run answers at most so many questions wrongly; without a risk it answers all.
 
     Raises:
+        ConfigError: a share is none, or a confidence is given without a risk.
         DataError: there is no certificate for that risk; the message names the command that makes one.
         IntegrityError: `decision.json` is torn, or not of this run.
     """
+    if target_risk is not None:
+        check_promise(target_risk, 0.9 if confidence is None else confidence)
+    elif confidence is not None:
+        raise ConfigError(f"--confidence {confidence:g}: is that of a certificate; name its --target-risk, too")
     if not folder.has(folder.decision):
         if target_risk is None:
             return DecisionRule()
