@@ -83,6 +83,12 @@ PROPERTIES = {
 """Properties of the configuration, and the keys that are read through them."""
 
 TESTED_ELSEWHERE = {
+    "answering/answer_run.py": "test_answer_command.py",
+    "inference/answer_stream.py": "test_answer_command.py",
+    "inference/kept_answers.py": "test_answer_command.py",
+    "evaluation/files/run_exit.py": "test_answer_command.py",
+    "evaluation/files/run_rule.py": "test_answer_command.py",
+    "evaluation/decisions/leaving/asked_in_order.py": "test_certify_exit.py",
     "training/share.py": "test_launch.py",
     "verification/acceptance.py": "test_verify.py",
     "verification/audit.py": "test_verify.py",

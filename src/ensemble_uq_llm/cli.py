@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble_uq_llm import __version__, evaluation_commands
+from ensemble_uq_llm.answering.answer_command import answer
 from ensemble_uq_llm.answering.decide_command import decide
 from ensemble_uq_llm.commands.help_pages import epilog
 from ensemble_uq_llm.commands.interruption import InterruptibleCommands, telling_what_is_kept
@@ -150,6 +151,7 @@ def predict(
 app.command(epilog=epilog("evaluate"))(evaluation_commands.evaluate)
 app.command(epilog=epilog("report"))(evaluation_commands.report)
 app.command(epilog=epilog("decide"))(decide)
+app.command(epilog=epilog("answer"))(answer)
 app.command(epilog=epilog("compare"))(compare)
 app.command(epilog=epilog("verify"))(verify)
 app.command(epilog=epilog("posterior"))(posterior)

@@ -75,17 +75,14 @@ class RunFolder:
         """What continues the interrupted training of the group of members whose first seed this is."""
         return self.checkpoints / f"from_seed_{first_seed}"
 
-    def kept_shards(self, name: str) -> Path:
-        """What continues the interrupted prediction of the set `name`."""
-        return self._named("checkpoints/predictions", name, "")
+    def kept_shards(self, name: str, kind: str = "predictions") -> Path:
+        """What continues the interrupted prediction of the set `name`; of `answers` the answering of its questions."""
+        return self._named(f"checkpoints/{kind}", name, "")
 
     def kept_steps(self) -> dict[str, int]:
         """Return the newest step that is kept of each group's interrupted training, by the names of their folders."""
-        found: dict[str, int] = {}
-        for path in sorted(self.checkpoints.glob("from_seed_*/step_*")):
-            if path.name[5:13].isdecimal():
-                found[path.parent.name] = int(path.name[5:13])
-        return found
+        steps = ((path.parent.name, path.name[5:13]) for path in sorted(self.checkpoints.glob("from_seed_*/step_*")))
+        return {group: int(step) for group, step in steps if step.isdecimal()}
 
     @property
     def tensorboard(self) -> Path:
@@ -137,6 +134,10 @@ class RunFolder:
     def metrics(self, name: str) -> Path:
         """The metrics JSON of the set `name`."""
         return self._named("metrics", name, ".json")
+
+    def answers(self, name: str, ending: str = ".csv") -> Path:
+        """One CSV row a question of the set `name`; with `.json` how its answers came about, and how many there are."""
+        return self._named("answers", name, ending)
 
     def evaluated(self) -> list[Path]:
         """The metrics JSONs of the sets that have been evaluated, by name; also of those that are gone."""
@@ -270,12 +271,11 @@ class RunFolder:
         Raises:
             IntegrityError: it was altered, or is not a run's record.
         """
-        remedy = "restore it"
         if not self.has(self.run_record):
             return {"stages": []}
-        record = self.read_object(self.run_record, remedy=remedy)
+        record = self.read_object(self.run_record, remedy="restore it")
         if not isinstance(record.get("stages"), list):
-            raise IntegrityError(f"{self.run_record}: not a run's record (it has no list of stages); {remedy}")
+            raise IntegrityError(f"{self.run_record}: not a run's record (it has no list of stages); restore it")
         return record
 
     def digests(self, paths: Iterable[Path]) -> dict[str, str]:

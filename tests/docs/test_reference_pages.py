@@ -38,7 +38,7 @@ def test_every_file_of_a_run_is_documented_and_no_other():
     folder = RunFolder(Path())
     files = [folder.config, folder.run_record, folder.events, folder.report, folder.decision]
     files += [getattr(folder, kind)("NAME") for kind in ("predictions", "examples", "uncertainty", "scores", "metrics")]
-    files.append(folder.member_record(MemberId(42)))
+    files += [folder.answers("NAME"), folder.answers("NAME", ".json"), folder.member_record(MemberId(42))]
     folders = [f"{folder.member(member).as_posix()}/" for member in (MemberId(42), MemberId(42, 3))]
     folders += [f"{folder.tensorboard.as_posix()}/", "wandb/", f"{folder.checkpoints.as_posix()}/"]
     folders += [folder.manifest.as_posix(), LOCK, f"{STAGING}/"]

@@ -1,16 +1,20 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ensemble_uq_llm import EnsembleClassifier
+from ensemble_uq_llm.config_file import config_to_yaml, with_absolute_paths
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prepare import load_validation
 from ensemble_uq_llm.errors import ConfigError, DataError
+from ensemble_uq_llm.evaluation.decisions.abstention.certificate import Certificate, CertifiedGroup
+from ensemble_uq_llm.evaluation.decisions.fitted import fit_decisions
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.inference.members import load_members
-from ensemble_uq_llm.inference.predict import predict_examples
+from ensemble_uq_llm.inference.predict import origin_of, predict_examples
 from ensemble_uq_llm.member import trained
 from ensemble_uq_llm.training.loop import train
 from small_runs import settings
@@ -126,3 +130,51 @@ def test_what_they_are_called(run, classifier) -> None:
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a folder without config\.yaml, so not a run"):
         EnsembleClassifier.from_pretrained(tmp_path)
+
+
+@pytest.fixture
+def deciding(run, classifier, tmp_path):
+    """The classifier of a run that has a decision.json with one certificate, which abstains from one of two."""
+    examples = load_validation(run)
+    loaded = load_members(run)
+    logits = predict_examples(loaded, PreparedSet(examples, run))
+    fitted = fit_decisions(
+        replace(logits, origin=origin_of(loaded, run)), name="calibration", rng=np.random.default_rng(0), draws=0
+    )
+    scores_N = 1 - classifier.predict([QUESTION, OTHER]).uncertainty.confidence_N
+    group = CertifiedGroup(group=None, threshold=float(scores_N.mean()), rows=24, wrong=5)
+    certificate = Certificate(target_risk=0.2, confidence=0.9, score="one_minus_confidence", groups=(group,))
+    fitted.with_certificate(certificate).write(tmp_path / "decision.json")
+    (tmp_path / "config.yaml").write_text(config_to_yaml(with_absolute_paths(run)))
+    return EnsembleClassifier(loaded, run.model_copy(update={"output_dir": tmp_path})), fitted, scores_N
+
+
+def test_it_decides_by_the_certificate(deciding) -> None:
+    classifier, fitted, scores_N = deciding
+    answers = classifier.decide([QUESTION, OTHER], target_risk=0.2)
+    assert answers.answered_N.tolist() == (scores_N < scores_N.mean()).tolist()
+    assert sorted(answers.answered_N) == [False, True]
+    assert answers.names == classifier.predict([QUESTION, OTHER]).labels
+    assert answers.labels == [
+        name if yes else None for name, yes in zip(answers.names, answers.answered_N, strict=True)
+    ]
+    np.testing.assert_allclose(answers.scores_N, scores_N, atol=1e-12)
+    assert answers.probs_NC.shape == (2, 2)
+    assert answers.certificate.target_risk == 0.2
+    assert classifier.decide(QUESTION).answered_N.tolist() == [True]
+    log_probs_NC = np.log(classifier.predict(QUESTION).probs_NC) / fitted.temperatures.pooled.value
+    expected_NC = np.exp(log_probs_NC) / np.exp(log_probs_NC).sum()
+    np.testing.assert_allclose(classifier.decide(QUESTION).probs_NC, expected_NC, atol=1e-9)
+
+
+def test_what_it_cannot_decide_by(run, deciding, classifier) -> None:
+    own = deciding[0]
+    command = re.escape(f"make it with `ensemble-uq decide {own.config.output_dir} --target-risk 0.1`")
+    with pytest.raises(DataError, match=f"no certificate for a risk of 0.1 has been fitted; there are.*{command}"):
+        own.decide(QUESTION, target_risk=0.1)
+    with pytest.raises(DataError, match=r"has no decision.json, so no certificate for a risk of 0.1"):
+        classifier.decide(QUESTION, target_risk=0.1)
+    other = EnsembleClassifier.from_pretrained(run.output_dir, adapters=[run.output_dir / "seed_2"])
+    other.config = own.config
+    with pytest.raises(DataError, match="predicted without seed 1 and seed 3 than the calibration set"):
+        other.decide(QUESTION)

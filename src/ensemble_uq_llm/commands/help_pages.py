@@ -51,6 +51,14 @@ _PAGES: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
         ),
         _READING,
     ),
+    "answer": (
+        (
+            "answer runs/first --data new.csv",
+            "answer runs/first --data new.jsonl --target-risk 0.05",
+            "answer runs/first --data new.parquet --target-risk 0.05 --output answers.csv --json",
+        ),
+        _READING,
+    ),
     "report": (("report runs/first", "report runs/first --format latex"), _READING),
     "compare": (
         (

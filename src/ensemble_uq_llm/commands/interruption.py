@@ -50,6 +50,8 @@ class _Written:
     """The newest step that is kept of each group's training."""
     parts: dict[str, int]
     """The sets of whose predictions a part is kept."""
+    answers: dict[str, int]
+    """The questions to which answers are kept: to all of them, or to a part."""
 
 
 @contextmanager
@@ -82,12 +84,17 @@ def _written(folder: "RunFolder") -> _Written:
         sets=times("predictions/[!.]*.parquet"),
         metrics=times("metrics/[!.]*.json"),
         steps=folder.kept_steps(),
-        parts={
-            path.name: max(part.stat().st_mtime_ns for part in path.iterdir())
-            for path in sorted(folder.checkpoints.glob("predictions/*"))
-            if any(path.glob("rows_*"))
-        },
+        parts=_parts_of(folder, "predictions"),
+        answers=times("answers/[!.]*.csv") | _parts_of(folder, "answers"),
     )
+
+
+def _parts_of(folder: "RunFolder", kind: str) -> dict[str, int]:
+    return {
+        path.name: max(part.stat().st_mtime_ns for part in path.iterdir())
+        for path in sorted(folder.checkpoints.glob(f"{kind}/*"))
+        if any(path.rglob("rows_*"))
+    }
 
 
 def _in_words(before: _Written, after: _Written, folder: "RunFolder", *, resume: bool) -> str:
@@ -98,6 +105,8 @@ def _in_words(before: _Written, after: _Written, folder: "RunFolder", *, resume:
     kept += [f"training up to step {_range(after.steps.values())}"] if after.steps else []
     kept += [f"the predictions of {enumerated(sets)}"] if sets else []
     kept += [f"a part of the predictions of {enumerated(parts)}"] if parts else []
+    answers = _new(before.answers, after.answers)
+    kept += [f"answers to {enumerated(answers)}"] if answers else []
     kept += [f"the metrics of {enumerated(metrics)}"] if metrics else []
     if kept:
         continuing = " --set resume=true" if after.steps and not resume else ""

@@ -1,7 +1,7 @@
 """The ensemble as an object: load it once, ask it many times."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,9 +13,13 @@ from ensemble_uq_llm.data.example import Example
 from ensemble_uq_llm.data.job import PreparedSet
 from ensemble_uq_llm.data.prompts import prompt_columns
 from ensemble_uq_llm.errors import DataError
+from ensemble_uq_llm.evaluation.decisions.decision_rule import GivenAnswers
+from ensemble_uq_llm.evaluation.files.run_rule import rule_of_run
 from ensemble_uq_llm.evaluation.uncertainty import Uncertainty, log_softmax, measure_uncertainty
 from ensemble_uq_llm.labels.option_letters import FEWEST_OPTIONS, OPTIONS_FIELD, lettered, names_options
 from ensemble_uq_llm.member import MemberId
+from ensemble_uq_llm.predictions.record import Predictions
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.utils.extras import naming_extras
 from ensemble_uq_llm.utils.files import AnyPath, as_path
 from ensemble_uq_llm.utils.suggest import did_you_mean
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Answers to N questions: what the ensemble says, what each member says, and how uncertain it is.
+    """GivenAnswers to N questions: what the ensemble says, what each member says, and how uncertain it is.
 
     `probs_NC` is the mean of the members' probabilities `member_probs_MNC`; `uncertainty` holds entropy, expected
     entropy, mutual information, variance and disagreement, one value a question. One question is N = 1.
@@ -92,6 +96,43 @@ class EnsembleClassifier:
         Raises:
             DataError: a question lacks a column of the prompt, or is not text; the message shows one that fits.
         """
+        logits_MNC = self._asked(questions).logits_MNC
+        uncertainty = measure_uncertainty(logits_MNC)
+        return Prediction(
+            class_names=self.config.class_labels,
+            probs_NC=uncertainty.probs_NC,
+            member_probs_MNC=np.exp(log_softmax(logits_MNC)),
+            uncertainty=uncertainty,
+        )
+
+    def decide(
+        self,
+        questions: str | Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        *,
+        target_risk: float | None = None,
+        confidence: float | None = None,
+    ) -> GivenAnswers:
+        """Answer one question or several, but where the certificate of a risk in `decision.json` says to abstain.
+
+        Args:
+            questions: as of `predict`.
+            target_risk: at most this share of the answers is wrong, by the certificate; None answers all.
+            confidence: that of the certificate; the highest that there is where it is None.
+
+        Raises:
+            DataError: as `predict`; there is no certificate for the risk, and the message names the command that makes
+                one; or `decision.json` is for other members than these. IntegrityError: it is torn.
+        """
+        from ensemble_uq_llm.inference.predict import origin_of
+
+        rule = rule_of_run(RunFolder(self.config.output_dir), target_risk=target_risk, confidence=confidence)
+        origin = origin_of(self._loaded, self.config)
+        rule.check_made_by(self.members, origin, classes=self.config.num_labels)
+        predictions = replace(self._asked(questions), origin=origin)
+        return rule.answers(predictions, self.config.class_labels)
+
+    def _asked(self, questions: Any) -> Predictions:
+        """Return every member's logits on one question or several."""
         from ensemble_uq_llm.inference.predict import predict_examples
 
         several: Any = [questions] if isinstance(questions, str | Mapping) else questions
@@ -100,14 +141,7 @@ class EnsembleClassifier:
         if not several:
             raise DataError("questions: empty; give at least one")
         examples = [self._example(question, index) for index, question in enumerate(several)]
-        logits_MNC = predict_examples(self._loaded, PreparedSet(examples, self.config)).logits_MNC
-        uncertainty = measure_uncertainty(logits_MNC)
-        return Prediction(
-            class_names=self.config.class_labels,
-            probs_NC=uncertainty.probs_NC,
-            member_probs_MNC=np.exp(log_softmax(logits_MNC)),
-            uncertainty=uncertainty,
-        )
+        return predict_examples(self._loaded, PreparedSet(examples, self.config))
 
     def _example(self, question: Any, index: int) -> Example:
         options = question.get(OPTIONS_FIELD) if isinstance(question, Mapping) else None

@@ -46,11 +46,21 @@ def predict_examples(
     Raises:
         DataError: a prompt that cannot be cut to `max_length`. StopRequested: somebody asked for it.
     """
+    sequences, left_out_MN = prepared.tokens(loaded.tokenizer).sequences, _left_out(loaded, prepared)
+    logits = _in_shards(loaded, sequences, asked_MN=left_out_MN, tell=tell, kept=kept)
+    return predictions_of(loaded, prepared, logits, left_out_MN)
+
+
+def predictions_of(
+    loaded: LoadedEnsemble, prepared: PreparedSet, logits: NDArray[np.float32], left_out_MN: NDArray[np.bool_] | None
+) -> Predictions:
+    """Return what the head gave of all members and examples, as a record; where `left_out_MN` is False it is nothing.
+
+    A last logit beyond the classes is that of everything else.
+    """
     tokens = prepared.tokens(loaded.tokenizer)
     truths = [example.true_probs for example in prepared.examples]
     known = [truth for truth in truths if truth is not None]
-    left_out_MN = _left_out(loaded, prepared)
-    logits = _in_shards(loaded, tokens.sequences, asked_MN=left_out_MN, tell=tell, kept=kept)
     if left_out_MN is not None:
         logits = filled(logits, left_out_MN)
     logits_MNC = np.ascontiguousarray(logits[..., : loaded.ensemble.spec.classes])
@@ -151,6 +161,19 @@ def prediction_settings(config: Config) -> dict[str, Any]:
     return settings if config.answer_texts is None else {**settings, "answers": list(config.answer_texts)}
 
 
+def origin_of(loaded: LoadedEnsemble, config: Config, *, data: str = "", source: str | None = None) -> Origin:
+    """Return what makes predictions by these members, of data of that digest from that source."""
+    return Origin(
+        weights=loaded.weights,
+        base=loaded.base_digest,
+        data=data,
+        foreign=loaded.foreign,
+        source=source,
+        settings=prediction_settings(config),
+        scales=loaded.scales,
+    )
+
+
 def write_set(
     loaded: LoadedEnsemble,
     prepared: PreparedSet,
@@ -171,15 +194,7 @@ def write_set(
     started = time.monotonic()
     folder, examples = RunFolder(config.output_dir), prepared.examples
     folder.predictions(name)  # a name that cannot be a file's is refused before any work
-    origin = Origin(
-        weights=loaded.weights,
-        base=loaded.base_digest,
-        data=prepared.digest,
-        foreign=loaded.foreign,
-        source=source,
-        settings=prediction_settings(config),
-        scales=loaded.scales,
-    )
+    origin = origin_of(loaded, config, data=prepared.digest, source=source)
     kept = KeptShards(folder=folder.kept_shards(name), made=asdict(origin))
     predictions = replace(predict_examples(loaded, prepared, tell=tell, kept=kept), origin=origin)
     template = parse_template(config.prompt_template)

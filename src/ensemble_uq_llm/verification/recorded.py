@@ -24,7 +24,7 @@ _LINK: Final = "a link is in its place"
 def own_files(folder: RunFolder) -> list[Path]:
     """Return what lies at a run's places, whoever has put it there, but for manifest, checkpoints, and trackers."""
     files = [folder.config, folder.run_record, folder.events, folder.decision, folder.report]
-    kinds = (folder.predictions, folder.uncertainty, folder.scores, folder.metrics)
+    kinds = (folder.predictions, folder.uncertainty, folder.scores, folder.metrics, folder.answers)
     rooms = [kind("any").parent for kind in kinds]
     rooms += [path for path in folder.root.glob("seed_*") if member_of_folder(path.name) is not None]
     inside = [path for room in rooms for path in [room, *room.rglob("*")] if path.is_symlink() or not path.is_dir()]

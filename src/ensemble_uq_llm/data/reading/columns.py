@@ -41,6 +41,8 @@ class Columns:
     """Whether rows without the column that `label` names are unlabelled; else the name is taken for a mistake."""
     options: tuple[str, ...] = ()
     """The columns of the options, or the one with a list of them; empty: as official layouts have them."""
+    reads_labels: bool = True
+    """Whether labels are looked at; questions that are to be answered may have any, or none."""
     answer_form: AnswerForm | None = None
     """How an answer names its option; None: as the layout has it, or by letter or words."""
 
@@ -62,11 +64,13 @@ class Columns:
         )
 
 
-def examples_from_records(records: Sequence[Record], columns: Columns, *, source: str) -> list[Example]:
+def examples_from_records(
+    records: Sequence[Record], columns: Columns, *, source: str, before: int = 0
+) -> list[Example]:
     """Return one example a row, in order.
 
-    `source` is the origin that errors name. Raises DataError with up to ten problems, each as
-    `source:line: what is wrong and what to do`.
+    `source` is the origin that errors name; `before` is how many rows of it there were before these. Raises DataError
+    with up to ten problems, each as `source:line: what is wrong and what to do`.
     """
     if not records:
         raise DataError(f"{source}: holds no rows; it must hold at least one")
@@ -74,7 +78,9 @@ def examples_from_records(records: Sequence[Record], columns: Columns, *, source
     records, columns, is_choice = _with_options(records, columns, problems)
     columns = _settled(columns, records, problems)
     labels = _answer_column_of(columns, problems) if is_choice else _label_column_of(columns)
-    examples = [_example(record, index, columns, labels, problems) for index, record in enumerate(records)]
+    examples = [
+        _example(record, index, columns, labels, problems) for index, record in enumerate(records, start=before)
+    ]
     if labels is not None:
         labels.report(problems)
     _check_ids_differ(examples, records, problems)
@@ -126,7 +132,7 @@ def _answer_column_of(columns: Columns, problems: Problems) -> AnswerColumn | No
 def _settled(columns: Columns, records: Sequence[Record], problems: Problems) -> Columns:
     """Decide which columns hold label and id. A column that no row has is one problem, not one a row."""
     present = dict.fromkeys(name for record in records for name in record.values)
-    label = columns.label or _label_column(present, records[0], problems)
+    label = columns.label or _label_column(present, records[0], problems) if columns.reads_labels else None
     if label not in present and columns.label_may_be_absent:
         label = None
     needed = dict.fromkeys(columns.prompt, "prompt_template")
@@ -138,8 +144,12 @@ def _settled(columns: Columns, records: Sequence[Record], problems: Problems) ->
         if name not in present:
             _add_absent(name, key, present, records[0], problems)
     problems.raise_if_any()
-    identifier = columns.id or next((name for name in ID_COLUMNS if name in present), None)
-    return replace(columns, label=label, id=identifier)
+    return replace(columns, label=label, id=id_column_of(columns, present))
+
+
+def id_column_of(columns: Columns, present: Iterable[str]) -> str | None:
+    """Return the column of the ids, of those that are present; None where rows are known by their numbers."""
+    return columns.id or next((name for name in ID_COLUMNS if name in set(present)), None)
 
 
 def _label_column(present: Mapping[str, None], first: Record, problems: Problems) -> str | None:

@@ -1,6 +1,6 @@
 """Local files -> typed examples. Whatever is wrong with a file is said with its line, field and value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from ensemble_uq_llm.utils.input.problems import Problems
 from ensemble_uq_llm.utils.suggest import did_you_mean
 from ensemble_uq_llm.utils.text import listed
 
-READERS: Final[dict[str, Callable[[InputFile, Problems], list[Record]]]] = {
+READERS: Final[dict[str, Callable[[InputFile, Problems], Iterator[Record]]]] = {
     ".jsonl": read_jsonl,
     ".json": read_jsonl,
     ".csv": read_delimited,
@@ -42,16 +42,16 @@ def read_labels(path: str | Path, columns: Columns) -> list[Any]:
 
 def read_records(path: str | Path) -> list[Record]:
     """Read the rows of a file as they are. Raises DataError if the file cannot be read as its format."""
-    path = _at_home(path)
+    path = at_home(path)
     problems = Problems(str(path))
-    reader = _reader(path)
+    reader = reader_of(path)
     with opened(path) as file:
-        records = reader(file, problems)
+        records = list(reader(file, problems))
     problems.raise_if_any()
     return records
 
 
-def _at_home(path: str | Path) -> Path:
+def at_home(path: str | Path) -> Path:
     """Return the path with `~` as the user's home."""
     try:
         return Path(path).expanduser()
@@ -59,7 +59,8 @@ def _at_home(path: str | Path) -> Path:
         raise DataError(f"{path}: {error}; write the path in full") from None
 
 
-def _reader(path: Path) -> Callable[[InputFile, Problems], list[Record]]:
+def reader_of(path: Path) -> Callable[[InputFile, Problems], Iterator[Record]]:
+    """Return what reads a file of this name. Raises DataError where it is not there, or of no known format."""
     if "://" in str(path) or str(path).startswith(("http:/", "https:/", "hf:/", "s3:/")):
         raise DataError(f"{path}: is an address; download the file and name its local path")
     try:

@@ -1,7 +1,7 @@
 """JSONL, CSV and its like, and Parquet files, read into records that know their line."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,21 @@ class Record:
     values: Mapping[str, Any]
 
 
-def read_jsonl(file: InputFile, problems: Problems) -> list[Record]:
-    """Read one JSON object a line; broken lines are noted in `problems`, blank ones skipped."""
-    return [Record(line=line, values=values) for line, values in json_rows(file, problems)]
+def read_jsonl(file: InputFile, problems: Problems) -> Iterator[Record]:
+    """Yield one JSON object a line; broken lines are noted in `problems`, blank ones skipped."""
+    for line, values in json_rows(file, problems):
+        yield Record(line=line, values=values)
 
 
-def read_delimited(file: InputFile, problems: Problems) -> list[Record]:
-    """Read a file with commas, or, if its header says so, with semicolons or tabs; every value is text."""
+def read_delimited(file: InputFile, problems: Problems) -> Iterator[Record]:
+    """Yield the rows of a file with commas, or, if its header says so, with semicolons or tabs; every value is text."""
     with delimited_rows(file, problems, separator_of(file, problems)) as (header, rows):
-        return [Record(line=line, values=dict(zip(header, row, strict=True))) for line, row in rows]
+        for line, row in rows:
+            yield Record(line=line, values=dict(zip(header, row, strict=True)))
 
 
-def read_parquet(file: InputFile, problems: Problems) -> list[Record]:
-    """Read a Parquet file; its lines are its row numbers."""
+def read_parquet(file: InputFile, problems: Problems) -> Iterator[Record]:
+    """Yield the rows of a Parquet file; its lines are its row numbers."""
     from ensemble_uq_llm.utils.input.bounded_parquet import (  # pyarrow, which other files do without
         UnreadableParquetError,
         parquet_schema,
@@ -42,22 +44,20 @@ def read_parquet(file: InputFile, problems: Problems) -> list[Record]:
     try:
         schema = parquet_schema(file)
         rows = read_parquet_rows(file, row_bytes=ROW_BYTES + VALUE_BYTES * len(schema))
-        return coded_records(rows, _class_labels(schema.metadata or {}))
+        yield from coded_records(rows, _class_labels(schema.metadata or {}))
     except UnreadableParquetError as error:
         problems.stop(1, f"not a readable Parquet file: {error}")
 
 
-def coded_records(rows: Iterable[Mapping[str, Any]], named: Mapping[str, Sequence[str]]) -> list[Record]:
-    """Return rows as records; the numbers in a column of `named` become codes that know the data's own class names."""
-    records = []
+def coded_records(rows: Iterable[Mapping[str, Any]], named: Mapping[str, Sequence[str]]) -> Iterator[Record]:
+    """Yield rows as records; the numbers in a column of `named` become codes that know the data's own class names."""
     for line, row in enumerate(rows, start=1):
         codes = {
             column: ClassCode(row[column], tuple(names))
             for column, names in named.items()
             if isinstance(row.get(column), int) and not isinstance(row[column], bool)
         }
-        records.append(Record(line=line, values={**row, **codes} if codes else row))
-    return records
+        yield Record(line=line, values={**row, **codes} if codes else row)
 
 
 def _class_labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

@@ -38,7 +38,7 @@ def load_hub_rows(repo: str, *, split: str, cache_dir: Path | None, configuratio
     except Exception as error:
         raise DataError(_explained(repo, split, silence, error)) from error
     named = {name: kind.names for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
-    return coded_records(rows, named)
+    return list(coded_records(rows, named))
 
 
 @contextmanager

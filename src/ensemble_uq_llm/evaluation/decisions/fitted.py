@@ -26,7 +26,7 @@ from ensemble_uq_llm.evaluation.scores import scores_to_abstain_by, uncertainty_
 from ensemble_uq_llm.evaluation.uncertainty import measure_uncertainty
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.ordering import by_name
-from ensemble_uq_llm.predictions.origin import differences
+from ensemble_uq_llm.predictions.origin import Origin, differences
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_labelled, of_members
 from ensemble_uq_llm.statistics.bootstrap import DRAWS, resample_together
@@ -89,7 +89,7 @@ class Fitted:
         Raises:
             DataError: a member is missing or has other weights, or the number of classes is another.
         """
-        own = self._own(predictions)
+        own = self.of_own_members(predictions)
         uncertainty = measure_uncertainty(own.logits_MNC)
         order_N = by_name(own.ids) if drawn_N is None else drawn_N
         lacks_NC = None if uncertainty.lacks_NC is None else uncertainty.lacks_NC[order_N]
@@ -113,7 +113,7 @@ class Fitted:
         Raises:
             DataError: as `apply`; or a certificate by a column is given no groups, or the answer mass is not known.
         """
-        uncertainty = uncertainty_of(self._own(predictions))
+        uncertainty = uncertainty_of(self.of_own_members(predictions))
         scores = uncertainty_scores(uncertainty)
         if certificate.score not in scores:
             raise DataError(
@@ -124,8 +124,10 @@ class Fitted:
             groups = predicted_classes(uncertainty)
         return certificate.answers(scores[certificate.score], groups)
 
-    def certificate(self, target_risk: float, confidence: float | None = None) -> Certificate:
+    def certificate(self, target_risk: float, confidence: float | None = None, *, run: str = "RUN") -> Certificate:
         """Return the certificate of all rows for a target risk: of this confidence, or else of the highest.
+
+        `run` is what the run is called in the command that a message names.
 
         Raises:
             DataError: there is none; the message names those that there are, and the command that makes one.
@@ -136,6 +138,7 @@ class Fitted:
             if each.by == "all" and each.target_risk == target_risk and confidence in (None, each.confidence)
         ]
         if not found:
+            sure = "" if confidence is None else f" --confidence {confidence:.12g}"
             there = [
                 f"{each.target_risk:.12g} at {100 * each.confidence:.12g}%"
                 for each in self.certificates
@@ -143,7 +146,7 @@ class Fitted:
             ]
             raise DataError(
                 f"no certificate for a risk of {target_risk:.12g} has been fitted; there are {listed(there) or 'none'}"
-                f"; make it with `ensemble-uq decide RUN --target-risk {target_risk:.12g}`"
+                f"; make it with `ensemble-uq decide {run} --target-risk {target_risk:.12g}{sure}`"
             )
         return max(found, key=lambda each: each.confidence)
 
@@ -170,21 +173,28 @@ class Fitted:
         """Tell whether both were fitted on the same labelled examples of the same members."""
         return (self.calibration_sha256, self.member_weights) == (other.calibration_sha256, other.member_weights)
 
-    def _own(self, predictions: Predictions) -> Predictions:
-        """Return the predictions of the members that this is for, after a look at whether they are these."""
-        classes = predictions.logits_MNC.shape[2]
+    def of_own_members(self, predictions: Predictions) -> Predictions:
+        """Return the predictions of the members that this is for, in the order in which it was fitted on them.
+
+        Raises:
+            DataError: a member is missing or has other weights, or the number of classes is another.
+        """
+        own = of_members(predictions, self.members, name="the set", others="the calibration set")
+        self.check_made_by(own.members, own.origin, classes=predictions.logits_MNC.shape[2])
+        return own
+
+    def check_made_by(self, members: Sequence[MemberId], origin: Origin | None, *, classes: int) -> None:
+        """Raise DataError where a member that this was fitted on is missing or has other weights, or classes differ."""
         if classes != self.classes:
             raise DataError(
                 f"the set has {classes} classes, the calibration set {self.classes}; decisions hold for one task"
             )
-        own = of_members(predictions, self.members, name="the set", others="the calibration set")
         weights = self.member_weights or {}
-        if other := differences(own.members, own.origin, wanted=(), allowed=own.members, weights=weights):
+        if other := differences(members, origin, wanted=self.members, allowed=members, weights=weights):
             raise DataError(
                 f"the set was predicted {other[0]} than the calibration set; predict both again with the same members, "
                 "and evaluate again"
             )
-        return own
 
     def write(self, path: AnyPath) -> None:
         """Write the JSON file, whole or not at all; every number is read back as it is."""

@@ -103,11 +103,12 @@ def _batches(file: InputFile, *, row_bytes: int) -> Iterator[Any]:
         announced = pq.read_metadata(file.stream)
         columns = [announced.schema.column(c) for c in range(announced.num_columns)]
         texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-        file.take(max(0, announced.num_rows) * row_bytes)
+        if not file.is_streamed:
+            file.take(max(0, announced.num_rows) * row_bytes)
         parquet = pq.ParquetFile(file.stream, read_dictionary=texts, page_checksum_verification=True)
         size = BATCH if all(column.max_repetition_level == 0 for column in columns) else BATCH_OF_LISTS
-        for batch in parquet.iter_batches(batch_size=size):
-            file.take(sum(map(_more_bytes, batch.columns)))
+        for batch in parquet.iter_batches(batch_size=BATCH_OF_LISTS if file.is_streamed else size):
+            file.take(sum(map(_more_bytes, batch.columns)) + (len(batch) * row_bytes if file.is_streamed else 0))
             yield batch
 
 

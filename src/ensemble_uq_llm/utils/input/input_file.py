@@ -36,6 +36,8 @@ class InputFile:
     most: int
     """So many bytes may be taken."""
     error: type[EnsembleUQError] = DataError
+    is_streamed: bool = False
+    """Whether it is held a part at a time: only parts are counted then, not the whole."""
     taken: int = 0
 
     def take(self, size: int) -> None:
@@ -47,10 +49,18 @@ class InputFile:
                 f"allowed for one file; give less, or set the environment's {VARIABLE} to a larger number"
             )
 
+    def let_go(self) -> None:
+        """Say that what was taken is held no more."""
+        self.taken = 0
+
 
 @contextmanager
 def opened(
-    path: Path, *, error: type[EnsembleUQError] = DataError, absent: str = "correct the path"
+    path: Path,
+    *,
+    error: type[EnsembleUQError] = DataError,
+    absent: str = "correct the path",
+    is_streamed: bool = False,
 ) -> Iterator[InputFile]:
     """Yield a file that somebody brings, open for reading in binary; whatever reading it meets is named.
 
@@ -60,6 +70,7 @@ def opened(
         path: the file, or a link to it.
         error: what is raised.
         absent: what to do where no file is.
+        is_streamed: whether it is held a part at a time, so that it may be longer than what may be held.
 
     Raises:
         EnsembleUQError: `error`, if it is no regular file, cannot be read, or needs more memory than is allowed.
@@ -72,9 +83,10 @@ def opened(
         with open(path, "rb", opener=_at_once) as stream:
             status = os.fstat(stream.fileno())
             refuse_irregular(path, status.st_mode, error)  # it may have been replaced since
-            file = InputFile(path, stream, most, error)
-            file.take(status.st_size)
-            file.taken = 0
+            file = InputFile(path, stream, most, error, is_streamed)
+            if not is_streamed:
+                file.take(status.st_size)
+                file.let_go()
             if (own := read_of_run(path)) is not None:
                 file.stream = BytesIO(own)
             yield file
