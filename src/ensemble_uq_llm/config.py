@@ -119,9 +119,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
         None, description="The column of the label; null finds BoolQ's `answer` or `label`."
     )
     option_columns: OptionColumns | None = Field(
-        None,
-        description="The column with a list of options, or a column for each; null finds the official layouts. The "
-        "prompt shows them as {options}.",
+        None, description="A column with a list of options, or one for each, shown as {options}; null finds layouts."
     )
     answer_form: AnswerForm | None = Field(
         None,
@@ -172,6 +170,7 @@ class Config(BaseModel, metaclass=_RaisesOurErrors):
     early_stopping_patience: Count | None = Field(
         None, description="With `keep: best`, epochs without a better one after which a member stops; null trains all."
     )
+    validate_epochs: Flag = Field(True, description="After every epoch, measure the members on the evaluation split.")
 
     checkpoint_steps: Count | None = Field(
         None, description="Keep what continues an interrupted training after every so many steps; null: by time only."

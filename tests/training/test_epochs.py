@@ -18,8 +18,10 @@ from ensemble_uq_llm.data.tokenize import TokenizedExamples
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.models import trunk
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
+from ensemble_uq_llm.run_folder import RunFolder
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EpochEnded, Event, MemberDiverged, Stepped
+from ensemble_uq_llm.training.loop import train
 from ensemble_uq_llm.training.step import epoch_batches
 from small_training import DATA, SEEDS, answer_tokens, config, stack, train_all
 from tiny_models import assert_close, peft_answerer, peft_member
@@ -268,6 +270,20 @@ def test_unlabelled_validation_data_are_left_out(tiny_base: Path) -> None:
     data = TrainingData(train=DATA.train, validation=unlabelled)
     train_all(stack(tiny_base, settings, SEEDS), data, settings, listeners=[events.append])
     assert [event.validation_loss for event in events if isinstance(event, EpochEnded)] == [{}]
+
+
+def test_training_that_measures_no_epoch_is_the_same_training(tiny_base: Path, tiny_data: Path, tmp_path: Path) -> None:
+    settings = {"model_name": str(tiny_base), "train_file": tiny_data, "validation_file": tiny_data}
+    measured = config(**settings, output_dir=tmp_path / "measured", num_epochs=2)
+    unmeasured = config(**settings, output_dir=tmp_path / "unmeasured", num_epochs=2, validate_epochs=False)
+    events: list[Event] = []
+    train(measured)
+    train(unmeasured, listeners=[events.append])
+    assert [event.validation_loss for event in events if isinstance(event, EpochEnded)] == [{}, {}]
+    for seed in SEEDS:
+        first, second = (RunFolder(each.output_dir).member(MemberId(seed)) for each in (measured, unmeasured))
+        weights = "adapter_model.safetensors"
+        assert (first / weights).read_bytes() == (second / weights).read_bytes()
 
 
 def test_training_with_a_trunk_is_training_without_one(tiny_base: Path, monkeypatch):

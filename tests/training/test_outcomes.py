@@ -35,7 +35,7 @@ NOT_OF_A_MEMBER = {
     "model_name", "model_revision", "dataset", "train_file", "validation_file", "label_column", "id_column",
     "class_names", "max_train_examples", "max_validation_examples", "seeds", "num_ensemble_models",
     "bootstrap_draws", "bootstrap_seed", "output_dir", "cache_dir", "device", "num_gpus", "tokens_per_pass",
-    "log_to", "checkpoint_steps", "checkpoint_minutes", "resume",
+    "log_to", "checkpoint_steps", "checkpoint_minutes", "resume", "validate_epochs",
 }  # fmt: skip
 """Keys that leave a member as it is, or that the digests of base and data cover."""
 

@@ -41,11 +41,12 @@ from ensemble_uq_llm.utils.device import describe_device
 class TrainingData:
     """What the members learn from, what they are watched on, and, with `keep: best`, what chooses their epochs.
 
-    `class_weights` are the classes' weights in the loss on `train`; None where all count alike.
+    `validation` is None where no epoch is measured. `class_weights` are the classes' weights in the loss on `train`;
+    None where all count alike.
     """
 
     train: TokenizedExamples
-    validation: TokenizedExamples
+    validation: TokenizedExamples | None
     stopping: TokenizedExamples | None = None
     class_weights: tuple[float, ...] | None = None
 
@@ -152,7 +153,7 @@ def _end_epoch(state: TrainingState, data: TrainingData) -> Iterator[Event]:
     """Measure every member with the model that is being trained, and let it stop where that is due."""
     event = EpochEnded(epoch=state.epoch + 1, validation_loss={}, validation_accuracy={})
     trained = [outcome for outcome in state.outcomes if outcome.is_training]
-    measured = list(_measured(state, data.validation))
+    measured = [] if data.validation is None else list(_measured(state, data.validation))
     stopping = [] if state.best is None or data.stopping is None else list(_measured(state, data.stopping))
     # From here on nothing stops us before the epoch is noted as a whole.
     for outcome, loss, accuracy in measured:

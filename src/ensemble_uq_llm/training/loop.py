@@ -205,7 +205,7 @@ class _Training:
         stopping = self.job.stopping
         data = TrainingData(
             train=self.job.train.tokens(tokenizer),
-            validation=self.job.validation.tokens(tokenizer),
+            validation=self.job.validation.tokens(tokenizer) if config.validate_epochs else None,
             stopping=None if stopping is None else stopping.tokens(tokenizer),
             class_weights=class_weights(config, self.job.train.examples),
         )

@@ -105,7 +105,7 @@ def test_when_every_member_diverged():
 
 def test_without_labelled_validation_data():
     text = shown([started(), EpochEnded(epoch=1, validation_loss={}, validation_accuracy={})])
-    assert "epoch 1: no labelled validation data" in text
+    assert "epoch 1: not measured on validation data" in text
 
 
 def test_a_terminal_shows_a_table_of_all_members():

@@ -149,7 +149,7 @@ class TrainingDisplay:
         losses = {seed: loss for each in epochs for seed, loss in each.validation_loss.items()}
         accuracies = {seed: share for each in epochs for seed, share in each.validation_accuracy.items()}
         if not losses:
-            return "no labelled validation data"
+            return "not measured on validation data"
         well = [seed for seed in losses if seed not in self._failures]
         if not well:
             return "every member has diverged"

@@ -95,7 +95,7 @@ def dry_run(config: Config) -> DryRun:
     base = sum(parameter.numel() for parameter in skeleton.parameters())
     width = next(skeleton.parameters()).element_size()
     free = free_bytes(device)
-    data = TrainingData(train=train, validation=validation)
+    data = TrainingData(train=train, validation=validation if config.validate_epochs else None)
     is_measured = missing and _has_weights(folder) and 2 * base * width < free
     seconds = (
         estimate_seconds(config, missing, base=folder, spec=spec, data=data, device=device) if is_measured else None

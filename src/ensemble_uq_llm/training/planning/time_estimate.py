@@ -41,8 +41,13 @@ def estimate_seconds(
     sequences = [data.train.sequences[row] for row in rows[0]]
     answer = _seconds(lambda: member_logits(ensemble, sequences, budget=state.budget.tokens))
     answer /= len(seeds) * sum(map(len, sequences))
-    validated = int(data.validation.lengths_N[data.validation.labels_N >= 0].sum())
-    return config.num_epochs * len(seeds) * (step * int(data.train.lengths_N.sum()) + answer * validated)
+    epoch = step * int(data.train.lengths_N.sum()) + answer * _validated(data.validation)
+    return config.num_epochs * len(seeds) * epoch
+
+
+def _validated(validation: TokenizedExamples | None) -> int:
+    """Return the tokens that are measured after an epoch."""
+    return 0 if validation is None else int(validation.lengths_N[validation.labels_N >= 0].sum())
 
 
 def _rows(train: TokenizedExamples, seeds: Sequence[int], config: Config) -> list[Rows]:
