@@ -20,6 +20,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "seeds": list(range(42, 52)),
     # Many a CPU multiplies matrices of float32 faster than of bfloat16: that of docs/results.md twice as fast.
     "use_bf16": False,
+    # What predict does anyway, once: with one epoch the members would be measured twice.
+    "validate_epochs": False,
 }
 """Keys of every run; all others are at their defaults, such as rank and dropout."""
 
