@@ -94,3 +94,15 @@ def slices(parameters: list[nn.Parameter], member: int) -> list[nn.Parameter]:
     for parameter, each in zip(parameters, own, strict=True):
         each.grad = parameter.grad[member].clone()
     return own
+
+
+def trained_stack(base: Path, settings: Config, seeds: Sequence[int] = SEEDS) -> StackedEnsemble:
+    """Members after their training."""
+    ensemble = stack(base, settings, seeds)
+    train_all(ensemble, DATA, settings)
+    return ensemble
+
+
+def member_weights(ensemble: StackedEnsemble, index: int) -> dict[str, torch.Tensor]:
+    """A member's weights as they are now."""
+    return {name: each[index].detach().clone() for name, each in ensemble.named_stacks()}

@@ -4,8 +4,8 @@ import re
 import pytest
 from rich.console import Console
 
-from ensemble_uq_llm.inference import prediction_display
 from ensemble_uq_llm.inference.prediction_display import PredictionDisplay
+from ensemble_uq_llm.outgoing import share_display
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def clock(monkeypatch):
     class Clock:
         now = 0.0
 
-    monkeypatch.setattr(prediction_display.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(share_display.time, "monotonic", lambda: Clock.now)
     return Clock
 
 

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ensemble_uq_llm.sampling import making_display
+from ensemble_uq_llm.outgoing import share_display
 from ensemble_uq_llm.sampling.making_display import MakingDisplay
 
 
@@ -14,7 +14,7 @@ def clock(monkeypatch):
     class Clock:
         now = 0.0
 
-    monkeypatch.setattr(making_display.time, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(share_display.time, "monotonic", lambda: Clock.now)
     return Clock
 
 

@@ -12,20 +12,10 @@ from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import Stepped
 from ensemble_uq_llm.training.walking.variational_walk import variational_walk
-from small_training import DATA, SEEDS, config, examples, stack, train_all
+from small_training import DATA, SEEDS, config, examples, member_weights, trained_stack
 
 PLAN = VariationalPlan(epochs=2, rate=1.0, temperature=0.01, precision=100.0, momentum=0.9, memory=0.99, tolerance=10.0)
 TO_STOP = TrainingData(train=DATA.train, validation=DATA.validation, stopping=examples(24, seed=5))
-
-
-def trained_stack(base: Path, settings, seeds=SEEDS):
-    ensemble = stack(base, settings, seeds)
-    train_all(ensemble, DATA, settings)
-    return ensemble
-
-
-def weights(ensemble, index: int) -> dict[str, torch.Tensor]:
-    return {name: each[index].detach().clone() for name, each in ensemble.named_stacks()}
 
 
 def equal(first: MeanField, second: MeanField) -> bool:
@@ -53,13 +43,13 @@ def test_means_move_variances_are_the_priors_or_less_and_the_ensemble_is_left_as
     """Variances begin by the Fisher information, which is never negative, and are kept there."""
     settings = config(num_epochs=1)
     ensemble = trained_stack(tiny_base, settings)
-    before, spec = [weights(ensemble, index) for index in range(3)], ensemble.spec
+    before, spec = [member_weights(ensemble, index) for index in range(3)], ensemble.spec
     fields = variational_walk(ensemble, TO_STOP, settings, replace(PLAN, memory=1.0))
     for index, own in enumerate(fields):
         assert all(not torch.equal(mean, before[index][name]) for name, mean in own.means.items())
         assert max(float(each.max()) for each in own.variances.values()) <= 1.001 / PLAN.precision
         assert len({float(each.min()) for each in own.variances.values()}) > 1
-        assert all(torch.equal(each, before[index][name]) for name, each in weights(ensemble, index).items())
+        assert all(torch.equal(each, before[index][name]) for name, each in member_weights(ensemble, index).items())
     assert ensemble.spec == spec
     assert all(parameter.grad is None for parameter in ensemble.trainable())
 
@@ -120,7 +110,7 @@ def test_without_a_stopping_split_it_goes_to_the_end_and_says_so(tiny_base: Path
 def test_a_request_to_stop_leaves_the_ensemble_as_it_was(tiny_base: Path):
     settings = config(num_epochs=1)
     ensemble = trained_stack(tiny_base, settings)
-    before = weights(ensemble, 0)
+    before = member_weights(ensemble, 0)
 
     def ask(event):
         if isinstance(event, Stepped):
@@ -128,4 +118,4 @@ def test_a_request_to_stop_leaves_the_ensemble_as_it_was(tiny_base: Path):
 
     with stop.listening(), pytest.raises(stop.StopRequested, match="SIGTERM"):
         variational_walk(ensemble, TO_STOP, settings, PLAN, listeners=[ask])
-    assert all(torch.equal(each, before[name]) for name, each in weights(ensemble, 0).items())
+    assert all(torch.equal(each, before[name]) for name, each in member_weights(ensemble, 0).items())

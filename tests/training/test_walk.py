@@ -13,21 +13,11 @@ from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData
 from ensemble_uq_llm.training.events import EpochEnded, Stepped
 from ensemble_uq_llm.training.walking.walk import as_trained, walk
-from small_training import DATA, SEEDS, answer_tokens, config, examples, stack, train_all
+from small_training import DATA, SEEDS, answer_tokens, config, examples, member_weights, stack, trained_stack
 
 PLAN = WalkPlan(epochs=3, rate=0.5, snapshots=10, rank=4, tolerance=0.5)
 STOPPING = examples(24, seed=5)
 TO_STOP = TrainingData(train=DATA.train, validation=DATA.validation, stopping=STOPPING)
-
-
-def trained_stack(base: Path, settings, seeds=SEEDS):
-    ensemble = stack(base, settings, seeds)
-    train_all(ensemble, DATA, settings)
-    return ensemble
-
-
-def weights(ensemble, index: int) -> dict[str, torch.Tensor]:
-    return {name: each[index].detach().clone() for name, each in ensemble.named_stacks()}
 
 
 def equal(first: MemberMoments, second: MemberMoments) -> bool:
@@ -59,11 +49,11 @@ def test_in_company_bit_for_bit_as_alone(tiny_base: Path, head):
 def test_the_ensemble_is_left_as_it_was(tiny_base: Path):
     settings = config(lora_dropout=0.2, num_epochs=1)
     ensemble = trained_stack(tiny_base, settings)
-    before, spec = [weights(ensemble, index) for index in range(3)], ensemble.spec
+    before, spec = [member_weights(ensemble, index) for index in range(3)], ensemble.spec
     walk(ensemble, TO_STOP, settings, PLAN)
     assert ensemble.spec == spec
     for index, expected in enumerate(before):
-        assert all(torch.equal(each, expected[name]) for name, each in weights(ensemble, index).items())
+        assert all(torch.equal(each, expected[name]) for name, each in member_weights(ensemble, index).items())
     assert all(parameter.grad is None for parameter in ensemble.trainable())
 
 
@@ -76,7 +66,7 @@ def test_snapshots_are_those_of_a_trajectory_that_is_watched(tiny_base: Path):
         events.append(event)
         if isinstance(event, Stepped) and event.step > 7:
             for index, own in enumerate(seen):
-                own.note(weights(ensemble, index))
+                own.note(member_weights(ensemble, index))
 
     moments = walk(ensemble, TO_STOP, settings, PLAN, listeners=[watch])
     assert [each.epoch for each in events if isinstance(each, EpochEnded)] == [2, 3, 4]
@@ -105,7 +95,7 @@ def test_members_that_are_loaded_go_the_way_of_those_that_were_trained(tiny_base
 def test_what_was_changed_for_training_is_put_back_after_an_error(tiny_base: Path):
     ensemble = stack(tiny_base, config(), SEEDS)
     ensemble.rescale(scaling=1.0, dropout=0.0)
-    before = weights(ensemble, 1)
+    before = member_weights(ensemble, 1)
 
     def interrupted() -> None:
         with as_trained(ensemble, config(lora_dropout=0.3)):
@@ -116,7 +106,7 @@ def test_what_was_changed_for_training_is_put_back_after_an_error(tiny_base: Pat
     with pytest.raises(ZeroDivisionError, match="on the way"):
         interrupted()
     assert (ensemble.spec.scaling, ensemble.spec.dropout) == (1.0, 0.0)
-    assert all(torch.equal(each, before[name]) for name, each in weights(ensemble, 1).items())
+    assert all(torch.equal(each, before[name]) for name, each in member_weights(ensemble, 1).items())
 
 
 def test_without_a_stopping_split_it_goes_to_the_end_and_says_so(tiny_base: Path):
@@ -140,7 +130,7 @@ def test_a_trajectory_that_over_trains_ends_before_its_mean_is_worse_than_its_pa
     settings = config(num_epochs=1, learning_rate=2e-2, warmup_steps=0)
     ensemble = trained_stack(tiny_base, settings)
     plan = replace(PLAN, epochs=6, tolerance=0.0, snapshots=36)
-    parents = [weights(ensemble, index) for index in range(3)]
+    parents = [member_weights(ensemble, index) for index in range(3)]
     losses = [loss_of(ensemble, index, own) for index, own in enumerate(parents)]
     moments = walk(ensemble, TO_STOP, settings, plan)
     with pytest.warns(UserWarning, match="which holds such a part out"):
@@ -166,7 +156,7 @@ def test_a_head_that_tells_of_everything_else_is_trained_on_the_answers_alone(ti
 def test_a_request_to_stop_is_heard_after_the_step_and_leaves_the_ensemble_as_it_was(tiny_base: Path):
     settings = config(num_epochs=1)
     ensemble = trained_stack(tiny_base, settings)
-    before, steps = weights(ensemble, 0), []
+    before, steps = member_weights(ensemble, 0), []
 
     def ask(event):
         if isinstance(event, Stepped):
@@ -176,4 +166,4 @@ def test_a_request_to_stop_is_heard_after_the_step_and_leaves_the_ensemble_as_it
     with stop.listening(), pytest.raises(stop.StopRequested, match="SIGTERM"):
         walk(ensemble, TO_STOP, settings, PLAN, listeners=[ask])
     assert len(steps) == 1
-    assert all(torch.equal(each, before[name]) for name, each in weights(ensemble, 0).items())
+    assert all(torch.equal(each, before[name]) for name, each in member_weights(ensemble, 0).items())
