@@ -20,7 +20,7 @@ from ensemble_uq_llm.models.base_files import base_files, digest_of
 from ensemble_uq_llm.predictions.freshness import scales_of, weights_of
 from ensemble_uq_llm.predictions.origin import Origin
 from ensemble_uq_llm.predictions.parquet import read_origin
-from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, HELD_OUT, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.training.from_config import base_folder
 from ensemble_uq_llm.training.listeners.progress import TrainingDisplay
 from ensemble_uq_llm.training.loop import train
@@ -109,7 +109,7 @@ def _predict_set(loaded: LoadedEnsemble, wanted: "_Wanted", config: Config, cons
 def _named(job: Job, config: Config, name: str) -> PreparedSet:
     """Return a set by its name; raises DataError where it is none, and no file either."""
     known = [*own_sets(config), *find_dataset(config.dataset).splits]
-    if name not in (CALIBRATION, OUT_OF_BAG) and name not in known:
+    if name not in HELD_OUT and name not in known:
         files = {path.stem: path.name for path in Path().iterdir() if path.is_file()}
         near = did_you_mean(files.get(name, name), [*known, *files.values()])
         raise DataError(

@@ -24,6 +24,9 @@ CALIBRATION = "calibration"
 OUT_OF_BAG = "out_of_bag"
 """The name of the training rows as they are predicted by the members that left them out."""
 
+HELD_OUT = (CALIBRATION, OUT_OF_BAG)
+"""The sets that are predicted to be fitted on, and never evaluated."""
+
 MEMBER_RECORD = "member.json"
 """The name of a member's record in its adapter folder."""
 
@@ -143,13 +146,9 @@ class RunFolder:
         """The metrics JSONs of the sets that have been evaluated, by name; also of those that are gone."""
         return [self.metrics(name) for name in self._names("metrics", ".json")]
 
-    def check_is_no_run(self, what: str) -> None:
-        """Raise ConfigError where members were trained or sets predicted here: the evaluation here is of these."""
-        if self.config.exists() or self.prediction_names():
-            raise ConfigError(
-                f"{what} {self.root}: this is the folder of a run, which holds the evaluation of its own sets; name "
-                "another folder, or evaluate the run with this file as --shift NAME=FILE"
-            )
+    def is_run(self) -> bool:
+        """Tell whether members were trained or sets predicted here: what is evaluated or decided here is of these."""
+        return self.config.exists() or bool(self.prediction_names())
 
     def prediction_names(self) -> list[str]:
         """The names of all predicted sets, the config's own first, the others in alphabetical order.

@@ -20,20 +20,8 @@ from real.mean_member import write_mean_member
 from real.parts import FailedPart, Parts
 from real.plans import ANSWER, CLASSIFICATION, Plan
 from real.rows import rows_of
+from small_benchmarks import TINY
 
-TINY = {
-    "lora_layers": [3],
-    "lora_target_modules": ["q_proj"],
-    "lora_r": 2,
-    "batch_size": 8,
-    "gradient_accumulation_steps": 1,
-    "warmup_steps": 0,
-    "calibration_fraction": 0.3,
-    "seeds": [1, 2, 3],
-    "bootstrap_draws": 100,
-    "use_bf16": False,
-    "device": "cpu",
-}
 PLANS = (
     Plan(task="rte", train_file="rte.jsonl", test_file="rte.jsonl", split="dev", train_rows=9, answers=(" A", " B")),
     Plan(

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,13 +151,8 @@ def _shown(console: "Console | None", name: str, rows: int, members: int) -> "It
 def _write(path: Path, kept: "KeptAnswers") -> None:
     from ensemble_uq_llm.inference.answer_stream import csv_of
 
-    with atomic_path(path) as temporary:
-        _write_parts(temporary, csv_of(kept))
-
-
-def _write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    with path.open("wb") as stream:
-        stream.writelines(parts)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.writelines(csv_of(kept))
 
 
 def _write_into_run(

@@ -108,8 +108,7 @@ def answer_questions(
             asked_N = _members_asked(predictions)
             lines = _lines(examples, answers, config, asked_N=asked_N)
             kept.add(lines, len(examples), _counts(answers, asked=sum(asked_N)))
-    summary = _summary(loaded, questions, rule, config, kept=kept, resumed_after=resumed_after)
-    return kept, replace(summary, exit=None if leaving is None else _exit_in_record(leaving))
+    return kept, _summary(loaded, questions, rule, config, kept=kept, leaving=leaving, resumed_after=resumed_after)
 
 
 def csv_of(kept: KeptAnswers) -> Iterator[bytes]:
@@ -204,6 +203,7 @@ def _summary(
     config: Config,
     *,
     kept: KeptAnswers,
+    leaving: ExitPlan | None,
     resumed_after: int,
 ) -> AnswerSummary:
     certificate = rule.certificate
@@ -225,6 +225,6 @@ def _summary(
         temperature=rule.temperature,
         members=tuple(member.folder_name for member in loaded.ensemble.members),
         members_asked=kept.counts["asked"] / kept.rows,
-        exit=None,
+        exit=None if leaving is None else _exit_in_record(leaving),
         resumed_after=resumed_after,
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """GivenAnswers to N questions: what the ensemble says, what each member says, and how uncertain it is.
+    """Answers to N questions: what the ensemble says, what each member says, and how uncertain it is.
 
     `probs_NC` is the mean of the members' probabilities `member_probs_MNC`; `uncertainty` holds entropy, expected
     entropy, mutual information, variance and disagreement, one value a question. One question is N = 1.

@@ -11,7 +11,7 @@ from ensemble_uq_llm.member import MemberId, trained
 from ensemble_uq_llm.predictions.origin import Origin, differences, scale_of, titles
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import check_classes
-from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, HELD_OUT, VALIDATION, RunFolder
 from ensemble_uq_llm.storage.manifest import accepting
 from ensemble_uq_llm.utils.text import as_word, clipped, counted, enumerated
 
@@ -105,7 +105,7 @@ def predicting_again(folder: RunFolder, sets: Mapping[str, Origin | None]) -> li
     together, alone = "", []
     for name, origin in sets.items():
         known = None if origin is None else origin.source
-        source = name if known is None and name in (VALIDATION, CALIBRATION, OUT_OF_BAG) else known
+        source = name if known is None and name in (VALIDATION, *HELD_OUT) else known
         if source is None:
             alone.append(f"{run} --data FILE --name {name}    (FILE: what it was made of)")
         elif Path(source).stem == name:

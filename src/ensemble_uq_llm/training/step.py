@@ -80,6 +80,12 @@ def train_step(trainer: Trainer, rows_by_member: Sequence[Rows]) -> Tensor:
     return losses_M
 
 
+def within_options(logits_BC: Tensor, options_B: Tensor) -> Tensor:
+    """Return logits in which the classes from the number of a sequence's options on have no probability."""
+    beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
+    return logits_BC.masked_fill(beyond_BC, LACKING)
+
+
 def member_losses(
     logits_BC: Tensor,
     labels_B: Tensor,
@@ -98,8 +104,7 @@ def member_losses(
     Members must be summed, not averaged: a mean over members would scale every gradient by 1/M.
     """
     if options_B is not None:
-        beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
-        logits_BC = logits_BC.masked_fill(beyond_BC, LACKING)
+        logits_BC = within_options(logits_BC, options_B)
     losses_B = F.cross_entropy(logits_BC, labels_B, weight=weights_C, reduction="none")
     own = [losses_B.new_zeros(())] * len(batch_sizes_M)
     for span in spans:

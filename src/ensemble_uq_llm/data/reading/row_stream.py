@@ -88,7 +88,7 @@ def checked_stream(
             look(shard.examples)
         digests.append(_digest_of(shard.examples))
         rows += len(shard.examples)
-        ids.extend(map(_id_digest, shard.examples))
+        ids.extend(_id_digest(each.id) for each in shard.examples)
     if not rows:
         raise DataError(f"{path}: holds no rows; it must hold at least one")
     _check_ids_differ(path, columns, ids)
@@ -127,8 +127,8 @@ def _digest_of(examples: list[Example]) -> bytes:
     return digest.digest()
 
 
-def _id_digest(example: Example) -> int:
-    return int.from_bytes(hashlib.blake2b(example.id.encode(), digest_size=8).digest(), "little")
+def _id_digest(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def _check_ids_differ(path: Path, columns: Columns, digests: "array[int]") -> None:
@@ -141,7 +141,7 @@ def _check_ids_differ(path: Path, columns: Columns, digests: "array[int]") -> No
     for records in _record_shards(path):
         for record in records:
             name = str(record.values.get(columns.id or ""))
-            if int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") in suspects:
+            if _id_digest(name) in suspects:
                 if name in seen:
                     raise DataError(
                         f"{path}:{record.line}: the id {clipped(name)} is already that of line {seen[name]}; every row "

@@ -22,7 +22,7 @@ from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import in_order, members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
 from ensemble_uq_llm.predictions.selection import of_members
-from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, HELD_OUT, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.samples.posterior_record import has_looked_at
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.manifest import Manifest, read_manifest
@@ -157,7 +157,7 @@ def decide_run(
 def _splits_of(folder: RunFolder, seeds: Sequence[int] | None) -> tuple[Predictions, Predictions | None]:
     """Return the predictions of the calibration split, as an evaluation takes it, and of the set that it is beside."""
     held_out = folder.predictions(CALIBRATION)
-    names = [name for name in folder.prediction_names() if name not in (CALIBRATION, OUT_OF_BAG)]
+    names = [name for name in folder.prediction_names() if name not in HELD_OUT]
     if not folder.has(held_out):
         instead = " (rows out of bags carry no promise)" if folder.has(folder.predictions(OUT_OF_BAG)) else ""
         raise DataError(
@@ -259,7 +259,7 @@ def _written(
 
 def _evaluated(folder: RunFolder) -> str:
     """Return the words after `ensemble-uq evaluate` that write a folder's metrics anew."""
-    if folder.config.exists() or folder.prediction_names():
+    if folder.is_run():
         return as_word(folder)
     return f"FILE --calibration THIS_FILE --output {as_word(folder)}"
 
@@ -276,7 +276,7 @@ def _made_from_decision(folder: RunFolder) -> dict[Path, Mapping[str, str]]:
 
 
 def _check_is_no_run(folder: RunFolder) -> None:
-    if folder.config.exists() or folder.prediction_names():
+    if folder.is_run():
         raise ConfigError(
             f"--output {folder.root}: the folder of a run, which holds what was decided for its own members; name "
             "another folder (a run's own certificate is written into it without --output)"

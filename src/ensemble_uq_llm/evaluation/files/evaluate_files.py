@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble_uq_llm.errors import DataError, IntegrityError
+from ensemble_uq_llm.errors import ConfigError, DataError, IntegrityError
 from ensemble_uq_llm.evaluation.decisions.fitted import Fitted
 from ensemble_uq_llm.evaluation.evaluate import Evaluation, evaluate_sets
 from ensemble_uq_llm.evaluation.files.example_tables import write_scores, write_uncertainty
@@ -15,7 +15,7 @@ from ensemble_uq_llm.predictions.foreign_tables import load_predictions
 from ensemble_uq_llm.predictions.freshness import check_fresh
 from ensemble_uq_llm.predictions.ordering import members_by_identity
 from ensemble_uq_llm.predictions.record import Predictions
-from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import CALIBRATION, HELD_OUT, OUT_OF_BAG, VALIDATION, RunFolder
 from ensemble_uq_llm.samples.posterior_record import posterior_of, warn_of_few
 from ensemble_uq_llm.statistics.bootstrap import DRAWS
 from ensemble_uq_llm.storage.places import check_can_be_written
@@ -57,7 +57,11 @@ def evaluate_files(
         )
     if folder is not None:
         check_can_be_written(folder.root)
-        folder.check_is_no_run("--output")
+        if folder.is_run():
+            raise ConfigError(
+                f"--output {folder.root}: this is the folder of a run, which holds the evaluation of its own sets; "
+                "name another folder, or evaluate the run with this file as --shift NAME=FILE"
+            )
         for name in (path.stem, *shifts):
             folder.metrics(name)  # a name that cannot be a file's is refused before any work
     files = {path.stem: path, **shifts}
@@ -105,7 +109,7 @@ def evaluate_run(
             one name, or a file cannot be used.
     """
     folder, shifts = RunFolder(as_path(run, "run")), as_named_paths(shifts, "shifts")
-    names = [name for name in folder.prediction_names() if name not in (CALIBRATION, OUT_OF_BAG)]
+    names = [name for name in folder.prediction_names() if name not in HELD_OUT]
     if not names:
         raise DataError(f"{folder.root}: there are no predictions; train and predict first")
     for name in shifts:

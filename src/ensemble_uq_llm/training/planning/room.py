@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ensemble_uq_llm.errors import StorageError
 from ensemble_uq_llm.member import MemberId
 from ensemble_uq_llm.predictions.zero_shot_config import is_zero_shot
-from ensemble_uq_llm.run_folder import CALIBRATION, OUT_OF_BAG, VALIDATION, RunFolder
+from ensemble_uq_llm.run_folder import HELD_OUT, VALIDATION, RunFolder
 from ensemble_uq_llm.samples.posterior_record import title_of
 from ensemble_uq_llm.storage.change import STAGING
 from ensemble_uq_llm.storage.failures import naming_failures
@@ -45,7 +45,7 @@ def check_places(folder: RunFolder, seeds: Sequence[int]) -> None:
         )
     with naming_failures(folder.root, "read"):
         members = [folder.member(MemberId(seed)) for seed in seeds]
-        sets = (VALIDATION, CALIBRATION, OUT_OF_BAG)
+        sets = (VALIDATION, *HELD_OUT)
         tables = [of(name) for name in sets for of in (folder.predictions, folder.examples, folder.uncertainty)]
         tables += [of(name) for name in sets for of in (folder.scores, folder.metrics)]
         _check_kinds(folder, {*members, *(path.parent for path in tables)})

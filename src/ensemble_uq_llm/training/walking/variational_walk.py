@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ensemble_uq_llm.config import Config
 from ensemble_uq_llm.data.tokenize import NO_EXAMPLES
-from ensemble_uq_llm.labels.lacking_options import LACKING
 from ensemble_uq_llm.models.ensemble import StackedEnsemble
 from ensemble_uq_llm.models.memory import FEWER_MEMBERS, naming_memory
 from ensemble_uq_llm.models.passes import Rows
@@ -23,6 +22,7 @@ from ensemble_uq_llm.storage import stop
 from ensemble_uq_llm.training.epochs import TrainingData, train_epochs
 from ensemble_uq_llm.training.events import Listener
 from ensemble_uq_llm.training.state import TrainingState, new_state
+from ensemble_uq_llm.training.step import within_options
 from ensemble_uq_llm.training.walking.kept_mean_fields import KeptMeanFields
 from ensemble_uq_llm.training.walking.variational_newton import VariationalNewton
 from ensemble_uq_llm.training.walking.walk import as_trained, stopping_limits
@@ -139,5 +139,4 @@ def _of_options(logits_BC: Tensor, rows: Rows, *, options_N: NDArray[np.int64] |
     if options_N is None:
         return logits_BC
     options_B = torch.from_numpy(options_N[rows]).to(logits_BC.device)
-    beyond_BC = torch.arange(logits_BC.shape[1], device=logits_BC.device) >= options_B[:, None]
-    return logits_BC.masked_fill(beyond_BC, LACKING)
+    return within_options(logits_BC, options_B)
